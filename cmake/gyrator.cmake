@@ -1,0 +1,50 @@
+# One line a folder: sources, tests and fuzz targets are found by name, so nothing is left unlisted.
+
+# gyrator_module(NAME DEPS...): static library gyrator_NAME of src/NAME/**.cc, and one test program
+# NAME_test of src/NAME/**_test.cc. <x>_fake.cc and <x>_testing.cc belong to the tests.
+function(gyrator_module name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_(test|fake|testing)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_(test|fake|testing)\\.cc$")
+  if(NOT sources)
+    return()
+  endif()
+  add_library(gyrator_${name} STATIC ${sources})
+  target_include_directories(gyrator_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+  set(libraries "")
+  foreach(dep ${ARGN})
+    if(TARGET gyrator_${dep})
+      list(APPEND libraries gyrator_${dep})
+    elseif(NOT dep MATCHES "^(base|tensor|formats|kernels|tokenizer|model|kv|transform|store|snapshot|memory|engine)$")
+      list(APPEND libraries ${dep})
+    endif()
+  endforeach()
+  target_link_libraries(gyrator_${name} PUBLIC gyrator_options ${libraries})
+  if(tests AND GYRATOR_DEV)
+    gyrator_test(${name}_test SOURCES ${tests} DEPS gyrator_${name})
+  endif()
+endfunction()
+
+# gyrator_test(NAME SOURCES ... DEPS ...): a GoogleTest program run by ctest.
+function(gyrator_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE
+    GYRATOR_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GYRATOR_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${PROJECT_BINARY_DIR}/results/${name}.xml)
+endfunction()
+
+# gyrator_fuzz(NAME DEPS...): fuzz/NAME_fuzz.cc. With clang: a libFuzzer program. Otherwise: replays
+# fuzz/corpus/NAME and small mutations of it, as a test.
+function(gyrator_fuzz name)
+  add_executable(${name}_fuzz ${PROJECT_SOURCE_DIR}/fuzz/${name}_fuzz.cc)
+  target_link_libraries(${name}_fuzz PRIVATE ${ARGN})
+  if(GYRATOR_LIBFUZZER)
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${name}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/replay_main.cc)
+    add_test(NAME ${name}_fuzz COMMAND ${name}_fuzz ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+  endif()
+endfunction()

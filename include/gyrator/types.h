@@ -1,0 +1,37 @@
+// The few types that every layer shares.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace gyrator {
+
+using TokenId = int32_t;   // an id of the vocabulary, >= 0
+using Position = int32_t;  // absolute index of a token in its sequence, >= 0
+
+// Element types of stored tensors. Values are frozen.
+enum class DType : uint8_t {
+  kF32 = 0,
+  kF16 = 1,
+  kBF16 = 2,
+  kI8 = 3,
+  kI16 = 4,
+  kI32 = 5,
+  kI64 = 6,
+  kU8 = 7,
+  kU16 = 8,
+  kU32 = 9,
+  kU64 = 10,
+  kF64 = 11,
+  kBool = 12,
+  kQ8_0 = 13,  // blocks of 32: f16 scale, 32 x int8 (34 bytes), as GGUF has it
+};
+
+// Which numbers are multiplied (docs/architecture.md, "Numerics"); part of a context's identity.
+enum class ComputeType : uint8_t { kF32 = 0, kBF16 = 1, kInt8 = 2 };
+
+std::string_view DTypeName(DType dtype);               // "f32", "bf16", "q8_0", ...
+std::string_view ComputeTypeName(ComputeType compute);  // "f32", "bf16", "int8"
+
+}  // namespace gyrator

@@ -1,0 +1,34 @@
+// A fixed set of threads that run one parallel loop at a time.
+//
+// Splits index ranges, never reductions: the result of a loop must not depend on the number of
+// threads or on the split. Every worker runs under the float environment of the caller's choice
+// (set by the loop body). TSan-clean; workers sleep between loops after a short spin.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace gyrator {
+
+class ThreadPool {
+ public:
+  // The calling thread works too: `num_threads` - 1 workers are started. REQUIRES num_threads >= 1.
+  explicit ThreadPool(int num_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int num_threads() const { return num_threads_; }
+
+  // body(begin, end) over disjoint ranges that cover [0, count), each a multiple of `grain` long but
+  // the last. Returns when all are done. One caller at a time; not from inside a body.
+  void ParallelFor(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+ private:
+  struct Shared;
+  const int num_threads_;
+  std::unique_ptr<Shared> shared_;
+};
+
+}  // namespace gyrator

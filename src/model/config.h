@@ -1,0 +1,49 @@
+// What a model is, as data: the only description of an architecture that the rest of the code reads.
+//
+// One table per family (config_*.cc) turns config.json or GGUF metadata into this and names the
+// tensors; nothing else in the program asks which family a model is of.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gyrator/status.h"
+#include "kernels/ops.h"
+
+namespace gyrator {
+
+struct RopeConfig {
+  float theta = 10000.0f;
+  RopeStyle style = RopeStyle::kHalf;
+  int32_t rotary_dim = 0;         // dimensions of a head that rotate
+  std::vector<float> inv_freq;    // [rotary_dim / 2], scaling (linear, llama3, yarn) applied
+  float attention_factor = 1.0f;  // multiplies cos and sin
+  std::string scaling = "none";   // for people: "none", "linear factor=8", "llama3 ..."
+};
+
+struct ModelConfig {
+  std::string family;  // "llama", "mistral", "qwen2", "qwen3": for people and for identity
+  std::string name;    // from the file, may be empty
+  int32_t num_layers = 0;
+  int32_t hidden = 0;
+  int32_t num_heads = 0;
+  int32_t num_kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t ffn = 0;
+  int32_t vocab = 0;
+  int32_t context_max = 0;  // the longest context that the model was made for
+  float norm_eps = 1e-5f;
+  bool tied_head = false;
+  bool qkv_bias = false;
+  bool output_bias = false;  // attention output projection
+  bool ffn_bias = false;
+  bool qk_norm = false;  // RMS norm of each query and key head before rope
+  RopeConfig rope;
+};
+
+// Refuses what the arithmetic cannot mean: zero or absurd sizes, heads that do not divide, odd head
+// sizes. kCorruption names field, expected and found.
+Status CheckConfig(const ModelConfig& config);
+
+}  // namespace gyrator

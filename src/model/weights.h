@@ -1,0 +1,53 @@
+// The weights of a model in the operand format of one compute type.
+//
+// Matrices that the file holds in that format are used where they lie in the mapping; others are
+// converted once, at load, into memory owned here. f32: f32 rows. bf16: bf16 rows. int8: BlockQ8_0
+// rows. Norm weights and biases are f32 always; the embedding keeps its stored format and is widened
+// row by row. Immutable after Load: safe for concurrent reads.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gyrator/status.h"
+#include "gyrator/types.h"
+#include "model/config.h"
+#include "tensor/tensor_view.h"
+
+namespace gyrator {
+
+// [rows, cols], row-major: rows are outputs. `data` points at f32, uint16_t (bf16) or BlockQ8_0.
+struct Matrix {
+  const void* data = nullptr;
+  DType dtype = DType::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+};
+
+struct LayerWeights {
+  const float* attention_norm = nullptr;  // [hidden]
+  Matrix q, k, v, o;                      // [heads * head_dim, hidden], ..., [hidden, heads * head_dim]
+  const float* q_bias = nullptr;          // null when the family has none
+  const float* k_bias = nullptr;
+  const float* v_bias = nullptr;
+  const float* o_bias = nullptr;
+  const float* q_norm = nullptr;  // [head_dim], null without qk_norm
+  const float* k_norm = nullptr;
+  const float* ffn_norm = nullptr;  // [hidden]
+  Matrix gate, up, down;            // [ffn, hidden], [ffn, hidden], [hidden, ffn]
+  const float* gate_bias = nullptr;
+  const float* up_bias = nullptr;
+  const float* down_bias = nullptr;
+};
+
+struct Weights {
+  Matrix embedding;                     // [vocab, hidden] in the stored format
+  Matrix head;                          // [vocab, hidden] in the operand format; tied: of the embedding
+  const float* final_norm = nullptr;    // [hidden]
+  std::vector<LayerWeights> layers;     // [num_layers]
+  std::vector<std::shared_ptr<const void>> owners;  // mappings and converted tensors
+};
+
+}  // namespace gyrator
