@@ -4,7 +4,8 @@
 // bytes) is a Status; a *bug* is a GYRATOR_CHECK; an *impossible to go on* (a small allocation
 // fails) terminates. Bytes from outside never reach a check.
 //
-// The core throws nothing. Both types are values: movable, no locking, use from one thread at a time.
+// The core throws nothing. Both types are values: movable, no locking, use from one thread at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +35,8 @@ enum class Code : uint8_t {
 // "corruption", "not found", ...; never empty.
 std::string_view CodeName(Code code);
 
-// Success (a null pointer) or a code with a message that names the thing, what was expected and what
-// was found: lower case, fact first, hint last.
+// Success (a null pointer) or a code with a message that names the thing, what was expected and
+// what was found: lower case, fact first, hint last.
 class [[nodiscard]] Status {
  public:
   Status() = default;  // ok
@@ -83,8 +84,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}             // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {}     // NOLINT; REQUIRES: !status.ok()
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT; REQUIRES: !status.ok()
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const& { return status_; }
@@ -103,10 +104,10 @@ class [[nodiscard]] Result {
 
 }  // namespace gyrator
 
-#define GYRATOR_RETURN_IF_ERROR(expr)                   \
-  do {                                                  \
-    ::gyrator::Status gyrator_status_ = (expr);         \
-    if (!gyrator_status_.ok()) return gyrator_status_;  \
+#define GYRATOR_RETURN_IF_ERROR(expr)                  \
+  do {                                                 \
+    ::gyrator::Status gyrator_status_ = (expr);        \
+    if (!gyrator_status_.ok()) return gyrator_status_; \
   } while (0)
 
 #define GYRATOR_CONCAT_(a, b) a##b
@@ -114,7 +115,7 @@ class [[nodiscard]] Result {
 // GYRATOR_ASSIGN_OR_RETURN(auto file, fs.Open(path));
 #define GYRATOR_ASSIGN_OR_RETURN(lhs, expr) \
   GYRATOR_ASSIGN_OR_RETURN_(GYRATOR_CONCAT(gyrator_result_, __LINE__), lhs, expr)
-#define GYRATOR_ASSIGN_OR_RETURN_(result, lhs, expr) \
-  auto result = (expr);                              \
+#define GYRATOR_ASSIGN_OR_RETURN_(result, lhs, expr)   \
+  auto result = (expr);                                \
   if (!result.ok()) return std::move(result).status(); \
   lhs = *std::move(result)

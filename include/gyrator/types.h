@@ -31,7 +31,7 @@ enum class DType : uint8_t {
 // Which numbers are multiplied (docs/architecture.md, "Numerics"); part of a context's identity.
 enum class ComputeType : uint8_t { kF32 = 0, kBF16 = 1, kInt8 = 2 };
 
-std::string_view DTypeName(DType dtype);               // "f32", "bf16", "q8_0", ...
+std::string_view DTypeName(DType dtype);                // "f32", "bf16", "q8_0", ...
 std::string_view ComputeTypeName(ComputeType compute);  // "f32", "bf16", "int8"
 
 }  // namespace gyrator

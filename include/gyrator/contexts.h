@@ -1,0 +1,50 @@
+// Saved conversations on disk: find, list, show, verify, remove. Needs no model.
+//
+// A context is a folder of the v1.0 format (docs/formats/snapshot.md). A name is a small file that
+// holds the stamp of its current folder.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "gyrator/engine.h"
+#include "gyrator/model.h"
+#include "gyrator/status.h"
+
+namespace gyrator {
+
+struct ContextEntry {
+  std::string name;  // empty: a folder without a name
+  std::string stamp;
+  std::string folder;
+  std::string created;  // ISO-8601 UTC; empty in bare folders
+  std::string model;
+  int32_t tokens = 0;
+  int32_t turns = 0;
+  uint64_t bytes = 0;
+  std::string problem;  // why it cannot be read; empty: it can
+};
+
+struct ContextDetails {
+  ContextEntry entry;
+  std::string verification;  // "full" or "bare": what a load would reach
+  std::vector<std::pair<std::string, std::string>> config, session, protocol,
+      keylog;  // in file order
+  std::vector<Message> transcript;
+  std::vector<TokenId> tokens;
+};
+
+// In true order of creation. An unreadable folder is listed with its problem.
+Result<std::vector<ContextEntry>> ListContexts(const std::string& root);
+// NAME or PATH to a folder. kNotFound.
+Result<std::string> ResolveContext(const std::string& root, const std::string& name_or_path);
+Result<ContextDetails> ShowContext(const std::string& folder);
+// Hashes every file and checks every invariant. kCorruption names the file.
+Status VerifyContext(const std::string& folder, const Progress& progress);
+// Removes a name and its folder (unless another name holds it), or a stamped folder without names.
+Status RemoveContext(const std::string& root, const std::string& name);
+// Copies a verified folder to a new stamp under `root` and points `name` at it.
+Result<SaveReport> ImportContext(const std::string& root, const std::string& folder,
+                                 const std::string& name);
+
+}  // namespace gyrator

@@ -1,0 +1,170 @@
+// Engine: a model with its pool of KV blocks. Session: one conversation on it.
+//
+// The five pillars (docs/architecture.md): capacity is fixed when a session is made and running
+// over it is a typed error; priming leaves no trace; input goes through the chat template unless
+// asked otherwise; cache, chat, cp, tokens, sampler and last logits are one unit; the engine makes
+// the empty cache and saved tensors are injected into it. Model::Load (initmodel) and NewSession or
+// LoadSession (initsession) are separate; callers give full prefixes and never positions.
+//
+// Threads: an Engine and its sessions are used by one thread at a time. Several engines may share a
+// model.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gyrator/model.h"
+#include "gyrator/status.h"
+#include "gyrator/types.h"
+
+namespace gyrator {
+
+// Names, order and defaults of llama.cpp: logit bias, penalties, top-k, typical, top-p, min-p,
+// temperature. Ties go to the lowest id.
+struct SamplerOptions {
+  float temperature = 0.8f;  // 0: greedy
+  int32_t top_k = 40;        // 0: off
+  float top_p = 0.95f;       // 1: off
+  float min_p = 0.05f;       // 0: off
+  float typical_p = 1.0f;    // 1: off
+  float repeat_penalty = 1.0f;
+  float frequency_penalty = 0.0f;
+  float presence_penalty = 0.0f;
+  int32_t penalty_last_n = 64;  // tokens looked at; 0: off, -1: all
+  uint64_t seed = 0;
+  std::vector<std::pair<TokenId, float>> logit_bias;
+
+  bool operator==(const SamplerOptions&) const = default;
+};
+
+// kInvalidArgument names the field, its range and its value.
+Status CheckSampler(const SamplerOptions& options);
+
+struct EngineOptions {
+  int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
+  int32_t sessions_max = 1;       // the pool holds this many sessions at full capacity
+  int32_t batch_rows = 512;       // most rows of one forward pass (--batch-size)
+  std::optional<DType> kv_dtype;  // f32, bf16, f16. Default: f32 under f32, else bf16
+  bool use_cache = true;          // false: every step decodes the whole prefix again; equal bits
+  int threads = 0;                // 0: one a core
+  Progress progress;              // long prefills
+};
+
+enum class StopReason : uint8_t { kNone, kEndOfGeneration, kLength, kCancelled };
+
+struct GenerateOptions {
+  int32_t tokens_max = -1;  // -n; -1: until the end of the reply or of the capacity
+  bool ignore_end = false;  // --ignore-eos: ends of generation get -infinity
+  // One whole piece of UTF-8 at a time; false cancels after this token.
+  std::function<bool(std::string_view text)> on_text;
+  // Raw logits [vocab] of each sampled step, before the chain.
+  std::function<void(std::span<const float>)> on_logits;
+  // The rows of the prompt positions before the last, as they are computed: positions that were
+  // reused from the cache are decoded again, so that all are seen.
+  std::function<void(std::span<const float>)> on_prompt_logits;
+};
+
+struct Reply {
+  std::string text;
+  std::vector<TokenId> tokens;  // sampled, without the end-of-generation token
+  StopReason stop = StopReason::kNone;
+  int32_t tokens_reused = 0;   // prompt tokens found in the session's own cache
+  int32_t tokens_decoded = 0;  // prompt tokens decoded
+  double prompt_ms = 0;
+  double generate_ms = 0;
+};
+
+// Logical phase of a session (spec: P4).
+enum class Phase : uint8_t { kNew, kRunning, kPending /* the last message awaits its reply */ };
+
+struct SessionInfo {
+  int32_t cp = 0;  // cache position: tokens in the cache
+  int32_t capacity = 0;
+  int32_t turns = 0;  // user messages
+  Phase phase = Phase::kNew;
+  bool opaque_prefix = false;  // tokens without a chat log (bare v1.0 folder)
+  std::string id;              // of this conversation
+  std::string parent;          // root digest of the snapshot it came from; empty: none
+};
+
+struct SaveOptions {
+  std::string root;  // folder that holds contexts
+  std::string name;  // also point this name at it; empty: no name
+};
+
+struct SaveReport {
+  std::string folder;
+  std::string stamp;
+  std::string root_digest;
+  uint64_t bytes = 0;
+};
+
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Appends a message; nothing is decoded. kInvalidArgument on an unknown role or broken UTF-8.
+  virtual Status Append(Message message) = 0;
+  // runturn: renders the transcript, decodes what is not in the cache, samples a reply, appends it.
+  // kExhausted ("capacity", names capacity and cp) keeps the session valid, what was sampled
+  // included. On every failure cp, tokens and KV agree.
+  virtual Result<Reply> Respond(const GenerateOptions& options) = 0;
+  // Continues raw tokens: `prefix` is the whole sequence from position 0. No template, no chat.
+  virtual Result<Reply> Complete(std::span<const TokenId> prefix,
+                                 const GenerateOptions& options) = 0;
+
+  // All or nothing: a complete verified folder, or none (kExhausted, kIo).
+  virtual Result<SaveReport> Save(const SaveOptions& options) = 0;
+
+  virtual Status SetSampler(const SamplerOptions& options) = 0;
+  virtual const SamplerOptions& sampler() const = 0;
+  virtual SessionInfo info() const = 0;
+  virtual std::span<const TokenId> tokens() const = 0;  // [cp]
+  virtual std::span<const Message> transcript() const = 0;
+  virtual std::span<const float> last_logits() const = 0;  // [vocab] after tokens(); empty at cp 0
+};
+
+struct SessionOptions {
+  SamplerOptions sampler;
+};
+
+struct LoadReport {
+  std::string verification;        // "full", or "bare" for a folder without a manifest
+  std::vector<std::string> notes;  // soft differences: template, capacity, writer, numerics
+};
+
+// One conversation's work of a joint run.
+struct BatchRequest {
+  Session* session = nullptr;
+  std::vector<TokenId> prefix;  // as Complete; empty: as Respond
+  GenerateOptions options;
+};
+
+class Engine {
+ public:
+  // kUnsupported: a sliding window shorter than the capacity. kExhausted: the pool does not fit.
+  static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
+                                                const EngineOptions& options);
+  virtual ~Engine() = default;
+
+  // Sessions must not outlive their engine.
+  virtual Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) = 0;
+  // Verifies all of `folder`, then makes a session of it; no other session is touched. kNotFound,
+  // kCorruption, kMismatch ("model_mismatch" names field, expected, found), kExhausted
+  // ("capacity"), kUnsupported.
+  virtual Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
+                                                       LoadReport* report) = 0;
+  // Runs all requests together in shared batches; results in order. Equal bits to running each
+  // alone.
+  virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;
+
+  virtual const Model& model() const = 0;
+  virtual const EngineOptions& options() const = 0;  // defaults resolved
+};
+
+}  // namespace gyrator

@@ -1,0 +1,97 @@
+// A model on disk: its text side (tokenizer, chat template) and its weights.
+//
+// A path is a Hugging Face folder or one .gguf file. Both classes are immutable after Load and safe
+// for concurrent use; weights are mapped and used where they lie.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gyrator/status.h"
+#include "gyrator/types.h"
+
+namespace gyrator {
+
+// Progress of long work: `done` of `total` units of `what` ("loading weights"). Called on the
+// thread that does the work, a few times a second.
+using Progress = std::function<void(std::string_view what, uint64_t done, uint64_t total)>;
+
+// One message of a conversation.
+struct Message {
+  std::string role;     // "system", "user", "assistant", "tool"
+  std::string content;  // UTF-8
+  std::string extras;  // more fields as the text of one JSON object (tool_calls, name); empty: none
+};
+
+struct RenderOptions {
+  bool add_generation_prompt = true;
+  std::string tools;      // JSON array of tool schemas; empty: none
+  std::string variables;  // JSON object of template variables; empty: none
+};
+
+// Tokenizer and chat template; needs only the tokenizer's files.
+class TextModel {
+ public:
+  // kNotFound, kCorruption, kUnsupported (names the component).
+  static Result<std::shared_ptr<const TextModel>> Load(const std::string& path);
+  virtual ~TextModel() = default;
+
+  // `add_special`: the model's BOS (and EOS) as its post-processor adds them. Special tokens
+  // written in the text become their ids.
+  virtual std::vector<TokenId> Encode(std::string_view text, bool add_special) const = 0;
+  virtual std::string Decode(std::span<const TokenId> ids, bool skip_special) const = 0;
+  // The rendered prompt, byte for byte as transformers' apply_chat_template. kInvalidArgument: the
+  // template's own error; kUnsupported: the model has no template.
+  virtual Result<std::string> Render(std::span<const Message> messages,
+                                     const RenderOptions& options) const = 0;
+  // The same for a JSON array of messages.
+  virtual Result<std::string> RenderJson(std::string_view messages,
+                                         const RenderOptions& options) const = 0;
+
+  virtual int32_t vocab_size() const = 0;
+  virtual bool has_template() const = 0;
+  virtual std::span<const TokenId> end_of_generation() const = 0;  // sorted
+};
+
+struct ModelOptions {
+  std::optional<ComputeType>
+      compute;  // Default: by the file's dtype (F32, F16: f32; BF16: bf16; quantized: int8)
+  std::string isa = "auto";  // "auto", "ref", "avx2", "avx512", "amx"
+  int threads = 0;           // 0: one a core
+  std::string digest_cache;  // file that remembers weight digests; empty: none
+  Progress progress;
+};
+
+struct ModelInfo {
+  std::string path, name, family, isa, numerics;
+  ComputeType compute = ComputeType::kF32;
+  DType stored = DType::kF32;
+  int64_t parameters = 0;
+  int64_t file_bytes = 0;
+  int32_t num_layers = 0, hidden = 0, num_heads = 0, num_kv_heads = 0, head_dim = 0, ffn = 0,
+          vocab = 0;
+  int32_t context_max = 0;
+  std::string rope;
+};
+
+class Model {
+ public:
+  // initmodel: no session state is made. kUnsupported when the CPU lacks `isa`, kInvalidArgument
+  // for an unknown one.
+  static Result<std::shared_ptr<const Model>> Load(const std::string& path,
+                                                   const ModelOptions& options);
+  virtual ~Model() = default;
+
+  virtual const ModelInfo& info() const = 0;
+  virtual const std::shared_ptr<const TextModel>& text() const = 0;
+  // SHA-256 of the stored weights, hex; computed once (with progress), then taken from the cache.
+  // `recompute` ignores the cache.
+  virtual Result<std::string> WeightsDigest(bool recompute) const = 0;
+};
+
+}  // namespace gyrator
