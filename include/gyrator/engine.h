@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gyrator/model.h"
@@ -37,7 +38,7 @@ struct SamplerOptions {
   float presence_penalty = 0.0f;
   int32_t penalty_last_n = 64;  // tokens looked at; 0: off, -1: all
   uint64_t seed = 0;
-  std::vector<std::pair<TokenId, float>> logit_bias;
+  std::vector<std::pair<TokenId, float>> logit_bias = {};
 
   bool operator==(const SamplerOptions&) const = default;
 };

@@ -1,0 +1,34 @@
+#include "kv/kv_storage.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace gyrator {
+
+Result<std::unique_ptr<KvStorage>> KvStorage::Create(const PagedKv& layout) {
+  if (layout.dtype != DType::kF32 && layout.dtype != DType::kBF16 && layout.dtype != DType::kF16) {
+    return Status::InvalidArgument("kv dtype: f32, bf16 or f16 expected, found " +
+                                   std::string(DTypeName(layout.dtype)));
+  }
+  if (layout.head_dim <= 0 || layout.head_dim % 2 != 0 || layout.num_layers <= 0 ||
+      layout.num_kv_heads <= 0 || layout.num_blocks <= 0) {
+    return Status::InvalidArgument("kv geometry: positive sizes and an even head_dim expected");
+  }
+  PagedKv view = layout;
+  const auto bytes = static_cast<size_t>(layout.total_bytes());
+  void* base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) {
+    return Status::Exhausted("kv pool of " + std::to_string(bytes) +
+                             " bytes: " + std::strerror(errno));
+  }
+  view.base = static_cast<std::byte*>(base);
+  return std::unique_ptr<KvStorage>(new KvStorage(view));
+}
+
+KvStorage::~KvStorage() { ::munmap(view_.base, static_cast<size_t>(view_.total_bytes())); }
+
+}  // namespace gyrator

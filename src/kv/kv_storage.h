@@ -1,0 +1,31 @@
+// The bytes of a pool of KV blocks in host memory.
+//
+// Owned by the executor, so that another executor (a GPU) can own its own memory while pool, tables
+// and snapshots stay the same code. The memory is zero until it is written and takes no pages until
+// then (a dirty block stays dirty: readers skip masked positions). Engine thread only.
+#pragma once
+
+#include <memory>
+
+#include "gyrator/status.h"
+#include "kernels/paged_kv.h"
+
+namespace gyrator {
+
+class KvStorage {
+ public:
+  // `layout.base` is ignored. kInvalidArgument on a dtype that KV cannot have or an odd head_dim;
+  // kExhausted when the address space or memory is refused, naming the bytes.
+  static Result<std::unique_ptr<KvStorage>> Create(const PagedKv& layout);
+  ~KvStorage();
+  KvStorage(const KvStorage&) = delete;
+  KvStorage& operator=(const KvStorage&) = delete;
+
+  const PagedKv& view() const { return view_; }
+
+ private:
+  explicit KvStorage(const PagedKv& view) : view_(view) {}
+  PagedKv view_;
+};
+
+}  // namespace gyrator
