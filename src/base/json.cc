@@ -1,42 +1,115 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 namespace gyrator {
 
 namespace {
 
-// Depth of nesting outside strings; the parser is recursive in the caller's destructors.
-int MaxDepth(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
+// Builds the value from the parser's events. The library's own builder looks for each name among
+// those before it, which takes minutes for a vocabulary of 256,000 names.
+class Builder {
+ public:
+  Builder(int depth_max, DuplicateNames duplicates)
+      : depth_max_(static_cast<size_t>(std::max(depth_max, 0))), duplicates_(duplicates) {}
+
+  Json root;
+  std::string error;  // set when parsing stopped
+
+  bool null() { return Place(Json()) != nullptr; }
+  bool boolean(bool value) { return Place(value) != nullptr; }
+  bool number_integer(int64_t value) { return Place(value) != nullptr; }
+  bool number_unsigned(uint64_t value) { return Place(value) != nullptr; }
+  bool number_float(double value, const std::string&) { return Place(value) != nullptr; }
+  bool string(std::string& value) { return Place(std::move(value)) != nullptr; }
+  bool binary(Json::binary_t& value) { return Place(std::move(value)) != nullptr; }
+  bool start_object(size_t) { return Open(Json::object()); }
+  bool start_array(size_t) { return Open(Json::array()); }
+  bool end_array() { return Close(); }
+  bool end_object() { return JoinDuplicates(open_.back()->get_ref<Json::object_t&>()) && Close(); }
+  bool key(std::string& name) {
+    open_.back()->get_ref<Json::object_t&>().emplace_back(std::move(name), Json());
+    return true;
   }
-  return deepest;
-}
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception& cause) {
+    return Fail(cause.what());
+  }
+
+ private:
+  bool Fail(std::string message) {
+    error = std::move(message);
+    return false;
+  }
+
+  // Puts a value where the next one belongs; never null.
+  Json* Place(Json value) {
+    if (open_.empty()) {
+      root = std::move(value);
+      return &root;
+    }
+    Json& parent = *open_.back();
+    if (parent.is_array()) return &parent.get_ref<Json::array_t&>().emplace_back(std::move(value));
+    Json& slot = parent.get_ref<Json::object_t&>().back().second;
+    slot = std::move(value);
+    return &slot;
+  }
+
+  bool Open(Json value) {
+    if (open_.size() >= depth_max_) {
+      return Fail("nested deeper than " + std::to_string(depth_max_) + " levels");
+    }
+    open_.push_back(Place(std::move(value)));
+    return true;
+  }
+
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  bool JoinDuplicates(Json::object_t& object) {
+    std::vector<size_t> order(object.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    const auto name = [&object](size_t i) -> const std::string& {
+      return (object.begin() + i)->first;
+    };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return name(a) < name(b); });
+    std::vector<bool> superseded(object.size(), false);
+    bool any = false;
+    for (size_t i = order.size(); i-- > 1;) {  // from the last to the first of equal names
+      if (name(order[i - 1]) != name(order[i])) continue;
+      if (duplicates_ == DuplicateNames::kRefuse)
+        return Fail("name '" + name(order[i]) + "' twice");
+      (object.begin() + order[i - 1])->second = std::move((object.begin() + order[i])->second);
+      superseded[order[i]] = any = true;
+    }
+    if (!any) return true;
+    Json::object_t kept;
+    for (size_t i = 0; i < object.size(); ++i) {
+      if (!superseded[i]) kept.emplace_back(name(i), std::move((object.begin() + i)->second));
+    }
+    object = std::move(kept);
+    return true;
+  }
+
+  const size_t depth_max_;
+  const DuplicateNames duplicates_;
+  std::vector<Json*> open_;  // from the root to where the next value belongs
+};
 
 }  // namespace
 
-Result<Json> ParseJson(std::string_view text, int depth_max) {
-  if (MaxDepth(text) > depth_max) {
-    return Status::Corruption("json: nested deeper than " + std::to_string(depth_max) + " levels");
+Result<Json> ParseJson(std::string_view text, int depth_max, DuplicateNames duplicates) {
+  Builder builder(depth_max, duplicates);
+  if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
+    return Status::Corruption("json: " + builder.error);
   }
-  try {
-    return Json::parse(text.begin(), text.end());
-  } catch (const nlohmann::json::exception& error) {
-    return Status::Corruption(std::string("json: ") + error.what());
-  }
+  return std::move(builder.root);
 }
 
 std::string DumpJson(const Json& value, int indent) {

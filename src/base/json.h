@@ -1,4 +1,4 @@
-// JSON at the program's edges. The one place that meets the parser's exceptions.
+// JSON at the program's edges. The one place that meets the parser.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -10,10 +10,19 @@ namespace gyrator {
 
 using Json = nlohmann::ordered_json;  // keeps key order (tool schemas, chat.json)
 
-// Parses one JSON document of at most `depth_max` nested levels. kCorruption names line, column and
-// cause. Include <nlohmann/json.hpp> to use the value; never call its throwing accessors on
-// untrusted values without checking the type first.
-Result<Json> ParseJson(std::string_view text, int depth_max = 200);
+// What a name that an object has twice means.
+enum class DuplicateNames {
+  kLastWins,  // the first one's place, the last one's value, as Python's json has it
+  kRefuse,
+};
+
+// Parses one JSON document (RFC 8259) of at most `depth_max` nested levels, in time proportional to
+// its length (n log n in the names of an object). kCorruption names line, column and cause. Include
+// <nlohmann/json.hpp> to use the value; never call its throwing accessors on untrusted values
+// without checking the type first. find() and contains() on an object walk its names: iterate large
+// ones.
+Result<Json> ParseJson(std::string_view text, int depth_max = 200,
+                       DuplicateNames duplicates = DuplicateNames::kLastWins);
 
 // Compact UTF-8 text; invalid UTF-8 is replaced by U+FFFD.
 std::string DumpJson(const Json& value, int indent = -1);
