@@ -2,15 +2,16 @@
 //
 // Numerics (design: docs/architecture.md, "Numerics"). Each output element is a function of its own
 // row and of a reduction order fixed by the length reduced over. f32 and int8 give equal bits on
-// every instruction set; `ref/` is the scalar specification. All arithmetic is f32, round to nearest
-// even, denormals flushed (FloatEnvironment below), fma only where a contract says fma.
+// every instruction set; `ref/` is the scalar specification. All arithmetic is f32, round to
+// nearest even, denormals flushed (FloatEnvironment below), fma only where a contract says fma.
 //
-//   Lane sum. 16 lanes; lane j takes elements j, j + 16, j + 32, ... in ascending order, missing ones
-//   skipped. Then lanes fold: l[j] += l[j + 8] (j < 8), l[j] += l[j + 4], l[j] += l[j + 2],
+//   Lane sum. 16 lanes; lane j takes elements j, j + 16, j + 32, ... in ascending order, missing
+//   ones skipped. Then lanes fold: l[j] += l[j + 8] (j < 8), l[j] += l[j + 4], l[j] += l[j + 2],
 //   l[0] + l[1].
 //
 //   matmul_f32   lane sum with lane = fma(x, w, lane).
-//   matmul_bf16  numerics bf16.dp.v1 (vdpbf16ps): lane j takes pairs j, j + 16, ... of (2p, 2p + 1);
+//   matmul_bf16  numerics bf16.dp.v1 (vdpbf16ps): lane j takes pairs j, j + 16, ... of (2p, 2p +
+//   1);
 //                lane = fma(x[2p], w[2p], fma(x[2p + 1], w[2p + 1], lane)); a missing odd element
 //                counts as absent; then the fold of the lane sum.
 //                numerics bf16.amx.v1 (TDPBF16PS): k in chunks of 32; even = chain of
@@ -66,15 +67,16 @@ enum class RopeStyle : uint8_t {
   kInterleaved,  // pairs (2d, 2d + 1): GGUF files of the Llama architecture
 };
 
-inline constexpr int32_t kAttentionTile = 32;    // positions of one softmax step
-inline constexpr int32_t kAttentionSpan = 1024;  // positions of one partial result; multiple of the tile
+inline constexpr int32_t kAttentionTile = 32;  // positions of one softmax step
+inline constexpr int32_t kAttentionSpan =
+    1024;  // positions of one partial result; multiple of the tile
 
 // Causal attention of consecutive rows of one sequence for one kv head: row r stands at position
 // first_position + r and sees positions 0 .. first_position + r, all stored already.
 //
-// For each span of 1,024 absolute positions a partial (max, sum, acc[head_dim]) is computed over its
-// tiles of 32, left to right; partials are merged left to right. Masked positions are skipped, never
-// multiplied by zero. Per tile, for the positions p that the row sees:
+// For each span of 1,024 absolute positions a partial (max, sum, acc[head_dim]) is computed over
+// its tiles of 32, left to right; partials are merged left to right. Masked positions are skipped,
+// never multiplied by zero. Per tile, for the positions p that the row sees:
 //   s[p]  = dot(q, k[p]) * scale
 //   m'    = max(m, max s);  a = exp(m - m')  (0 for the first tile);  e[p] = exp(s[p] - m')
 //   sum   = fma(sum, a, lane sum of e)
@@ -83,9 +85,10 @@ inline constexpr int32_t kAttentionSpan = 1024;  // positions of one partial res
 // sum = fma(sum_i, b, sum * a), acc_d = fma(acc_i_d, b, acc_d * a). out_d = acc_d / sum.
 //   KV in f32 or f16 (f16 widened): dot = chain of fma from zero, ascending (dims, then positions);
 //     the tile's value dot is added to acc * a.
-//   KV in bf16: q is rounded to bf16 first, e is rounded to bf16 for the value dot (the sum takes the
-//     unrounded e); dot = TDPBF16PS: dims in chunks of 32 (values: the tile's 32 positions), even and
-//     odd chains of fma from zero, acc + (even + odd). A missing element of a pair is absent.
+//   KV in bf16: q is rounded to bf16 first, e is rounded to bf16 for the value dot (the sum takes
+//   the
+//     unrounded e); dot = TDPBF16PS: dims in chunks of 32 (values: the tile's 32 positions), even
+//     and odd chains of fma from zero, acc + (even + odd). A missing element of a pair is absent.
 struct AttentionArgs {
   const PagedKv* kv = nullptr;
   int32_t layer = 0;
@@ -106,12 +109,14 @@ struct Ops {
 
   void (*matmul_f32)(const float* x, const float* w, float* y, const MatMulShape& shape);
   void (*matmul_bf16)(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
-  void (*matmul_int8)(const QuantizedRows& x, const BlockQ8_0* w, float* y, const MatMulShape& shape);
+  void (*matmul_int8)(const QuantizedRows& x, const BlockQ8_0* w, float* y,
+                      const MatMulShape& shape);
 
   // F32ToBF16 of `count` values.
   void (*round_bf16)(const float* x, uint16_t* y, int64_t count);
   // Groups of 32: scale = amax / 127, q = nearest even of x * (127 / amax); a group of zeros has
-  // scale 0. False when an input is not finite (outputs then unspecified). REQUIRES count % 32 == 0.
+  // scale 0. False when an input is not finite (outputs then unspecified). REQUIRES count % 32 ==
+  // 0.
   bool (*quantize)(const float* x, int8_t* q, float* scale, int64_t count);
 
   // y = (x * (1 / sqrt(lane sum of x*x by fma / dim + eps))) * weight. x may equal y.
@@ -134,8 +139,8 @@ struct Ops {
 void RopeTable(Position position, std::span<const float> inv_freq, float scale, float* cos,
                float* sin);
 
-// Writes one position's K and V head vectors ([head_dim] f32 each) into their block, rounding to the
-// pool's dtype.
+// Writes one position's K and V head vectors ([head_dim] f32 each) into their block, rounding to
+// the pool's dtype.
 void StoreKv(const PagedKv& kv, int32_t layer, uint32_t block, int32_t slot, int32_t kv_head,
              const float* key, const float* value);
 

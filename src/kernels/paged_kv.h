@@ -11,7 +11,8 @@
 
 namespace gyrator {
 
-inline constexpr int32_t kBlockPositions = 16;  // positions of a block; frozen with the layouts below
+inline constexpr int32_t kBlockPositions =
+    16;  // positions of a block; frozen with the layouts below
 
 // Elements of one block, one layer, one kv head. bf16 lies in pairs, as the bf16 dot instructions
 // take them; f32 and f16 do not.

@@ -1,0 +1,78 @@
+#include "base/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+namespace gyrator {
+namespace {
+
+TEST(ThreadPool, CoversEveryIndexOnceInRangesOfTheGrain) {
+  for (int threads : {1, 2, 3, 5}) {
+    ThreadPool pool(threads);
+    for (int64_t count : {0, 1, 2, 7, 64, 1000, 4097}) {
+      for (int64_t grain : {1, 3, 16, 5000}) {
+        std::vector<int> seen(static_cast<size_t>(count), 0);
+        pool.ParallelFor(count, grain, [&](int64_t begin, int64_t end) {
+          EXPECT_LT(begin, end);
+          EXPECT_EQ(begin % grain, 0);
+          EXPECT_TRUE(end == count || end % grain == 0);
+          for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
+        });
+        EXPECT_EQ(seen, std::vector<int>(static_cast<size_t>(count), 1))
+            << count << " by " << grain;
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, WritesOfALoopAreSeenByTheNext) {
+  ThreadPool pool(4);
+  std::vector<int64_t> values(257, 0);
+  for (int round = 0; round < 2000; ++round) {
+    pool.ParallelFor(257, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        values[static_cast<size_t>(i)] += values[static_cast<size_t>(i)] + 1 - round % 2;
+        values[static_cast<size_t>(i)] %= 1000003;
+      }
+    });
+    ASSERT_EQ(values.front(), values.back());
+  }
+}
+
+TEST(ThreadPool, WorkersWakeAfterSleep) {
+  ThreadPool pool(2);
+  std::atomic<int64_t> total{0};
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    pool.ParallelFor(100, 1, [&](int64_t begin, int64_t end) { total += end - begin; });
+  }
+  EXPECT_EQ(total.load(), 500);
+}
+
+TEST(ThreadPool, MoreThanOneThreadWorks) {
+  ThreadPool pool(2);
+  std::atomic<int> inside{0};
+  // Each of two ranges waits for the other: this ends only when two threads run them.
+  pool.ParallelFor(2, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      ++inside;
+      while (inside.load() < 2) std::this_thread::yield();
+    }
+  });
+  EXPECT_EQ(inside.load(), 2);
+}
+
+TEST(ThreadPool, ManyPoolsStartAndStop) {
+  for (int i = 0; i < 50; ++i) {
+    ThreadPool pool(3);
+    if (i % 2 == 0) pool.ParallelFor(10, 1, [](int64_t, int64_t) {});
+  }
+}
+
+}  // namespace
+}  // namespace gyrator

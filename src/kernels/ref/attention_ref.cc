@@ -1,0 +1,137 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/exp.h"
+#include "kernels/ref/kernels_ref.h"
+
+namespace gyrator {
+namespace {
+
+struct Partial {
+  float max = -std::numeric_limits<float>::infinity();
+  float sum = 0.0f;
+  std::vector<float> acc;  // [head_dim]
+};
+
+float ElementAt(DType dtype, const std::byte* base, int64_t index) {
+  switch (dtype) {
+    case DType::kBF16:
+      return BF16ToF32(reinterpret_cast<const uint16_t*>(base)[index]);
+    case DType::kF16:
+      return F16ToF32(reinterpret_cast<const uint16_t*>(base)[index]);
+    default:
+      return reinterpret_cast<const float*>(base)[index];
+  }
+}
+
+float ChainDot(int64_t count, const float* a, const float* b, int64_t b_stride) {
+  float acc = 0.0f;
+  for (int64_t i = 0; i < count; ++i) acc = std::fma(a[i], b[i * b_stride], acc);
+  return acc;
+}
+
+// One query head of one row.
+class Head {
+ public:
+  Head(const AttentionArgs& args, const float* query)
+      : args_(args), dtype_(args.kv->dtype), dim_(args.kv->head_dim), query_(query, query + dim_) {
+    if (dtype_ == DType::kBF16) std::transform(query_.begin(), query_.end(), query_.begin(), Round);
+  }
+
+  // The positions [begin, end) of one span.
+  Partial Span(Position begin, Position end) {
+    Partial partial;
+    partial.acc.assign(static_cast<size_t>(dim_), 0.0f);
+    for (Position p = begin; p < end; p += kAttentionTile) {
+      Tile(p, std::min(kAttentionTile, end - p), p == begin, partial);
+    }
+    return partial;
+  }
+
+ private:
+  static float Round(float x) { return BF16ToF32(F32ToBF16(x)); }
+
+  float Dot(int64_t count, const float* a, const float* b, int64_t b_stride) const {
+    return dtype_ == DType::kBF16 ? RefDotTiles(count, a, 1, b, b_stride)
+                                  : ChainDot(count, a, b, b_stride);
+  }
+
+  // Widens K or V of `count` positions from `begin` to rows [position][dim].
+  std::vector<float> Gather(Position begin, int32_t count, bool values) const {
+    std::vector<float> rows;
+    for (Position p = begin; p < begin + count; ++p) {
+      const uint32_t block = args_.table.blocks[p / kBlockPositions];
+      const int32_t slot = p % kBlockPositions;
+      const std::byte* base = values ? args_.kv->values(args_.layer, block, args_.kv_head)
+                                     : args_.kv->keys(args_.layer, block, args_.kv_head);
+      for (int32_t d = 0; d < dim_; ++d) {
+        rows.push_back(ElementAt(
+            dtype_, base, values ? ValueIndex(dtype_, d, slot, dim_) : KeyIndex(dtype_, d, slot)));
+      }
+    }
+    return rows;
+  }
+
+  void Tile(Position begin, int32_t count, bool first, Partial& partial) const {
+    const std::vector<float> keys = Gather(begin, count, false);
+    const std::vector<float> values = Gather(begin, count, true);
+    float scores[kAttentionTile];
+    float max = partial.max;
+    for (int32_t p = 0; p < count; ++p) {
+      scores[p] = Dot(dim_, query_.data(), &keys[static_cast<size_t>(p * dim_)], 1) * args_.scale;
+      max = scores[p] > max ? scores[p] : max;
+    }
+    const float decay = first ? 0.0f : Exp(partial.max - max);
+    float lanes[16] = {};
+    float weights[kAttentionTile];
+    for (int32_t p = 0; p < count; ++p) {
+      const float e = Exp(scores[p] - max);
+      lanes[p % 16] += e;
+      weights[p] = dtype_ == DType::kBF16 ? Round(e) : e;
+    }
+    partial.sum = std::fma(partial.sum, decay, RefFoldLanes(lanes));
+    for (int32_t d = 0; d < dim_; ++d) {
+      float& acc = partial.acc[static_cast<size_t>(d)];
+      acc = acc * decay + Dot(count, weights, &values[static_cast<size_t>(d)], dim_);
+    }
+    partial.max = max;
+  }
+
+  const AttentionArgs& args_;
+  const DType dtype_;
+  const int32_t dim_;
+  std::vector<float> query_;
+};
+
+void Merge(const Partial& next, Partial& total) {
+  const float max = next.max > total.max ? next.max : total.max;
+  const float a = Exp(total.max - max);
+  const float b = Exp(next.max - max);
+  total.max = max;
+  total.sum = std::fma(next.sum, b, total.sum * a);
+  for (size_t d = 0; d < total.acc.size(); ++d) {
+    total.acc[d] = std::fma(next.acc[d], b, total.acc[d] * a);
+  }
+}
+
+}  // namespace
+
+void RefAttention(const AttentionArgs& args) {
+  for (int32_t row = 0; row < args.num_rows; ++row) {
+    const Position end = args.first_position + row + 1;
+    for (int32_t h = 0; h < args.heads_per_kv; ++h) {
+      const int64_t offset = row * args.q_row_stride + int64_t{h} * args.kv->head_dim;
+      Head head(args, args.q + offset);
+      Partial total = head.Span(0, std::min(end, kAttentionSpan));
+      for (Position begin = kAttentionSpan; begin < end; begin += kAttentionSpan) {
+        Merge(head.Span(begin, std::min(end, begin + kAttentionSpan)), total);
+      }
+      for (int32_t d = 0; d < args.kv->head_dim; ++d) {
+        args.out[offset + d] = total.acc[static_cast<size_t>(d)] / total.sum;
+      }
+    }
+  }
+}
+
+}  // namespace gyrator
