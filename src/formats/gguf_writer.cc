@@ -122,17 +122,8 @@ Status GgufWriter::Write(const ByteSink& sink) const {
   GYRATOR_RETURN_IF_ERROR(sink(AsBytes(head)));
   GYRATOR_RETURN_IF_ERROR(WritePadding(head.size(), sink));
   for (const Tensor& tensor : tensors_) {
-    uint64_t given = 0;
-    const ByteSink counted = [&](ByteSpan bytes) -> Status {
-      given += bytes.size();
-      return given <= tensor.bytes ? sink(bytes) : Status();  // too many: refused below
-    };
-    GYRATOR_RETURN_IF_ERROR(tensor.source(counted));
-    if (given != tensor.bytes) {
-      return Status::InvalidArgument("gguf: tensor '" + tensor.name +
-                                     "': " + std::to_string(given) + " bytes given, expected " +
-                                     std::to_string(tensor.bytes));
-    }
+    GYRATOR_RETURN_IF_ERROR(
+        WriteTensor(tensor.name, tensor.bytes, tensor.source, sink).Annotate("gguf"));
     GYRATOR_RETURN_IF_ERROR(WritePadding(tensor.bytes, sink));
   }
   return {};

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -19,9 +18,6 @@
 #include "tensor/tensor_view.h"
 
 namespace gyrator {
-
-// Gives the bytes of one tensor, in order, to the sink; what the sink returns is returned at once.
-using TensorSource = std::function<Status(const ByteSink& sink)>;
 
 // Use: Set and SetArray, AddTensor, then one Write or WriteFile. Order is kept. A wrong declaration
 // (duplicate, name too long, type that GGUF lacks) is remembered and returned by Write. Not for

@@ -20,6 +20,18 @@ std::string FolderOf(const std::string& path) {
 
 }  // namespace
 
+Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& source,
+                   const ByteSink& sink) {
+  uint64_t given = 0;
+  GYRATOR_RETURN_IF_ERROR(source([&](ByteSpan piece) -> Status {
+    given += piece.size();
+    return given <= bytes ? sink(piece) : Status();  // too many: refused below
+  }));
+  if (given == bytes) return {};
+  return Status::InvalidArgument("tensor '" + std::string(tensor) + "': " + std::to_string(given) +
+                                 " bytes given, expected " + std::to_string(bytes));
+}
+
 Status OutputFile::Failed(const char* call) const {
   const int error = errno;
   const std::string message = path_ + ": " + call + ": " + std::strerror(error);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "gyrator/status.h"
@@ -11,6 +12,13 @@ namespace gyrator {
 
 // Takes bytes in order, in pieces of any size.
 using ByteSink = std::function<Status(ByteSpan)>;
+
+// Gives the bytes of one tensor, in order, to the sink; what the sink returns is returned at once.
+using TensorSource = std::function<Status(const ByteSink& sink)>;
+
+// Lets `source` give to `sink`. kInvalidArgument, naming `tensor`, unless it gives exactly `bytes`.
+Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& source,
+                   const ByteSink& sink);
 
 // Writes `path`.partial, then renames it, so that a file that is mapped somewhere is never
 // truncated and a kill leaves the old one. One writer a path. Not for concurrent use.
