@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Runs every test of a build folder and closes with "N passed, N failed".
+#
+# usage: tests/run.sh BUILD_FOLDER [ctest arguments]
+#
+# A test program counts by what it reports: gtest programs by their XML, end-to-end scripts by their
+# .count file ("passed failed"), fuzz replays as one test each. A program that fails without a failed
+# test of its own (crash, leak, time-out) counts as one more failure.
+set -uo pipefail
+build=${1:?usage: tests/run.sh BUILD_FOLDER [ctest arguments]}
+shift
+build=$(cd "$build" && pwd) || exit 1
+results=$build/results
+rm -rf "$results"
+mkdir -p "$results"
+
+ctest --test-dir "$build" --output-on-failure -j "${JOBS:-$(nproc)}" --timeout 1200 \
+  --output-junit "$results/ctest.junit" "$@"
+
+# "name status" of each ctest test.
+tests=$(sed -n 's/.*<testcase name="\([^"]*\)".* status="\([^"]*\)".*/\1 \2/p' "$results/ctest.junit")
+passed=0
+failed=0
+while read -r name status; do
+  [[ -n $name ]] || continue
+  good=0
+  bad=0
+  if [[ -f $results/$name.xml ]]; then
+    read -r total bad < <(sed -n 's/.*<testsuites tests="\([0-9]*\)" failures="\([0-9]*\)".*/\1 \2/p' \
+      "$results/$name.xml")
+    good=$((total - bad))
+  elif [[ -f $results/$name.count ]]; then
+    read -r good bad < "$results/$name.count"
+  elif [[ $status == run ]]; then
+    good=1
+  fi
+  if [[ $status != run && $bad == 0 ]]; then bad=1; fi
+  passed=$((passed + good))
+  failed=$((failed + bad))
+done <<< "$tests"
+
+if [[ $((passed + failed)) == 0 ]]; then failed=1; fi  # nothing ran: that is no success
+echo "$passed passed, $failed failed"
+[[ $failed == 0 ]]

@@ -1,0 +1,67 @@
+#include <elf.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "tests/tidy/rules.h"
+
+namespace gyrator::tidy {
+
+namespace {
+
+// The bytes [offset, offset + count) of `file` as a T, or zeros when they are not there.
+template <class T>
+T At(const std::string& file, uint64_t offset) {
+  T value = {};
+  if (offset <= file.size() && sizeof(T) <= file.size() - offset) {
+    std::memcpy(&value, file.data() + offset, sizeof(T));
+  }
+  return value;
+}
+
+// Section headers of a 64-bit ELF file.
+std::vector<Elf64_Shdr> Sections(const std::string& file) {
+  const auto header = At<Elf64_Ehdr>(file, 0);
+  std::vector<Elf64_Shdr> sections;
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return sections;
+  for (uint64_t i = 0; i < header.e_shnum; ++i) {
+    sections.push_back(At<Elf64_Shdr>(file, header.e_shoff + i * sizeof(Elf64_Shdr)));
+  }
+  return sections;
+}
+
+}  // namespace
+
+std::vector<std::string> ForbiddenLibraries(const std::vector<std::string>& needed) {
+  std::vector<std::string> forbidden;
+  for (const std::string& library : needed) {
+    for (const char* part : {"torch", "libc10", "python", "caffe", "mkl", "libgomp"}) {
+      if (library.find(part) != std::string::npos) {
+        forbidden.push_back(library);
+        break;
+      }
+    }
+  }
+  return forbidden;
+}
+
+std::vector<std::string> NeededLibraries(const std::string& program) {
+  std::ifstream stream(program, std::ios::binary);
+  const std::string file{std::istreambuf_iterator<char>(stream), {}};
+  const std::vector<Elf64_Shdr> sections = Sections(file);
+  std::vector<std::string> needed;
+  for (const Elf64_Shdr& section : sections) {
+    if (section.sh_type != SHT_DYNAMIC || section.sh_link >= sections.size()) continue;
+    const uint64_t names = sections[section.sh_link].sh_offset;
+    for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= section.sh_size; at += sizeof(Elf64_Dyn)) {
+      const auto entry = At<Elf64_Dyn>(file, section.sh_offset + at);
+      if (entry.d_tag != DT_NEEDED) continue;
+      const uint64_t begin = names + entry.d_un.d_val;
+      if (begin < file.size()) needed.emplace_back(file.c_str() + begin);
+    }
+  }
+  return needed;
+}
+
+}  // namespace gyrator::tidy

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Configures and builds the release preset in build/.
+#
+# usage: tools/build.sh command|tests|trainer
+#   command  the command alone; keeps the settings of a folder that is configured already
+#   tests    everything, with the trainer and all test programs
+#   trainer  gyrator-train and the command
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+with_trainer() {
+  local torch
+  torch=$(.venv/bin/python -c 'import torch.utils; print(torch.utils.cmake_prefix_path)')
+  cmake --preset release -DGYRATOR_DEV=ON -DGYRATOR_TRAIN=ON -DTorch_DIR="$torch/Torch"
+}
+
+quietly() {  # the log is shown when the command fails
+  local log
+  log=$(mktemp)
+  if ! "$@" >"$log" 2>&1; then cat "$log" >&2; rm -f "$log"; exit 1; fi
+  rm -f "$log"
+}
+
+jobs=${JOBS:-$(nproc)}
+case ${1:-} in
+  command)
+    [[ -f build/build.ninja ]] || quietly cmake --preset release -DGYRATOR_DEV=OFF
+    cmake --build build -j "$jobs" --target gyrator >&2
+    ;;
+  tests)
+    quietly with_trainer
+    cmake --build build -j "$jobs" >&2
+    ;;
+  trainer)
+    quietly with_trainer
+    cmake --build build -j "$jobs" --target gyrator gyrator-train >&2
+    ;;
+  *) sed -n 2,8p "$0" >&2; exit 2 ;;
+esac
