@@ -1,7 +1,9 @@
-// What a model is, as data: the only description of an architecture that the rest of the code reads.
+// What a model is, as data: the only description of an architecture that the rest of the code
+// reads.
 //
-// One table per family (config_*.cc) turns config.json or GGUF metadata into this and names the
-// tensors; nothing else in the program asks which family a model is of.
+// A table per family (config_llama.cc, config_mistral.cc, config_qwen.cc) says how config.json or
+// GGUF metadata becomes this and names the tensors (family.h); nothing else asks which family a
+// model is of.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +35,9 @@ struct ModelConfig {
   int32_t ffn = 0;
   int32_t vocab = 0;
   int32_t context_max = 0;  // the longest context that the model was made for
+  // A position sees at most the last `sliding_window` positions in some layer; 0: all of them. The
+  // arithmetic here has no window: whoever runs more positions than this must refuse.
+  int32_t sliding_window = 0;
   float norm_eps = 1e-5f;
   bool tied_head = false;
   bool qkv_bias = false;
@@ -45,5 +50,9 @@ struct ModelConfig {
 // Refuses what the arithmetic cannot mean: zero or absurd sizes, heads that do not divide, odd head
 // sizes. kCorruption names field, expected and found.
 Status CheckConfig(const ModelConfig& config);
+
+// What a stored context depends on besides the weights' bytes: sizes and rope, one "key value" a
+// line, in a fixed order. Equal text: K and V mean the same.
+std::string GeometryText(const ModelConfig& config);
 
 }  // namespace gyrator

@@ -31,7 +31,8 @@ struct ForwardArenaDeleter {
   void operator()(ForwardArena* arena) const;
 };
 using ForwardArenaPtr = std::unique_ptr<ForwardArena, ForwardArenaDeleter>;
-Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeType compute, int32_t rows_max);
+Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeType compute,
+                                           int32_t rows_max);
 
 struct ForwardContext {
   const ModelConfig* config = nullptr;
@@ -44,10 +45,10 @@ struct ForwardContext {
 };
 
 // Stores K and V of every row, writes the wanted logits, in order of the batch, to
-// logits [sum of num_logits, vocab]. The bits of a row depend on its sequence's tokens alone: not on
-// the other sequences, the cut into rows, or the number of threads.
-// kInternal when an activation is not finite under int8 (the KV of these rows is then undefined).
-Status Forward(const ForwardContext& context, const PagedKv& kv, std::span<const SequenceRows> batch,
-               float* logits);
+// logits [sum of num_logits, vocab]. The bits of a row depend on its sequence's tokens alone: not
+// on the other sequences, the cut into rows, or the number of threads. kInternal when an activation
+// is not finite under int8 (the KV of these rows is then undefined).
+Status Forward(const ForwardContext& context, const PagedKv& kv,
+               std::span<const SequenceRows> batch, float* logits);
 
 }  // namespace gyrator

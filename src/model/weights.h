@@ -2,8 +2,8 @@
 //
 // Matrices that the file holds in that format are used where they lie in the mapping; others are
 // converted once, at load, into memory owned here. f32: f32 rows. bf16: bf16 rows. int8: BlockQ8_0
-// rows. Norm weights and biases are f32 always; the embedding keeps its stored format and is widened
-// row by row. Immutable after Load: safe for concurrent reads.
+// rows. Norm weights and biases are f32 always; the embedding keeps its stored format and is
+// widened row by row. Immutable after Load: safe for concurrent reads.
 #pragma once
 
 #include <functional>
@@ -11,12 +11,19 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pool.h"
+#include "formats/tensor_file.h"
+#include "gyrator/model.h"
 #include "gyrator/status.h"
 #include "gyrator/types.h"
 #include "model/config.h"
+#include "tensor/dtype.h"
 #include "tensor/tensor_view.h"
 
 namespace gyrator {
+
+// Which source a model came from: it decides the names of tensors.
+enum class SourceFormat : uint8_t { kHuggingFace, kGguf };
 
 // [rows, cols], row-major: rows are outputs. `data` points at f32, uint16_t (bf16) or BlockQ8_0.
 struct Matrix {
@@ -28,8 +35,8 @@ struct Matrix {
 
 struct LayerWeights {
   const float* attention_norm = nullptr;  // [hidden]
-  Matrix q, k, v, o;                      // [heads * head_dim, hidden], ..., [hidden, heads * head_dim]
-  const float* q_bias = nullptr;          // null when the family has none
+  Matrix q, k, v, o;              // [heads * head_dim, hidden], ..., [hidden, heads * head_dim]
+  const float* q_bias = nullptr;  // null when the family has none
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
   const float* o_bias = nullptr;
@@ -43,11 +50,38 @@ struct LayerWeights {
 };
 
 struct Weights {
-  Matrix embedding;                     // [vocab, hidden] in the stored format
-  Matrix head;                          // [vocab, hidden] in the operand format; tied: of the embedding
-  const float* final_norm = nullptr;    // [hidden]
-  std::vector<LayerWeights> layers;     // [num_layers]
+  Matrix embedding;  // [vocab, hidden] in the stored format
+  Matrix head;       // [vocab, hidden] in the operand format; tied: of the embedding
+  const float* final_norm = nullptr;                // [hidden]
+  std::vector<LayerWeights> layers;                 // [num_layers]
   std::vector<std::shared_ptr<const void>> owners;  // mappings and converted tensors
 };
+
+// Where the tensors of `config` lie and under which names.
+struct WeightSource {
+  const TensorIndex* tensors = nullptr;
+  SourceFormat format = SourceFormat::kHuggingFace;
+};
+
+struct WeightOptions {
+  ComputeType compute = ComputeType::kF32;
+  ThreadPool* threads = nullptr;  // REQUIRED; used during the call only
+  Progress progress;              // "loading weights", in bytes of stored tensors
+};
+
+// Checks that each tensor of the family's table is there with its shape and that no other is, then
+// makes the operands. Needs no instruction set: conversions are defined by tensor/dtype.h and, to
+// int8, by QuantizeQ8_0. kCorruption: missing or unexpected tensor, wrong shape, values that int8
+// cannot hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8
+// cannot group by 32; kExhausted: memory. All name the tensor.
+Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
+                            const WeightOptions& options);
+
+// One weight group as ggml's reference quantizer makes it: d = amax / 127, q = x * (1 / d) rounded
+// half away from zero, stored scale = f16(d). False when a value is not finite or d exceeds f16.
+bool QuantizeQ8_0(const float* x, BlockQ8_0* out);
+
+// Row `row` of an embedding of any stored format, widened without rounding into out [cols].
+void WidenRow(const Matrix& embedding, int64_t row, float* out);
 
 }  // namespace gyrator

@@ -1,0 +1,215 @@
+#include "model/weights.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "base/aligned_buffer.h"
+#include "model/convert.h"
+#include "model/family.h"
+
+namespace gyrator {
+
+namespace {
+
+DType OperandDType(ComputeType compute) {
+  switch (compute) {
+    case ComputeType::kF32:
+      return DType::kF32;
+    case ComputeType::kBF16:
+      return DType::kBF16;
+    case ComputeType::kInt8:
+      return DType::kQ8_0;
+  }
+  return DType::kF32;
+}
+
+size_t AlignmentOf(DType dtype) {
+  return dtype == DType::kF32 ? alignof(float) : alignof(uint16_t);
+}
+
+bool IsAligned(const TensorView& view) {
+  return reinterpret_cast<uintptr_t>(view.bytes.data()) % AlignmentOf(view.dtype) == 0;
+}
+
+// Tensors of published files that say nothing which the config does not say.
+bool IsIgnored(std::string_view name, const ModelConfig& config) {
+  return name == "rope_freqs.weight" || name.ends_with(".rotary_emb.inv_freq") ||
+         (config.tied_head && name == "lm_head.weight");
+}
+
+// One load: resolves names, checks, converts.
+class Loader {
+ public:
+  Loader(const ModelConfig& config, const WeightSource& source, const WeightOptions& options)
+      : config_(config), source_(source), options_(options), family_(FamilyOf(config)) {}
+
+  Result<Weights> Run() {
+    GYRATOR_RETURN_IF_ERROR(CheckNames());
+    weights_.layers.resize(static_cast<size_t>(config_.num_layers));
+    weights_.owners = source_.tensors->owners();
+    for (const TensorSpec& spec : family_.tensors()) {
+      if (!spec.exists(config_)) continue;
+      const int32_t count = spec.per_layer() ? config_.num_layers : 1;
+      for (int32_t layer = 0; layer < count; ++layer) {
+        GYRATOR_RETURN_IF_ERROR(LoadOne(spec, layer));
+      }
+    }
+    if (config_.tied_head) GYRATOR_RETURN_IF_ERROR(TieHead());
+    return std::move(weights_);
+  }
+
+ private:
+  // Every expected tensor is there as the table says, and no other is.
+  Status CheckNames();
+  Status CheckOne(const TensorSpec& spec, const std::string& name) const;
+  Status LoadOne(const TensorSpec& spec, int32_t layer);
+  Status TieHead();
+
+  // The tensor as a matrix in the operand format.
+  Result<Matrix> MakeOperand(const std::string& name, const TensorView& view);
+  Result<const float*> MakeVector(const std::string& name, const TensorView& view);
+  Result<std::byte*> MakeConverted(const std::string& name, const TensorView& view, DType to);
+
+  void Advance(const TensorView& view) {
+    bytes_done_ += view.bytes.size();
+    if (options_.progress) options_.progress("loading weights", bytes_done_, bytes_total_);
+  }
+
+  const ModelConfig& config_;
+  const WeightSource& source_;
+  const WeightOptions& options_;
+  const Family& family_;
+  Weights weights_;
+  uint64_t bytes_done_ = 0;
+  uint64_t bytes_total_ = 0;
+};
+
+Status Loader::CheckOne(const TensorSpec& spec, const std::string& name) const {
+  const Shape shape = TensorShape(spec, config_);
+  auto found = source_.tensors->Get(name);
+  if (!found.ok()) {
+    if (found.status().code() != Code::kNotFound) return std::move(found).status();
+    return Status::Corruption("tensor " + name + ": expected " + ShapeText(shape) +
+                              ", found nothing");
+  }
+  const TensorView& view = *found;
+  if (view.shape != shape || view.bytes.size() != TensorBytes(view.dtype, shape)) {
+    return Status::Corruption("tensor " + name + ": expected shape " + ShapeText(shape) +
+                              ", found " + ShapeText(view.shape));
+  }
+  if (!IsWeightDType(view.dtype)) {
+    return Status::Unsupported("tensor " + name + ": expected f32, f16, bf16 or q8_0, found " +
+                               std::string(DTypeName(view.dtype)));
+  }
+  if (options_.compute == ComputeType::kInt8 && !spec.is_vector() && shape[1] % 32 != 0) {
+    return Status::Unsupported("tensor " + name +
+                               ": int8 needs rows of a multiple of 32 values, found " +
+                               std::to_string(shape[1]) + "; use --compute f32 or bf16");
+  }
+  return {};
+}
+
+Status Loader::CheckNames() {
+  std::set<std::string, std::less<>> expected;
+  for (const TensorSpec& spec : family_.tensors()) {
+    if (!spec.exists(config_)) continue;
+    const int32_t count = spec.per_layer() ? config_.num_layers : 1;
+    for (int32_t layer = 0; layer < count; ++layer) {
+      std::string name = TensorName(spec, source_.format, layer);
+      GYRATOR_RETURN_IF_ERROR(CheckOne(spec, name));
+      expected.insert(std::move(name));
+    }
+  }
+  for (const TensorIndex::Entry& entry : source_.tensors->entries()) {
+    if (expected.contains(entry.name)) {
+      bytes_total_ += entry.view.bytes.size();
+    } else if (!IsIgnored(entry.name, config_)) {
+      return Status::Unsupported("tensor " + entry.name.substr(0, 120) + ": a " + config_.family +
+                                 " model with this config has no such tensor");
+    }
+  }
+  return {};
+}
+
+Result<std::byte*> Loader::MakeConverted(const std::string& name, const TensorView& view,
+                                         DType to) {
+  const auto bytes = TensorBytes(to, view.shape);
+  if (!bytes) return Status::Corruption("tensor " + name + ": too large");
+  GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer buffer, AllocateAligned(*bytes, "tensor " + name));
+  if (!Convert(view, to, buffer.get(), options_.threads)) {
+    return Status::Corruption("tensor " + name +
+                              ": expected finite values within the range of int8 groups, found "
+                              "others; use --compute f32 or bf16");
+  }
+  std::byte* data = buffer.get();
+  weights_.owners.push_back(std::shared_ptr<const void>(
+      buffer.release(), [](const void* memory) { std::free(const_cast<void*>(memory)); }));
+  return data;
+}
+
+Result<Matrix> Loader::MakeOperand(const std::string& name, const TensorView& view) {
+  Matrix matrix;
+  matrix.dtype = OperandDType(options_.compute);
+  matrix.rows = view.shape[0];
+  matrix.cols = view.shape[1];
+  if (view.dtype == DType::kQ8_0 && matrix.dtype == DType::kQ8_0 &&
+      !ScalesAreFinite(view, options_.threads)) {
+    return Status::Corruption("tensor " + name + ": expected finite scales, found others");
+  }
+  if (view.dtype == matrix.dtype && IsAligned(view)) {
+    matrix.data = view.bytes.data();
+    return matrix;
+  }
+  GYRATOR_ASSIGN_OR_RETURN(matrix.data, MakeConverted(name, view, matrix.dtype));
+  return matrix;
+}
+
+Result<const float*> Loader::MakeVector(const std::string& name, const TensorView& view) {
+  if (view.dtype == DType::kF32 && IsAligned(view)) {
+    return reinterpret_cast<const float*>(view.bytes.data());
+  }
+  GYRATOR_ASSIGN_OR_RETURN(std::byte * data, MakeConverted(name, view, DType::kF32));
+  return reinterpret_cast<const float*>(data);
+}
+
+Status Loader::LoadOne(const TensorSpec& spec, int32_t layer) {
+  const std::string name = TensorName(spec, source_.format, layer);
+  GYRATOR_ASSIGN_OR_RETURN(const TensorView view, source_.tensors->Get(name));
+  LayerWeights& target = weights_.layers[static_cast<size_t>(layer)];
+  if (spec.is_vector()) {
+    GYRATOR_ASSIGN_OR_RETURN(const float* vector, MakeVector(name, view));
+    (spec.per_layer() ? target.*spec.layer_vector : weights_.*spec.model_vector) = vector;
+  } else if (spec.model_matrix == &Weights::embedding) {
+    weights_.embedding = {view.bytes.data(), view.dtype, view.shape[0], view.shape[1]};
+  } else {
+    GYRATOR_ASSIGN_OR_RETURN(const Matrix matrix, MakeOperand(name, view));
+    (spec.per_layer() ? target.*spec.layer_matrix : weights_.*spec.model_matrix) = matrix;
+  }
+  Advance(view);
+  return {};
+}
+
+Status Loader::TieHead() {
+  for (const TensorSpec& spec : family_.tensors()) {
+    if (spec.model_matrix != &Weights::embedding) continue;
+    const std::string name = TensorName(spec, source_.format, 0);
+    GYRATOR_ASSIGN_OR_RETURN(const TensorView view, source_.tensors->Get(name));
+    GYRATOR_ASSIGN_OR_RETURN(weights_.head, MakeOperand(name, view));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
+                            const WeightOptions& options) {
+  return Loader(config, source, options).Run();
+}
+
+void WidenRow(const Matrix& embedding, int64_t row, float* out) {
+  Widen(embedding.dtype, static_cast<const std::byte*>(embedding.data), row * embedding.cols,
+        embedding.cols, out);
+}
+
+}  // namespace gyrator
