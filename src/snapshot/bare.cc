@@ -1,0 +1,322 @@
+#include "snapshot/bare.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+
+#include "base/check.h"
+#include "formats/npy.h"
+#include "snapshot/errors.h"
+#include "snapshot/kv_rows.h"
+#include "tensor/dtype.h"
+
+namespace gyrator {
+
+namespace {
+
+// metadata/x.txt, or x.txt at the top level; empty when there is neither.
+Result<std::string> TextPath(const FolderFiles& files, std::string_view canonical) {
+  const std::string top(canonical.substr(canonical.find('/') + 1));
+  const bool in_metadata = files.contains(canonical), at_top = files.contains(top);
+  if (in_metadata && at_top) {
+    return StateInconsistent(top, "is there twice, at the top level and in metadata/");
+  }
+  return in_metadata ? std::string(canonical) : at_top ? top : std::string();
+}
+
+Result<std::string> ReadText(FileSystem& fs, const std::string& folder, const FolderFiles& files,
+                             std::string_view canonical) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string path, TextPath(files, canonical));
+  if (path.empty()) return std::string();
+  return ReadElement(fs, folder, path, kTextBytesMax);
+}
+
+Result<KeyValues> ReadKeyValues(FileSystem& fs, const std::string& folder, const FolderFiles& files,
+                                std::string_view canonical) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string text, ReadText(fs, folder, files, canonical));
+  Result<KeyValues> parsed = KeyValues::Parse(text);
+  if (!parsed.ok()) return StateInconsistent(canonical, parsed.status().message());
+  return parsed;
+}
+
+Status RefuseFullElements(const FolderFiles& files) {
+  for (const std::string_view path :
+       {kProtocolFile, kSessionFile, kChatFile, kLogitsFile, kManifestFile}) {
+    const std::string top(path.substr(path.find('/') == std::string_view::npos ? 0 : 9));
+    if (files.contains(path) || files.contains(top)) {
+      return Status::Corruption(std::string(kManifestFile) + ": missing, but there is " + top +
+                                ", which only a folder with a manifest has")
+          .Named("missing_element");
+    }
+  }
+  return {};
+}
+
+template <class T>
+std::vector<int64_t> Widen(ByteSpan bytes) {
+  std::vector<int64_t> values(bytes.size() / sizeof(T));
+  for (size_t i = 0; i < values.size(); ++i) {
+    T value;
+    std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
+    values[i] = static_cast<int64_t>(value);  // u64 beyond int64 turns negative: refused later
+  }
+  return values;
+}
+
+std::optional<std::vector<int64_t>> AsIntegers(DType dtype, ByteSpan bytes) {
+  switch (dtype) {
+    case DType::kBool:
+    case DType::kU8:
+      return Widen<uint8_t>(bytes);
+    case DType::kI8:
+      return Widen<int8_t>(bytes);
+    case DType::kI16:
+      return Widen<int16_t>(bytes);
+    case DType::kU16:
+      return Widen<uint16_t>(bytes);
+    case DType::kI32:
+      return Widen<int32_t>(bytes);
+    case DType::kU32:
+      return Widen<uint32_t>(bytes);
+    case DType::kI64:
+      return Widen<int64_t>(bytes);
+    case DType::kU64:
+      return Widen<uint64_t>(bytes);
+    default:
+      return std::nullopt;
+  }
+}
+
+struct IndexTable {
+  Shape shape;                  // [rows, columns]
+  std::vector<int64_t> values;  // C order
+};
+
+Result<IndexTable> ReadIndexTable(FileSystem& fs, const std::string& folder,
+                                  std::string_view path) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string file,
+                           ReadElement(fs, folder, path, kIndexTensorBytesMax));
+  const Result<NpyArray> array = ParseNpy(AsBytes(file));
+  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  auto values = AsIntegers(array->dtype, NativeCopy(*array));
+  if (!values || array->shape.size() != 2) {
+    return StateInconsistent(path, "expected integers of shape [rows, tokens], found " +
+                                       std::string(DTypeName(array->dtype)) + " " +
+                                       ShapeText(array->shape));
+  }
+  return IndexTable{array->shape, *std::move(values)};
+}
+
+// Tokens and positions of the unmasked entries, in row order; where each entry's KV row goes.
+Status ReadTokens(FileSystem& fs, const std::string& folder, Snapshot* snapshot) {
+  GYRATOR_ASSIGN_OR_RETURN(const IndexTable ids, ReadIndexTable(fs, folder, kInputIdsFile));
+  GYRATOR_ASSIGN_OR_RETURN(const IndexTable mask, ReadIndexTable(fs, folder, kAttentionMaskFile));
+  GYRATOR_ASSIGN_OR_RETURN(const IndexTable positions,
+                           ReadIndexTable(fs, folder, kPositionIdsFile));
+  for (const auto& [path, table] :
+       {std::pair(kAttentionMaskFile, &mask), std::pair(kPositionIdsFile, &positions)}) {
+    if (table->shape != ids.shape) {
+      return StateInconsistent(path, "shape " + ShapeText(table->shape) + ", " +
+                                         std::string(kInputIdsFile) + " has " +
+                                         ShapeText(ids.shape));
+    }
+  }
+  for (size_t i = 0; i < ids.values.size(); ++i) {
+    if (mask.values[i] != 0 && mask.values[i] != 1) {
+      return StateInconsistent(kAttentionMaskFile,
+                               "expected 0 or 1, found " + std::to_string(mask.values[i]));
+    }
+    if (mask.values[i] == 0) {
+      snapshot->row_positions.push_back(-1);
+      continue;
+    }
+    for (const auto& [path, value] : {std::pair(kInputIdsFile, ids.values[i]),
+                                      std::pair(kPositionIdsFile, positions.values[i])}) {
+      if (value < 0 || value > INT32_MAX) {
+        return StateInconsistent(path, "value " + std::to_string(value) + " out of range");
+      }
+    }
+    snapshot->row_positions.push_back(snapshot->cp());
+    snapshot->tokens.push_back(static_cast<TokenId>(ids.values[i]));
+    snapshot->positions.push_back(static_cast<Position>(positions.values[i]));
+  }
+  return {};
+}
+
+// Number of layers: 0_key.npy, 0_value.npy, 1_key.npy, ... with nothing left over.
+Result<int32_t> CountLayers(const FolderFiles& files) {
+  int32_t layers = 0;
+  const auto has = [&](KvHalf half) { return files.contains(KvFile(layers, half)); };
+  while (has(KvHalf::kKey) && has(KvHalf::kValue)) ++layers;
+  if (has(KvHalf::kKey)) return MissingElement(KvFile(layers, KvHalf::kValue));
+  if (has(KvHalf::kValue) || layers == 0) return MissingElement(KvFile(layers, KvHalf::kKey));
+  const std::string prefix = std::string(kKvFolder) + "/";
+  const auto in_folder = std::count_if(
+      files.begin(), files.end(), [&](const auto& file) { return file.first.starts_with(prefix); });
+  if (in_folder != 2 * layers) {
+    return StateInconsistent(kKvFolder, "expected keys and values of layers 0 to " +
+                                            std::to_string(layers - 1) + " alone, found " +
+                                            std::to_string(in_folder) + " files");
+  }
+  return layers;
+}
+
+// K and V type of an array; nullopt when it is none.
+std::optional<DType> KvDTypeOf(DType stored, const KeyValues& config) {
+  if (stored == DType::kF32 || stored == DType::kF16) return stored;
+  if (stored == DType::kU16 && config.Find("dtype") == "bfloat16") return DType::kBF16;
+  return std::nullopt;
+}
+
+// The geometry that the first key tensor has.
+Status ReadGeometry(FileSystem& fs, const std::string& folder, const FolderFiles& files,
+                    Snapshot* snapshot) {
+  GYRATOR_ASSIGN_OR_RETURN(snapshot->kv.num_layers, CountLayers(files));
+  const std::string path = KvFile(0, KvHalf::kKey);
+  GYRATOR_ASSIGN_OR_RETURN(const std::string file, ReadElement(fs, folder, path, kTensorBytesMax));
+  const Result<NpyArray> array = ParseNpy(AsBytes(file));
+  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  const auto dtype = KvDTypeOf(array->dtype, snapshot->config);
+  const Shape& shape = array->shape;
+  const bool fits = shape.size() == 4 && shape[0] == 1 && shape[1] >= 1 && shape[1] <= 4096 &&
+                    shape[3] >= 1 && shape[3] <= 4096;
+  if (!dtype || !fits) {
+    return StateInconsistent(path,
+                             "expected float32, float16 or (with 'dtype: bfloat16') uint16 of "
+                             "shape [1, kv heads, tokens, head_dim], found " +
+                                 std::string(DTypeName(array->dtype)) + " " + ShapeText(shape));
+  }
+  snapshot->kv.dtype = *dtype;
+  snapshot->kv.num_kv_heads = static_cast<int32_t>(shape[1]);
+  snapshot->kv.head_dim = static_cast<int32_t>(shape[3]);
+  return {};
+}
+
+// What config.txt says of the geometry must be what the tensors are.
+Status CheckConfigAgrees(const Snapshot& snapshot) {
+  const std::pair<std::string_view, int64_t> counts[] = {
+      {"n_layers", snapshot.kv.num_layers}, {"n_kv_heads", snapshot.kv.num_kv_heads},
+      {"head_dim", snapshot.kv.head_dim},   {"cache_position", snapshot.cp()},
+      {"n_tokens", snapshot.cp()},
+  };
+  for (const auto& [key, found] : counts) {
+    if (!snapshot.config.Contains(key)) continue;
+    const Result<int64_t> stated = snapshot.config.GetInt(key);
+    if (!stated.ok()) return StateInconsistent(kConfigFile, stated.status().message());
+    if (*stated != found) {
+      return StateInconsistent(kConfigFile, std::string(key) + " is " + std::to_string(*stated) +
+                                                ", the tensors have " + std::to_string(found));
+    }
+  }
+  return {};
+}
+
+float ToF32(DType dtype, const std::byte* element) {
+  if (dtype == DType::kF32) {
+    float value;
+    std::memcpy(&value, element, sizeof(value));
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, element, sizeof(bits));
+  return dtype == DType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
+}
+
+// Rows of another type: exact when widening, rounded to nearest otherwise.
+std::vector<std::byte> ConvertRow(std::span<const std::byte> row, DType from, DType to) {
+  if (from == to) return {row.begin(), row.end()};
+  const size_t from_bytes = from == DType::kF32 ? 4 : 2, to_bytes = to == DType::kF32 ? 4 : 2;
+  std::vector<std::byte> out(row.size() / from_bytes * to_bytes);
+  for (size_t i = 0; i < row.size() / from_bytes; ++i) {
+    const float value = ToF32(from, row.data() + i * from_bytes);
+    const uint16_t half = to == DType::kF16 ? F32ToF16(value) : F32ToBF16(value);
+    if (to == DType::kF32) {
+      std::memcpy(out.data() + i * to_bytes, &value, to_bytes);
+    } else {
+      std::memcpy(out.data() + i * to_bytes, &half, to_bytes);
+    }
+  }
+  return out;
+}
+
+// Copies the rows of `data`, C-order [kv heads, file_tokens, head_dim] of snapshot.kv.dtype.
+Status CopyRows(const Snapshot& snapshot, const std::string& path, ByteSpan data,
+                int64_t file_tokens, const PagedKv* kv, const BlockTableView& blocks,
+                HeadPlace place, bool require_finite) {
+  const DType from = snapshot.kv.dtype;
+  const size_t row_bytes =
+      (from == DType::kF32 ? 4u : 2u) * static_cast<size_t>(snapshot.kv.head_dim);
+  // Full folders have no map: every row is its own position.
+  const bool mapped = snapshot.verification == Verification::kBare;
+  const int64_t rows = mapped ? static_cast<int64_t>(snapshot.row_positions.size()) : snapshot.cp();
+  for (place.kv_head = 0; place.kv_head < snapshot.kv.num_kv_heads; ++place.kv_head) {
+    for (int64_t t = 0; t < rows; ++t) {
+      const int32_t position =
+          mapped ? snapshot.row_positions[static_cast<size_t>(t)] : static_cast<int32_t>(t);
+      if (position < 0) continue;
+      const auto at = static_cast<size_t>(place.kv_head * file_tokens + t) * row_bytes;
+      const std::vector<std::byte> row =
+          ConvertRow(data.subspan(at, row_bytes), from, kv == nullptr ? from : kv->dtype);
+      if (require_finite && !AllFinite(kv == nullptr ? from : kv->dtype, row)) {
+        return StateInconsistent(path, "a value of token " + std::to_string(t) + " is not finite");
+      }
+      if (kv != nullptr) ScatterRows(*kv, blocks, place, position, row);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Snapshot> OpenBare(FileSystem& fs, const std::string& folder, const FolderFiles& files) {
+  GYRATOR_RETURN_IF_ERROR(RefuseFullElements(files));
+  Snapshot snapshot;
+  snapshot.folder = folder;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string config_path, TextPath(files, kConfigFile));
+  if (config_path.empty()) return MissingElement(kConfigFile);
+  GYRATOR_ASSIGN_OR_RETURN(snapshot.config, ReadKeyValues(fs, folder, files, kConfigFile));
+  GYRATOR_ASSIGN_OR_RETURN(snapshot.keylog, ReadKeyValues(fs, folder, files, kKeylogFile));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string chain, ReadText(fs, folder, files, kChainFile));
+  GYRATOR_RETURN_IF_ERROR(CheckChain(chain));
+  if (files.contains(kMapFile) || files.contains("symbolic_map.npy")) {
+    return StateInconsistent(kMapFile, "a map without an entry in " + std::string(kChainFile));
+  }
+  GYRATOR_RETURN_IF_ERROR(ReadTokens(fs, folder, &snapshot));
+  GYRATOR_RETURN_IF_ERROR(ReadGeometry(fs, folder, files, &snapshot));
+  GYRATOR_RETURN_IF_ERROR(CheckConfigAgrees(snapshot));
+  snapshot.notes.push_back(
+      "bare v1.0 folder: no manifest, so nothing vouches for its bytes; no chat, no logits");
+  return snapshot;
+}
+
+Status LoadWholeTensor(const Snapshot& snapshot, const std::string& path, ByteSpan file,
+                       const PagedKv* kv, const BlockTableView& blocks, bool require_finite) {
+  const Result<NpyArray> array = ParseNpy(file);
+  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  const bool bare = snapshot.verification == Verification::kBare;
+  const Shape& shape = array->shape;
+  const int64_t file_tokens = shape.size() == 4 ? shape[2] : -1;
+  // Compacted caches have one row a token; static ones at least one a table entry.
+  const auto entries = static_cast<int64_t>(snapshot.row_positions.size());
+  const bool tokens_fit = bare ? file_tokens >= entries : file_tokens == snapshot.cp();
+  const Shape expected = {1, snapshot.kv.num_kv_heads, bare ? entries : snapshot.cp(),
+                          snapshot.kv.head_dim};
+  const bool shape_fits =
+      tokens_fit && shape[0] == 1 && shape[1] == expected[1] && shape[3] == expected[3];
+  if (array->dtype != KvStoredDType(snapshot.kv.dtype) || !shape_fits) {
+    return StateInconsistent(
+        path, "expected " + std::string(DTypeName(KvStoredDType(snapshot.kv.dtype))) + " " +
+                  ShapeText(expected) + (bare ? " (or more tokens)" : "") + ", found " +
+                  std::string(DTypeName(array->dtype)) + " " + ShapeText(shape));
+  }
+  const std::vector<std::byte> native =
+      array->IsNative() ? std::vector<std::byte>() : NativeCopy(*array);
+  const ByteSpan data = array->IsNative() ? array->data : ByteSpan(native);
+  HeadPlace place;
+  place.half = path.ends_with("_key.npy") ? KvHalf::kKey : KvHalf::kValue;
+  place.layer = static_cast<int32_t>(std::stoi(path.substr(kKvFolder.size() + 1)));
+  return CopyRows(snapshot, path, data, file_tokens, kv, blocks, place, require_finite);
+}
+
+}  // namespace gyrator

@@ -1,0 +1,29 @@
+// Bare v1.0 folders: what numpy makes from the seeds' description, without a manifest.
+//
+// Accepted: .npy of versions 1 to 3, C or Fortran order, either byte order, any integer type for
+// ids, mask and positions; rows of a padded batch (segments of one sequence, padding by mask); K
+// and V longer than the tokens (static caches); text files in metadata/ or at the top level. One
+// sequence: KV batch 1. Internal to this module.
+#pragma once
+
+#include <string>
+
+#include "base/fs.h"
+#include "snapshot/folder_files.h"
+#include "snapshot/reader.h"
+
+namespace gyrator {
+
+// Largest K or V file that is read whole.
+inline constexpr uint64_t kTensorBytesMax = 1u << 30;
+
+// `files` has no manifest. "missing_element" when it has a file that only full folders have.
+Result<Snapshot> OpenBare(FileSystem& fs, const std::string& folder, const FolderFiles& files);
+
+// Reads one K or V file whole and copies its rows. `text` is the file; shape and type are checked
+// against the snapshot; rows go to snapshot.row_positions, converted to kv.dtype. `kv` == nullptr
+// checks only.
+Status LoadWholeTensor(const Snapshot& snapshot, const std::string& path, ByteSpan file,
+                       const PagedKv* kv, const BlockTableView& blocks, bool require_finite);
+
+}  // namespace gyrator

@@ -1,0 +1,108 @@
+#include "snapshot/folder_files.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/sha256.h"
+#include "snapshot/errors.h"
+#include "snapshot/format.h"
+
+namespace gyrator {
+
+namespace {
+
+constexpr size_t kFilesMax = 20'000;
+constexpr size_t kPieceBytes = 256 << 10;
+
+Status ListInto(FileSystem& fs, const std::string& folder, const std::string& prefix,
+                FolderFiles* files) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs.List(JoinPath(folder, prefix)));
+  for (const std::string& name : names) {
+    const std::string path = prefix.empty() ? name : prefix + "/" + name;
+    GYRATOR_ASSIGN_OR_RETURN(const FileInfo info, fs.Stat(JoinPath(folder, path)));
+    const bool nested = !prefix.empty();
+    if (info.kind == FileKind::kOther || (info.kind == FileKind::kDirectory && nested)) {
+      return StateInconsistent(path, "neither a file nor a folder that belongs here");
+    }
+    if (files->size() >= kFilesMax) return NotAContext(folder, "too many files");
+    if (info.kind == FileKind::kFile) {
+      files->emplace(path, info.bytes);
+    } else {
+      GYRATOR_RETURN_IF_ERROR(ListInto(fs, folder, path, files));
+    }
+  }
+  return {};
+}
+
+Status CompareDigest(const ManifestEntry& entry, const Sha256Digest& digest) {
+  const std::string found = HexText(digest);
+  if (found == entry.sha256) return {};
+  return ManifestMismatch(entry.path, "the manifest has sha256 " + entry.sha256.substr(0, 16) +
+                                          "..., the file has " + found.substr(0, 16) + "...");
+}
+
+}  // namespace
+
+Result<FolderFiles> ListFolder(FileSystem& fs, const std::string& folder) {
+  const Result<std::vector<std::string>> names = fs.List(folder);
+  if (!names.ok()) {
+    if (names.status().code() != Code::kNotFound) return names.status();
+    if (fs.Stat(folder).ok()) return NotAContext(folder, "not a folder");
+    return Status::NotFound(folder + ": no such folder").Named("not_found");
+  }
+  FolderFiles files;
+  GYRATOR_RETURN_IF_ERROR(ListInto(fs, folder, "", &files));
+  return files;
+}
+
+Status CheckFiles(const FolderFiles& files, const Manifest& manifest) {
+  for (const ManifestEntry& entry : manifest.entries()) {
+    const auto found = files.find(entry.path);
+    if (found == files.end()) return MissingElement(entry.path);
+    if (found->second != entry.bytes) {
+      return ManifestMismatch(entry.path, "the manifest has " + std::to_string(entry.bytes) +
+                                              " bytes, the file has " +
+                                              std::to_string(found->second));
+    }
+  }
+  for (const auto& [path, bytes] : files) {
+    if (path != kManifestFile && manifest.Find(path) == nullptr) {
+      return ManifestMismatch(path, "not in the manifest");
+    }
+  }
+  return {};
+}
+
+Result<std::string> ReadElement(FileSystem& fs, const std::string& folder, std::string_view path,
+                                uint64_t bytes_max) {
+  Result<std::string> text = ReadFile(fs, JoinPath(folder, path), bytes_max);
+  if (text.ok()) return text;
+  if (text.status().code() == Code::kNotFound) return MissingElement(path);
+  if (text.status().code() == Code::kIo) return text;
+  return StateInconsistent(path, text.status().message());
+}
+
+Result<std::string> ReadVerified(FileSystem& fs, const std::string& folder, std::string_view path,
+                                 uint64_t bytes_max, const Manifest& manifest) {
+  const ManifestEntry* entry = manifest.Find(path);
+  if (entry == nullptr) return MissingElement(path);
+  GYRATOR_ASSIGN_OR_RETURN(std::string text, ReadElement(fs, folder, path, bytes_max));
+  GYRATOR_RETURN_IF_ERROR(CompareDigest(*entry, Sha256Of(AsBytes(text))));
+  return text;
+}
+
+Status VerifyFile(FileSystem& fs, const std::string& folder, const ManifestEntry& entry) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file,
+                           fs.OpenForRead(JoinPath(folder, entry.path)));
+  Sha256 hash;
+  std::vector<std::byte> buffer(std::min<uint64_t>(kPieceBytes, file->size()));
+  for (uint64_t at = 0; at < file->size(); at += buffer.size()) {
+    const std::span<std::byte> piece(buffer.data(),
+                                     std::min<uint64_t>(buffer.size(), file->size() - at));
+    GYRATOR_RETURN_IF_ERROR(file->ReadAt(at, piece).Annotate(entry.path));
+    hash.Update(piece);
+  }
+  return CompareDigest(entry, hash.Finish());
+}
+
+}  // namespace gyrator

@@ -1,0 +1,35 @@
+// The files of a folder, and whole small ones, each checked before it is used.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/fs.h"
+#include "snapshot/manifest.h"
+
+namespace gyrator {
+
+// Relative path -> bytes. Of the folder and the folders in it; no deeper.
+using FolderFiles = std::map<std::string, uint64_t, std::less<>>;
+
+// "not_found", "not_a_context" (no folder), "state_inconsistent" names a link, device or folder
+// that has no place here; kIo.
+Result<FolderFiles> ListFolder(FileSystem& fs, const std::string& folder);
+
+// Whether the files are those of the manifest, each with its size: "missing_element",
+// "manifest_mismatch" (size, or a file that the manifest does not list).
+Status CheckFiles(const FolderFiles& files, const Manifest& manifest);
+
+// The text of a file of at most `bytes_max` bytes. Errors name `path`.
+Result<std::string> ReadElement(FileSystem& fs, const std::string& folder, std::string_view path,
+                                uint64_t bytes_max);
+// The same, compared with the digest in `manifest`: "missing_element", "manifest_mismatch".
+Result<std::string> ReadVerified(FileSystem& fs, const std::string& folder, std::string_view path,
+                                 uint64_t bytes_max, const Manifest& manifest);
+
+// Hashes a file in pieces and compares it with `entry`: "manifest_mismatch".
+Status VerifyFile(FileSystem& fs, const std::string& folder, const ManifestEntry& entry);
+
+}  // namespace gyrator

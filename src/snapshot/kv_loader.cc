@@ -1,0 +1,165 @@
+// LoadKv and VerifySnapshot: each tensor is hashed and copied in one pass.
+#include <algorithm>
+#include <vector>
+
+#include "base/check.h"
+#include "base/sha256.h"
+#include "formats/npy.h"
+#include "snapshot/bare.h"
+#include "snapshot/errors.h"
+#include "snapshot/folder_files.h"
+#include "snapshot/kv_rows.h"
+#include "snapshot/reader.h"
+#include "snapshot/writer.h"
+
+namespace gyrator {
+
+namespace {
+
+constexpr int64_t kBufferBytes = 256 << 10;
+
+// Where K and V go; `kv` == nullptr: nowhere, they are only verified.
+struct Target {
+  const PagedKv* kv = nullptr;
+  BlockTableView blocks;
+};
+
+// One K or V file of a full folder whose header is the canonical one.
+class TensorPass {
+ public:
+  TensorPass(const Snapshot& snapshot, const Target& target, HeadPlace place, bool require_finite)
+      : snapshot_(snapshot),
+        target_(target),
+        place_(place),
+        require_finite_(require_finite),
+        path_(KvFile(place.layer, place.half)) {}
+
+  Status Run(const ReadableFile& file, uint64_t data_offset) {
+    offset_ = 0;
+    std::vector<std::byte> header(data_offset);
+    GYRATOR_RETURN_IF_ERROR(Take(file, header));
+    const int64_t cp = snapshot_.cp();
+    const int64_t row_bytes =
+        (snapshot_.kv.dtype == DType::kF32 ? 4 : 2) * int64_t{snapshot_.kv.head_dim};
+    const int64_t rows_max = std::max<int64_t>(1, kBufferBytes / row_bytes);
+    std::vector<std::byte> buffer(static_cast<size_t>(std::min(rows_max, cp) * row_bytes));
+    bool finite = true;
+    for (place_.kv_head = 0; place_.kv_head < snapshot_.kv.num_kv_heads; ++place_.kv_head) {
+      for (int64_t begin = 0; begin < cp; begin += rows_max) {
+        const int64_t count = std::min(rows_max, cp - begin);
+        const std::span<std::byte> rows(buffer.data(), static_cast<size_t>(count * row_bytes));
+        GYRATOR_RETURN_IF_ERROR(Take(file, rows));
+        if (require_finite_) finite &= AllFinite(snapshot_.kv.dtype, rows);
+        if (target_.kv == nullptr) continue;
+        ScatterRows(*target_.kv, target_.blocks, place_, static_cast<int32_t>(begin), rows);
+      }
+    }
+    // The digest first: of damaged bytes it is the damage that is worth telling.
+    const std::string found = HexText(hash_.Finish());
+    const ManifestEntry* entry = snapshot_.manifest.Find(path_);
+    if (found != entry->sha256) {
+      return ManifestMismatch(path_, "the manifest has sha256 " + entry->sha256.substr(0, 16) +
+                                         "..., the file has " + found.substr(0, 16) + "...");
+    }
+    return finite ? Status() : StateInconsistent(path_, "a value is not finite");
+  }
+
+ private:
+  Status Take(const ReadableFile& file, std::span<std::byte> out) {
+    GYRATOR_RETURN_IF_ERROR(file.ReadAt(offset_, out).Annotate(path_));
+    hash_.Update(out);
+    offset_ += out.size();
+    return {};
+  }
+
+  const Snapshot& snapshot_;
+  const Target& target_;
+  HeadPlace place_;
+  const bool require_finite_;
+  const std::string path_;
+  Sha256 hash_;
+  uint64_t offset_ = 0;
+};
+
+Status OpenError(Status status, const std::string& path) {
+  if (status.code() == Code::kNotFound) return MissingElement(path);
+  return status.code() == Code::kIo ? status : StateInconsistent(path, status.message());
+}
+
+Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const Target& target,
+                  const HeadPlace& place, bool require_finite) {
+  const std::string path = KvFile(place.layer, place.half);
+  Result<std::unique_ptr<ReadableFile>> file = fs.OpenForRead(JoinPath(snapshot.folder, path));
+  if (!file.ok()) return OpenError(file.status(), path);
+  const ManifestEntry* entry = snapshot.manifest.Find(path);
+  if (entry != nullptr) {
+    if ((*file)->size() != entry->bytes) return ManifestMismatch(path, "its size changed");
+    const KvGeometry& kv = snapshot.kv;
+    const std::string header =
+        NpyHeader(KvStoredDType(kv.dtype), {1, kv.num_kv_heads, snapshot.cp(), kv.head_dim});
+    const uint64_t data = KvBytes(kv, snapshot.cp()) / 2 / static_cast<uint64_t>(kv.num_layers);
+    std::string start(header.size(), '\0');
+    if (entry->bytes == header.size() + data) {
+      GYRATOR_RETURN_IF_ERROR(
+          (*file)
+              ->ReadAt(0, {reinterpret_cast<std::byte*>(start.data()), start.size()})
+              .Annotate(path));
+    }
+    if (start == header) {
+      return TensorPass(snapshot, target, place, require_finite).Run(**file, header.size());
+    }
+  }
+  // Another header than ours (or a damaged one): any that the format allows, by way of memory.
+  GYRATOR_ASSIGN_OR_RETURN(
+      const std::string text,
+      entry == nullptr
+          ? ReadElement(fs, snapshot.folder, path, kTensorBytesMax)
+          : ReadVerified(fs, snapshot.folder, path, kTensorBytesMax, snapshot.manifest));
+  return LoadWholeTensor(snapshot, path, AsBytes(text), target.kv, target.blocks, require_finite);
+}
+
+Status LoadAll(FileSystem& fs, const Snapshot& snapshot, const Target& target,
+               const LoadOptions& options) {
+  const uint64_t total = KvBytes(snapshot.kv, snapshot.cp());
+  const auto layers = static_cast<uint64_t>(snapshot.kv.num_layers);
+  for (int32_t layer = 0; layer < snapshot.kv.num_layers; ++layer) {
+    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
+      GYRATOR_RETURN_IF_ERROR(
+          LoadTensor(fs, snapshot, target, {.layer = layer, .half = half}, options.require_finite));
+    }
+    if (options.progress) {
+      options.progress(total / layers * (static_cast<uint64_t>(layer) + 1), total);
+    }
+  }
+  return {};
+}
+
+std::string GeometryText(const KvGeometry& kv) {
+  return std::to_string(kv.num_layers) + " layers of " + std::to_string(kv.num_kv_heads) +
+         " kv heads of " + std::to_string(kv.head_dim) + " " + std::string(DTypeName(kv.dtype));
+}
+
+}  // namespace
+
+Status LoadKv(FileSystem& fs, const Snapshot& snapshot, const PagedKv& kv,
+              const BlockTableView& blocks, const LoadOptions& options) {
+  KvGeometry live{kv.dtype, kv.num_layers, kv.num_kv_heads, kv.head_dim};
+  KvGeometry stored = snapshot.kv;
+  // Bare folders are converted; a full one is exact or refused.
+  if (snapshot.verification == Verification::kBare) stored.dtype = live.dtype;
+  if (live != stored) {
+    return ShapeMismatch(kKvFolder, GeometryText(live), GeometryText(snapshot.kv));
+  }
+  const int64_t covered = int64_t{blocks.num_blocks} * kBlockPositions;
+  if (snapshot.cp() > covered) return CapacityError(snapshot.cp(), covered);
+  return LoadAll(fs, snapshot, {&kv, blocks}, options);
+}
+
+Result<Snapshot> VerifySnapshot(FileSystem& fs, const std::string& folder,
+                                const LoadOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(Snapshot snapshot, OpenSnapshot(fs, folder));
+  GYRATOR_RETURN_IF_ERROR(LoadAll(fs, snapshot, {}, options));
+  return snapshot;
+}
+
+}  // namespace gyrator

@@ -1,0 +1,39 @@
+// Between blocks, where K and V lie as kernels want them, and rows, as files have them.
+//
+// Bits are moved, never interpreted: NaN payloads survive. Physical placement of blocks never
+// reaches a file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/paged_kv.h"
+#include "snapshot/format.h"
+
+namespace gyrator {
+
+// One head's K or V of one layer of one sequence.
+struct HeadPlace {
+  int32_t layer = 0;
+  KvHalf half = KvHalf::kKey;
+  int32_t kv_head = 0;
+};
+
+// Copies positions [begin, begin + count) of a head into rows [count, head_dim], little-endian.
+// REQUIRES: `blocks` covers them; rows.size() == count * head_dim * element_bytes.
+void GatherRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
+                int32_t begin, std::span<std::byte> rows);
+
+// The reverse of GatherRows.
+void ScatterRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
+                 int32_t begin, std::span<const std::byte> rows);
+
+// Writes one element. For files whose rows run along another axis.
+void ScatterElement(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
+                    int32_t position, int32_t dim, const std::byte* element);
+
+// Whether every element of `bytes` (dtype kF32, kF16 or kBF16, native order) is finite.
+bool AllFinite(DType dtype, std::span<const std::byte> bytes);
+
+}  // namespace gyrator

@@ -1,0 +1,297 @@
+#include "snapshot/reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "formats/npy.h"
+#include "snapshot/bare.h"
+#include "snapshot/errors.h"
+#include "snapshot/folder_files.h"
+#include "snapshot/identity.h"
+#include "snapshot/invariants.h"
+#include "tensor/dtype.h"
+
+namespace gyrator {
+
+namespace {
+
+// Files that a full folder has besides its KV tensors.
+constexpr std::string_view kFullFiles[] = {
+    kInputIdsFile, kAttentionMaskFile, kPositionIdsFile, kLogitsFile, kChatFile,
+    kConfigFile,   kProtocolFile,      kSessionFile,     kKeylogFile, kChainFile,
+};
+
+Result<KeyValues> ParseVerified(FileSystem& fs, const std::string& folder, std::string_view path,
+                                const Manifest& manifest) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string text,
+                           ReadVerified(fs, folder, path, kTextBytesMax, manifest));
+  Result<KeyValues> parsed = KeyValues::Parse(text);
+  if (!parsed.ok()) return StateInconsistent(path, parsed.status().message());
+  return parsed;
+}
+
+Result<Manifest> ReadManifest(FileSystem& fs, const std::string& folder) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string text,
+                           ReadElement(fs, folder, kManifestFile, kManifestBytesMax));
+  return Manifest::Parse(text);
+}
+
+// Manifest, protocol, config and session: enough to list a folder.
+Status ReadMetadata(FileSystem& fs, const std::string& folder, Snapshot* out) {
+  out->folder = folder;
+  out->verification = Verification::kFull;
+  GYRATOR_ASSIGN_OR_RETURN(out->manifest, ReadManifest(fs, folder));
+  // The version before everything else: the rest of a newer one may be different.
+  GYRATOR_ASSIGN_OR_RETURN(out->protocol_text,
+                           ParseVerified(fs, folder, kProtocolFile, out->manifest));
+  GYRATOR_ASSIGN_OR_RETURN(out->protocol, ReadProtocol(out->protocol_text));
+  GYRATOR_ASSIGN_OR_RETURN(out->config, ParseVerified(fs, folder, kConfigFile, out->manifest));
+  GYRATOR_RETURN_IF_ERROR(CheckConfigKeys(out->config));
+  GYRATOR_ASSIGN_OR_RETURN(out->kv, GeometryFromConfig(out->config));
+  if (out->config.Find("kv_dtype") != DTypeName(out->kv.dtype)) {
+    return StateInconsistent(kConfigFile, "dtype and kv_dtype disagree");
+  }
+  GYRATOR_ASSIGN_OR_RETURN(out->session, ParseVerified(fs, folder, kSessionFile, out->manifest));
+  return {};
+}
+
+// The elements of a canonical array: exactly the header that is expected, then the data.
+Result<std::string> ReadArray(FileSystem& fs, const Snapshot& snapshot, std::string_view path,
+                              DType dtype, Shape* shape) {
+  GYRATOR_ASSIGN_OR_RETURN(std::string file, ReadVerified(fs, snapshot.folder, path,
+                                                          kIndexTensorBytesMax, snapshot.manifest));
+  const Result<NpyArray> array = ParseNpy(AsBytes(file));
+  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  if (array->dtype != dtype || array->shape.size() != 2) {
+    return StateInconsistent(
+        path, "expected " + std::string(DTypeName(dtype)) + " of two dimensions, found " +
+                  std::string(DTypeName(array->dtype)) + " " + ShapeText(array->shape));
+  }
+  *shape = array->shape;
+  const std::vector<std::byte> native = NativeCopy(*array);
+  return std::string(AsText(native));
+}
+
+// int64 [1, T]
+Result<std::vector<int64_t>> ReadIndexRow(FileSystem& fs, const Snapshot& snapshot,
+                                          std::string_view path) {
+  Shape shape;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string data,
+                           ReadArray(fs, snapshot, path, DType::kI64, &shape));
+  if (shape[0] != 1) {
+    return StateInconsistent(path, "expected one row, found " + std::to_string(shape[0]));
+  }
+  std::vector<int64_t> row(data.size() / sizeof(int64_t));
+  if (!row.empty()) std::memcpy(row.data(), data.data(), data.size());
+  return row;
+}
+
+Result<std::vector<int32_t>> ReadIds(FileSystem& fs, const Snapshot& snapshot,
+                                     std::string_view path) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<int64_t> row, ReadIndexRow(fs, snapshot, path));
+  std::vector<int32_t> ids;
+  ids.reserve(row.size());
+  for (const int64_t value : row) {
+    if (value < 0 || value > INT32_MAX) {
+      return StateInconsistent(path, "value " + std::to_string(value) + " out of range");
+    }
+    ids.push_back(static_cast<int32_t>(value));
+  }
+  return ids;
+}
+
+Status ReadSequence(FileSystem& fs, Snapshot* snapshot) {
+  GYRATOR_ASSIGN_OR_RETURN(snapshot->tokens, ReadIds(fs, *snapshot, kInputIdsFile));
+  GYRATOR_ASSIGN_OR_RETURN(snapshot->positions, ReadIds(fs, *snapshot, kPositionIdsFile));
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<int64_t> mask,
+                           ReadIndexRow(fs, *snapshot, kAttentionMaskFile));
+  const bool all_real = std::all_of(mask.begin(), mask.end(), [](int64_t m) { return m == 1; });
+  if (mask.size() != snapshot->tokens.size() || !all_real) {
+    return StateInconsistent(kAttentionMaskFile, "expected a 1 for every token");
+  }
+  Shape shape;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string logits,
+                           ReadArray(fs, *snapshot, kLogitsFile, DType::kF32, &shape));
+  if (shape[0] > 1) return StateInconsistent(kLogitsFile, "expected one row or none");
+  snapshot->logits.resize(logits.size() / sizeof(float));
+  if (!logits.empty()) std::memcpy(snapshot->logits.data(), logits.data(), logits.size());
+  return {};
+}
+
+// cp is written three times (tokens, config, session) and must agree.
+Status CheckPosition(const KeyValues& keys, std::string_view file, std::string_view key,
+                     int64_t cp) {
+  const Result<int64_t> stated = keys.GetInt(key);
+  const std::string where = std::string(file) + ": " + std::string(key);
+  if (stated.status().code() == Code::kNotFound) return MissingElement(where);
+  if (stated.ok() && *stated == cp) return {};
+  return StateInconsistent(where, "is '" + std::string(*keys.Find(key)) + "', there are " +
+                                      std::to_string(cp) + " tokens");
+}
+
+Status CheckInvariants(const Snapshot& snapshot) {
+  const int64_t cp = snapshot.cp();
+  const bool full = snapshot.verification == Verification::kFull;
+  if (full) {
+    GYRATOR_RETURN_IF_ERROR(CheckPosition(snapshot.config, kConfigFile, "cache_position", cp));
+    GYRATOR_RETURN_IF_ERROR(CheckPosition(snapshot.config, kConfigFile, "n_tokens", cp));
+    GYRATOR_RETURN_IF_ERROR(CheckPosition(snapshot.session, kSessionFile, "cp", cp));
+  }
+  StateView state{.tokens = snapshot.tokens,
+                  .positions = snapshot.positions,
+                  .cp = cp,
+                  .chat = snapshot.chat,
+                  .logits = snapshot.logits};
+  for (const auto& [key, target] :
+       {std::pair("cache_capacity", &state.capacity), std::pair("vocab_size", &state.vocab_size)}) {
+    if (!snapshot.config.Contains(key)) continue;
+    const Result<int64_t> value = snapshot.config.GetInt(key);
+    if (!value.ok() || *value < 1) {
+      return StateInconsistent(kConfigFile, std::string(key) + ": expected a positive integer");
+    }
+    *target = *value;
+  }
+  return CheckState(state);
+}
+
+// Every file of the folder is known, or (a newer minor version's) verified and left alone.
+Status CheckElements(FileSystem& fs, Snapshot* snapshot) {
+  for (const std::string_view path : kFullFiles) {
+    if (snapshot->manifest.Find(path) == nullptr) return MissingElement(path);
+  }
+  std::vector<std::string> known(std::begin(kFullFiles), std::end(kFullFiles));
+  for (int32_t layer = 0; layer < snapshot->kv.num_layers; ++layer) {
+    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
+      known.push_back(KvFile(layer, half));
+      if (snapshot->manifest.Find(known.back()) == nullptr) return MissingElement(known.back());
+    }
+  }
+  std::sort(known.begin(), known.end());
+  for (const ManifestEntry& entry : snapshot->manifest.entries()) {
+    if (std::binary_search(known.begin(), known.end(), entry.path)) continue;
+    if (entry.path == kMapFile) {
+      return StateInconsistent(kMapFile, "a map without an entry in " + std::string(kChainFile));
+    }
+    if (entry.path.starts_with(kKvFolder)) {
+      return StateInconsistent(entry.path, "a tensor that config.txt does not have");
+    }
+    GYRATOR_RETURN_IF_ERROR(VerifyFile(fs, snapshot->folder, entry));
+    snapshot->notes.push_back(entry.path + ": not known to this version; left alone");
+  }
+  return {};
+}
+
+// Says what a folder is: a manifest, or at least token ids.
+Result<bool> IsFull(const FolderFiles& files, const std::string& folder) {
+  if (files.contains(kManifestFile)) return true;
+  if (files.contains(kInputIdsFile) || files.contains(kProtocolFile)) return false;
+  return NotAContext(folder, "it has neither " + std::string(kManifestFile) + " nor " +
+                                 std::string(kInputIdsFile));
+}
+
+Result<Snapshot> OpenFull(FileSystem& fs, const std::string& folder, const FolderFiles& files) {
+  Snapshot snapshot;
+  GYRATOR_RETURN_IF_ERROR(ReadMetadata(fs, folder, &snapshot));
+  GYRATOR_RETURN_IF_ERROR(CheckFiles(files, snapshot.manifest));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string chain,
+                           ReadVerified(fs, folder, kChainFile, kTextBytesMax, snapshot.manifest));
+  GYRATOR_RETURN_IF_ERROR(CheckChain(chain));
+  GYRATOR_RETURN_IF_ERROR(CheckElements(fs, &snapshot));
+  GYRATOR_ASSIGN_OR_RETURN(snapshot.keylog,
+                           ParseVerified(fs, folder, kKeylogFile, snapshot.manifest));
+  GYRATOR_ASSIGN_OR_RETURN(snapshot.chat,
+                           ReadVerified(fs, folder, kChatFile, kChatBytesMax, snapshot.manifest));
+  GYRATOR_RETURN_IF_ERROR(ReadSequence(fs, &snapshot));
+  return snapshot;
+}
+
+// The keys of `all` that no writer of this version sets.
+KeyValues ForeignOf(const KeyValues& all, const KeyValues& own,
+                    std::span<const std::string_view> known) {
+  KeyValues foreign;
+  for (const KeyValues::Line& line : all.lines()) {
+    const bool ours = own.Contains(line.key) ||
+                      std::any_of(known.begin(), known.end(), [&](std::string_view prefix) {
+                        return line.key.starts_with(prefix);
+                      });
+    if (!line.key.empty() && !ours) foreign.Set(line.key, line.value);
+  }
+  return foreign;
+}
+
+}  // namespace
+
+std::string_view VerificationName(Verification level) {
+  return level == Verification::kFull ? "full" : "bare";
+}
+
+ForeignKeys Snapshot::foreign() const {
+  // Prefixes of the keys that the engine sets anew at each save.
+  constexpr std::string_view kConfigKnown[] = {
+      "model",           "arch",           "n_",
+      "head_dim",        "vocab_size",     "rope",
+      "sliding_window",  "dtype",          "kv_dtype",
+      "cache_",          "weights_sha256", "tokenizer_sha256",
+      "template_sha256", "quantisation",   "compute",
+      "numerics"};
+  constexpr std::string_view kSessionKnown[] = {
+      "id", "parent", "turn", "phase", "cp", "sampler.", "rng.", "stop_reason", "chat.", "engine."};
+  constexpr std::string_view kKeylogKnown[] = {"session_id", "source"};
+  return {.config = ForeignOf(config, {}, kConfigKnown),
+          .protocol = ForeignOf(protocol_text, MakeProtocol({}, ""), {}),
+          .session = ForeignOf(session, {}, kSessionKnown),
+          .keylog = ForeignOf(keylog, {}, kKeylogKnown)};
+}
+
+Result<Snapshot> OpenSnapshot(FileSystem& fs, const std::string& folder) {
+  GYRATOR_ASSIGN_OR_RETURN(const FolderFiles files, ListFolder(fs, folder));
+  GYRATOR_ASSIGN_OR_RETURN(const bool full, IsFull(files, folder));
+  Result<Snapshot> snapshot = full ? OpenFull(fs, folder, files) : OpenBare(fs, folder, files);
+  if (snapshot.ok()) GYRATOR_RETURN_IF_ERROR(CheckInvariants(*snapshot));
+  return snapshot;
+}
+
+Result<SnapshotSummary> ReadSummary(FileSystem& fs, const std::string& folder) {
+  GYRATOR_ASSIGN_OR_RETURN(const FolderFiles files, ListFolder(fs, folder));
+  GYRATOR_ASSIGN_OR_RETURN(const bool full, IsFull(files, folder));
+  SnapshotSummary summary;
+  for (const auto& [path, bytes] : files) summary.bytes += bytes;
+  if (!full) {
+    GYRATOR_ASSIGN_OR_RETURN(Snapshot bare, OpenBare(fs, folder, files));
+    summary.config = std::move(bare.config);
+    summary.cp = bare.cp();
+    return summary;
+  }
+  Snapshot snapshot;
+  GYRATOR_RETURN_IF_ERROR(ReadMetadata(fs, folder, &snapshot));
+  GYRATOR_RETURN_IF_ERROR(CheckFiles(files, snapshot.manifest));
+  const Result<int64_t> cp = snapshot.session.GetInt("cp");
+  if (!cp.ok()) return StateInconsistent(kSessionFile, cp.status().message());
+  summary.verification = Verification::kFull;
+  summary.protocol = std::move(snapshot.protocol);
+  summary.config = std::move(snapshot.config);
+  summary.session = std::move(snapshot.session);
+  summary.root_digest = snapshot.manifest.root();
+  summary.cp = *cp;
+  return summary;
+}
+
+Result<std::vector<std::string>> CheckCompatible(const Snapshot& snapshot,
+                                                 const KeyValues& live_config, int64_t capacity) {
+  KeyValues config = snapshot.config;
+  const bool bare = snapshot.verification == Verification::kBare;
+  if (bare) config.AddMissing(MakeConfig({}, snapshot.kv));
+  GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
+                           CheckIdentity(config, live_config, bare));
+  if (snapshot.cp() > capacity) return CapacityError(snapshot.cp(), capacity);
+  for (size_t i = 0; i < snapshot.positions.size(); ++i) {
+    if (snapshot.positions[i] == static_cast<Position>(i)) continue;
+    return Status::Unsupported(std::string(kPositionIdsFile) + ": token " + std::to_string(i) +
+                               " has position " + std::to_string(snapshot.positions[i]) +
+                               "; a sequence with gaps cannot be continued");
+  }
+  notes.insert(notes.begin(), snapshot.notes.begin(), snapshot.notes.end());
+  return notes;
+}
+
+}  // namespace gyrator

@@ -1,0 +1,330 @@
+// What was written is read back bit for bit; what was damaged is refused by name.
+#include "snapshot/reader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "snapshot/identity.h"
+#include "snapshot/state_testing.h"
+
+namespace gyrator {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Opens and loads into a fresh state of the same shape.
+Status Load(FileSystem& fs, const std::string& folder, TestState* into,
+            bool require_finite = true) {
+  GYRATOR_ASSIGN_OR_RETURN(const Snapshot snapshot, OpenSnapshot(fs, folder));
+  return LoadKv(fs, snapshot, into->kv(), into->blocks(), {.require_finite = require_finite});
+}
+
+class RoundTrip : public ::testing::TestWithParam<std::tuple<DType, int32_t, bool>> {};
+
+TEST_P(RoundTrip, GivesEveryBitBack) {
+  const auto [dtype, cp, any_bits] = GetParam();
+  TestShape shape{.dtype = dtype, .head_dim = 6, .cp = cp, .any_bits = any_bits};
+  const TestState state(shape);
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state, !any_bits);
+  const Result<Snapshot> snapshot = OpenSnapshot(fs, written.folder);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+  EXPECT_EQ(snapshot->verification, Verification::kFull);
+  EXPECT_EQ(snapshot->tokens, state.tokens);
+  EXPECT_EQ(snapshot->positions, state.positions);
+  EXPECT_EQ(snapshot->logits, state.logits);
+  EXPECT_EQ(snapshot->chat, state.chat);
+  EXPECT_EQ(snapshot->kv, (KvGeometry{dtype, 2, 2, 6}));
+  EXPECT_EQ(snapshot->session.Find("rng.state"), "[1,2,3,4]");
+  EXPECT_EQ(snapshot->manifest.root(), written.root_digest);
+
+  shape.seed = 99;  // other bits to begin with
+  TestState loaded(shape);
+  ASSERT_TRUE(Load(fs, written.folder, &loaded, !any_bits).ok());
+  EXPECT_EQ(loaded.LogicalBytes(), state.LogicalBytes());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Types, RoundTrip,
+    ::testing::Combine(::testing::Values(DType::kF32, DType::kF16, DType::kBF16),
+                       ::testing::Values(0, 1, 15, 16, 17, 40), ::testing::Bool()));
+
+TEST(SaveLoadSave, GivesTheSameFolder) {
+  const TestState state({.cp = 21});
+  MemoryFileSystem fs;
+  const WrittenSnapshot first = MustWrite(fs, state, true, "/a");
+  TestState loaded({.cp = 21, .seed = 7});
+  const Result<Snapshot> snapshot = OpenSnapshot(fs, first.folder);
+  ASSERT_TRUE(LoadKv(fs, *snapshot, loaded.kv(), loaded.blocks(), {}).ok());
+  loaded.tokens = snapshot->tokens;
+  loaded.positions = snapshot->positions;
+  loaded.logits = snapshot->logits;
+  loaded.chat = snapshot->chat;
+  const WrittenSnapshot second = MustWrite(fs, loaded, true, "/b");
+  EXPECT_EQ(first.root_digest, second.root_digest);
+  EXPECT_EQ(ReadAll(fs, first.folder), ReadAll(fs, second.folder));
+}
+
+// The file that a refusal must name: the changed one, or for the manifest itself any.
+void ExpectRefusedNaming(const Status& status, const std::string& path) {
+  ASSERT_FALSE(status.ok()) << path;
+  EXPECT_EQ(status.code(), Code::kCorruption) << status.ToString();
+  EXPECT_THAT(status.message(), HasSubstr(path));
+  EXPECT_FALSE(status.name().empty());
+}
+
+TEST(Damage, EveryFlippedByteIsRefusedAndItsFileNamed) {
+  const TestState state({.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = 3});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  TestState target({.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = 3});
+  for (const auto& [path, bytes] : ReadAll(fs, written.folder)) {
+    for (size_t at = 0; at < bytes.size(); ++at) {
+      for (const char flip : {char(0x01), char(0x80), char(0xff)}) {
+        std::string damaged = bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ flip);
+        fs.Damage(JoinPath(written.folder, path), damaged);
+        const Status status = Load(fs, written.folder, &target);
+        ASSERT_FALSE(status.ok()) << path << " byte " << at;
+        if (path != kManifestFile) {
+          ASSERT_EQ(status.name(), "manifest_mismatch") << path << ": " << status.ToString();
+          ASSERT_THAT(status.message(), HasSubstr(path));
+        } else {
+          ASSERT_EQ(status.code(), Code::kCorruption) << status.ToString();
+        }
+      }
+    }
+    fs.Damage(JoinPath(written.folder, path), bytes);
+  }
+  EXPECT_TRUE(Load(fs, written.folder, &target).ok());
+}
+
+TEST(Damage, EveryRemovedFileIsRefusedAndNamed) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  const auto files = ReadAll(fs, written.folder);
+  TestState target({});
+  ASSERT_EQ(files.size(), 11u + 4u);
+  for (const auto& [path, bytes] : files) {
+    auto fewer = files;
+    fewer.erase(path);
+    WriteAll(fs, "/damaged", fewer);
+    const Status status = Load(fs, "/damaged", &target);
+    ExpectRefusedNaming(status, path);
+    EXPECT_EQ(status.name(), "missing_element") << path;
+  }
+}
+
+TEST(Damage, EveryTruncationIsRefusedAndNamed) {
+  const TestState state({.cp = 3});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  TestState target({.cp = 3});
+  for (const auto& [path, bytes] : ReadAll(fs, written.folder)) {
+    for (const size_t keep : {size_t{0}, size_t{1}, bytes.size() / 3, bytes.size() / 2,
+                              bytes.size() - 8, bytes.size() - 1}) {
+      if (keep >= bytes.size()) continue;  // an empty file, or one below 8 bytes
+      fs.Damage(JoinPath(written.folder, path), bytes.substr(0, keep));
+      ExpectRefusedNaming(Load(fs, written.folder, &target), path);
+    }
+    fs.Damage(JoinPath(written.folder, path), bytes + "x");
+    ExpectRefusedNaming(Load(fs, written.folder, &target), path);
+    fs.Damage(JoinPath(written.folder, path), bytes);
+  }
+}
+
+TEST(Damage, SwappedSectionsAreRefused) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  TestState target({});
+  auto files = ReadAll(fs, written.folder);
+  std::swap(files["past_key_values/0_key.npy"], files["past_key_values/1_key.npy"]);
+  WriteAll(fs, "/swapped", files);
+  ExpectRefusedNaming(Load(fs, "/swapped", &target), "past_key_values/0_key.npy");
+}
+
+TEST(Damage, AFileThatTheManifestDoesNotListIsRefused) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  ASSERT_TRUE(WriteNewFile(fs, written.folder + "/notes.txt", AsBytes("x")).ok());
+  const Result<Snapshot> snapshot = OpenSnapshot(fs, written.folder);
+  EXPECT_EQ(snapshot.status().name(), "manifest_mismatch");
+  EXPECT_THAT(snapshot.status().message(), HasSubstr("notes.txt"));
+}
+
+// Edits that keep the manifest true: only the meaning is wrong.
+struct Edit {
+  std::string path, from, to;
+  std::string name;  // of the refusal
+  Code code;
+  std::string named = path;  // what the message says
+};
+
+TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  const auto files = ReadAll(fs, MustWrite(fs, state).folder);
+  const std::string config(kConfigFile), session(kSessionFile), protocol(kProtocolFile);
+  const std::vector<Edit> edits = {
+      {config, "cache_position: 5", "cache_position: 6", "state_inconsistent", Code::kCorruption},
+      {config, "cache_position: 5", "cache_position: 0", "state_inconsistent", Code::kCorruption},
+      {config, "cache_position: 5\n", "", "missing_element", Code::kCorruption},
+      {config, "n_tokens: 5", "n_tokens: 4", "state_inconsistent", Code::kCorruption},
+      {session, "cp: 5", "cp: 4", "state_inconsistent", Code::kCorruption},
+      {session, "cp: 5\n", "", "missing_element", Code::kCorruption},
+      {config, "vocab_size: 37", "vocab_size: 3", "state_inconsistent", Code::kCorruption,
+       "input_ids.npy"},
+      {config, "cache_capacity: 64", "cache_capacity: 4", "state_inconsistent", Code::kCorruption},
+      {config, "n_layers: 2", "n_layers: 1", "state_inconsistent", Code::kCorruption, "1_key.npy"},
+      {config, "n_layers: 2", "n_layers: 3", "missing_element", Code::kCorruption, "2_key.npy"},
+      {config, "n_layers: 2", "n_layers: 2000000000", "state_inconsistent", Code::kCorruption},
+      {config, "head_dim: 4", "head_dim: 8", "state_inconsistent", Code::kCorruption, "0_key.npy"},
+      {config, "n_kv_heads: 2", "n_kv_heads: 1", "state_inconsistent", Code::kCorruption,
+       "0_key.npy"},
+      {config, "dtype: float32", "dtype: float64", "state_inconsistent", Code::kCorruption},
+      {config, "dtype: float32", "dtype: float16", "state_inconsistent", Code::kCorruption},
+      {config, "weights_sha256", "weights_sha512", "missing_element", Code::kCorruption},
+      {config, "model: ", "n_heads: 3\nmodel: ", "state_inconsistent", Code::kCorruption},
+      {protocol, "protocol: v1.0", "protocol: v2.0", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "requires: 1", "requires: 2", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "byte_order: little", "byte_order: big", "unsupported_protocol",
+       Code::kUnsupported},
+      {protocol, "axis_order: batch,heads", "axis_order: batch,tokens", "unsupported_protocol",
+       Code::kUnsupported},
+      {protocol, "created: 2025", "created: 25", "state_inconsistent", Code::kCorruption},
+      {protocol, "sequence: 0\n", "", "missing_element", Code::kCorruption},
+      {"metadata/obfchain.txt", "# chain v1\n", "# chain v1\nxor_mask value seed=1\n",
+       "chain_unknown_op", Code::kUnsupported},
+      {"metadata/obfchain.txt", "# chain v1\n", "# chain v2\n", "chain_unknown_op",
+       Code::kUnsupported},
+      {"chat.json", "\"span\":[2,5]", "\"span\":[2,6]", "state_inconsistent", Code::kCorruption},
+      {"chat.json", "\"span\":[2,5]", "\"span\":[1,5]", "state_inconsistent", Code::kCorruption},
+      {"chat.json", "\"role\":\"user\"", "\"role\":7", "state_inconsistent", Code::kCorruption},
+      {"chat.json", "[{", "{", "state_inconsistent", Code::kCorruption},
+  };
+  for (const Edit& edit : edits) {
+    auto edited = files;
+    const size_t at = edited[edit.path].find(edit.from);
+    ASSERT_NE(at, std::string::npos) << edit.path << " " << edit.from;
+    edited[edit.path].replace(at, edit.from.size(), edit.to);
+    edited[std::string(kManifestFile)] = ManifestOf(edited);
+    WriteAll(fs, "/edited", edited);
+    const Status status = VerifySnapshot(fs, "/edited", {}).status();
+    EXPECT_EQ(status.name(), edit.name) << edit.to << ": " << status.ToString();
+    EXPECT_EQ(status.code(), edit.code) << edit.to << ": " << status.ToString();
+    EXPECT_THAT(status.message(), HasSubstr(edit.named)) << edit.to;
+  }
+}
+
+// Replaces 8-byte elements of an int64 tensor.
+void SetElement(std::string* file, size_t index, int64_t value) {
+  file->replace(128 + index * 8, 8, reinterpret_cast<const char*>(&value), 8);
+}
+
+TEST(Meaning, TokensMaskAndPositionsMustAgree) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  const auto files = ReadAll(fs, MustWrite(fs, state).folder);
+  const std::tuple<std::string, size_t, int64_t> changes[] = {
+      {"input_ids.npy", 2, 37},          {"input_ids.npy", 0, -1},
+      {"input_ids.npy", 0, 1LL << 40},   {"attention_mask.npy", 4, 0},
+      {"attention_mask.npy", 0, 2},      {"position_ids.npy", 1, 0},
+      {"position_ids.npy", 4, 3},        {"position_ids.npy", 0, -1},
+      {"position_ids.npy", 4, 1LL << 33}};
+  for (const auto& [path, index, value] : changes) {
+    auto edited = files;
+    ASSERT_EQ(edited[path].size(), 128u + 5 * 8);
+    SetElement(&edited[path], index, value);
+    edited[std::string(kManifestFile)] = ManifestOf(edited);
+    WriteAll(fs, "/edited", edited);
+    const Result<Snapshot> snapshot = OpenSnapshot(fs, "/edited");
+    EXPECT_EQ(snapshot.status().name(), "state_inconsistent") << path << " " << value;
+    EXPECT_THAT(snapshot.status().message(), HasSubstr(path));
+  }
+}
+
+TEST(Meaning, ValuesMustBeFinite) {
+  TestState state({.any_bits = true});
+  MemoryFileSystem fs;
+  ManualClock clock(kTestNanos);
+  const auto refused = WriteSnapshot(fs, clock, "/root", state.source(), {.writer_version = "1"});
+  EXPECT_EQ(refused.status().name(), "state_inconsistent");
+  const WrittenSnapshot written = MustWrite(fs, state, false);
+  const auto verified = VerifySnapshot(fs, written.folder, {});
+  EXPECT_EQ(verified.status().name(), "state_inconsistent");
+  EXPECT_THAT(verified.status().message(), HasSubstr("not finite"));
+  EXPECT_TRUE(VerifySnapshot(fs, written.folder, {.require_finite = false}).ok());
+}
+
+TEST(Meaning, UnknownKeysAndFilesOfANewerMinorVersionAreKept) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  auto files = ReadAll(fs, MustWrite(fs, state).folder);
+  files["metadata/config.txt"] += "future_key: 1\n";
+  files["metadata/session.txt"] += "mood: good\n";
+  files["metadata/protocol.txt"].replace(files["metadata/protocol.txt"].find("minor: 1"), 8,
+                                         "minor: 7");
+  files["metadata/protocol.txt"] += "hint: x\n";
+  files["future.bin"] = "something";
+  files[std::string(kManifestFile)] = ManifestOf(files);
+  WriteAll(fs, "/newer", files);
+  const Result<Snapshot> snapshot = OpenSnapshot(fs, "/newer");
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+  EXPECT_THAT(snapshot->notes, ::testing::Contains(HasSubstr("future.bin")));
+  const ForeignKeys foreign = snapshot->foreign();
+  EXPECT_EQ(foreign.config.Serialize(), "future_key: 1\n");
+  EXPECT_EQ(foreign.session.Serialize(), "mood: good\n");
+  EXPECT_EQ(foreign.protocol.Serialize(), "hint: x\n");
+  SnapshotSource source = state.source();
+  source.foreign = &foreign;
+  ManualClock clock(kTestNanos);
+  const auto again = WriteSnapshot(fs, clock, "/again", source, {.writer_version = "1"});
+  const auto kept = ReadAll(fs, again->folder);
+  EXPECT_THAT(kept.at("metadata/config.txt"), HasSubstr("future_key: 1\n"));
+  EXPECT_THAT(kept.at("metadata/session.txt"), HasSubstr("mood: good\n"));
+  EXPECT_THAT(kept.at("metadata/protocol.txt"), HasSubstr("hint: x\n"));
+}
+
+TEST(Target, AnotherGeometryOrTooFewBlocksAreRefused) {
+  const TestState state({.cp = 20});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  for (const TestShape& shape :
+       {TestShape{.num_layers = 3, .cp = 20}, TestShape{.num_kv_heads = 1, .cp = 20},
+        TestShape{.head_dim = 8, .cp = 20}, TestShape{.dtype = DType::kBF16, .cp = 20}}) {
+    TestState target(shape);
+    const std::vector<std::byte> before = target.LogicalBytes();
+    EXPECT_EQ(Load(fs, written.folder, &target).name(), "shape_mismatch");
+    EXPECT_EQ(target.LogicalBytes(), before);
+  }
+  TestState small({.cp = 16});
+  EXPECT_EQ(Load(fs, written.folder, &small).name(), "capacity");
+}
+
+TEST(NotAContext, IsToldApart) {
+  MemoryFileSystem fs;
+  ASSERT_TRUE(fs.CreateDirectory("/empty").ok());
+  ASSERT_TRUE(WriteNewFile(fs, "/file", {}).ok());
+  EXPECT_EQ(OpenSnapshot(fs, "/nowhere").status().name(), "not_found");
+  EXPECT_EQ(OpenSnapshot(fs, "/empty").status().name(), "not_a_context");
+  EXPECT_EQ(OpenSnapshot(fs, "/file").status().name(), "not_a_context");
+  EXPECT_EQ(OpenSnapshot(fs, "/file").status().code(), Code::kNotFound);
+}
+
+TEST(Summary, HasWhatAListShows) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  const Result<SnapshotSummary> summary = ReadSummary(fs, written.folder);
+  ASSERT_TRUE(summary.ok()) << summary.status().ToString();
+  EXPECT_EQ(summary->cp, 5);
+  EXPECT_EQ(summary->root_digest, written.root_digest);
+  EXPECT_EQ(summary->protocol.created_nanos, kTestNanos);
+  EXPECT_EQ(summary->config.Find("model"), "tiny test");
+}
+
+}  // namespace
+}  // namespace gyrator

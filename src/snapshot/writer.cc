@@ -1,0 +1,201 @@
+#include "snapshot/writer.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "formats/npy.h"
+#include "snapshot/errors.h"
+#include "snapshot/identity.h"
+#include "snapshot/invariants.h"
+#include "snapshot/kv_rows.h"
+#include "snapshot/protocol.h"
+
+namespace gyrator {
+
+namespace {
+
+constexpr int64_t kBufferBytes = 256 << 10;
+constexpr uint64_t kFileOverhead = 8 << 10;  // header, rounding to disk blocks, directory entry
+constexpr std::string_view kElements =
+    "[input_ids,attention_mask,position_ids,past_key_values,logits,chat,config,protocol,session,"
+    "keylog,obfchain]";
+
+KvGeometry GeometryOf(const PagedKv& kv) {
+  return {kv.dtype, kv.num_layers, kv.num_kv_heads, kv.head_dim};
+}
+
+int64_t CpOf(const SnapshotSource& source) { return static_cast<int64_t>(source.tokens.size()); }
+
+template <class T>
+ByteSpan BytesOf(std::span<const T> values) {
+  return std::as_bytes(values);
+}
+
+// config.txt: identity, geometry, where the cache stands.
+KeyValues ConfigOf(const SnapshotSource& source) {
+  KeyValues config = MakeConfig(*source.identity, GeometryOf(source.kv));
+  config.SetInt("cache_position", CpOf(source));
+  config.SetInt("n_tokens", CpOf(source));
+  if (source.foreign != nullptr) config.AddMissing(source.foreign->config);
+  return config;
+}
+
+KeyValues SessionOf(const SnapshotSource& source) {
+  KeyValues session = *source.session;
+  session.SetInt("cp", CpOf(source));
+  if (source.foreign != nullptr) session.AddMissing(source.foreign->session);
+  return session;
+}
+
+KeyValues KeylogOf(const SnapshotSource& source) {
+  KeyValues keylog;
+  if (const auto id = source.session->Find("id")) keylog.Set("session_id", *id);
+  keylog.Set("source", "gyrator");
+  if (source.foreign != nullptr) keylog.AddMissing(source.foreign->keylog);
+  return keylog;
+}
+
+uint64_t TotalBytes(const SnapshotSource& source) {
+  const uint64_t files = 10 + 2 * static_cast<uint64_t>(source.kv.num_layers);
+  const uint64_t tokens = 3 * sizeof(int64_t) * source.tokens.size();
+  return KvBytes(GeometryOf(source.kv), CpOf(source)) + tokens + source.logits.size_bytes() +
+         source.chat.size() + files * kFileOverhead;
+}
+
+Status AddArray(FolderWriter& writer, std::string_view path, const TensorView& array) {
+  GYRATOR_ASSIGN_OR_RETURN(FolderWriter::File file, writer.Create(path));
+  GYRATOR_RETURN_IF_ERROR(file.Append(AsBytes(NpyHeader(array.dtype, array.shape))));
+  GYRATOR_RETURN_IF_ERROR(file.Append(array.bytes));
+  return writer.Finish(std::move(file));
+}
+
+// int64 [1, T]
+Status AddIndexRow(FolderWriter& writer, std::string_view path, const std::vector<int64_t>& row) {
+  return AddArray(writer, path,
+                  {.dtype = DType::kI64,
+                   .shape = {1, static_cast<int64_t>(row.size())},
+                   .bytes = BytesOf<int64_t>(row)});
+}
+
+Status AddIndexRows(FolderWriter& writer, const SnapshotSource& source) {
+  const std::vector<int64_t> ids(source.tokens.begin(), source.tokens.end());
+  const std::vector<int64_t> mask(source.tokens.size(), 1);
+  const std::vector<int64_t> positions(source.positions.begin(), source.positions.end());
+  GYRATOR_RETURN_IF_ERROR(AddIndexRow(writer, kInputIdsFile, ids));
+  GYRATOR_RETURN_IF_ERROR(AddIndexRow(writer, kAttentionMaskFile, mask));
+  return AddIndexRow(writer, kPositionIdsFile, positions);
+}
+
+Status AddLogits(FolderWriter& writer, const SnapshotSource& source, int64_t vocab_size) {
+  return AddArray(writer, kLogitsFile,
+                  {.dtype = DType::kF32,
+                   .shape = {source.logits.empty() ? 0 : 1, vocab_size},
+                   .bytes = BytesOf<float>(source.logits)});
+}
+
+// One layer's K or V: (1, kv heads, cp, head_dim), canonical rows, a buffer at a time.
+Status AddKv(FolderWriter& writer, const SnapshotSource& source, const WriteOptions& options,
+             HeadPlace place) {
+  const PagedKv& kv = source.kv;
+  const std::string path = KvFile(place.layer, place.half);
+  const int64_t cp = CpOf(source), row_bytes = kv.element_bytes() * kv.head_dim;
+  GYRATOR_ASSIGN_OR_RETURN(FolderWriter::File file, writer.Create(path));
+  GYRATOR_RETURN_IF_ERROR(file.Append(
+      AsBytes(NpyHeader(KvStoredDType(kv.dtype), {1, kv.num_kv_heads, cp, kv.head_dim}))));
+  const int64_t rows_max = std::max<int64_t>(1, kBufferBytes / row_bytes);
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min(rows_max, cp) * row_bytes));
+  for (place.kv_head = 0; place.kv_head < kv.num_kv_heads; ++place.kv_head) {
+    for (int64_t begin = 0; begin < cp; begin += rows_max) {
+      const int64_t count = std::min(rows_max, cp - begin);
+      const std::span<std::byte> rows(buffer.data(), static_cast<size_t>(count * row_bytes));
+      GatherRows(kv, source.blocks, place, static_cast<int32_t>(begin), rows);
+      if (options.require_finite && !AllFinite(kv.dtype, rows)) {
+        return StateInconsistent(path, "a value is not finite");
+      }
+      GYRATOR_RETURN_IF_ERROR(file.Append(rows));
+    }
+  }
+  return writer.Finish(std::move(file));
+}
+
+Status AddAllKv(FolderWriter& writer, const SnapshotSource& source, const WriteOptions& options) {
+  const uint64_t total = KvBytes(GeometryOf(source.kv), CpOf(source));
+  const auto layers = static_cast<uint64_t>(source.kv.num_layers);
+  for (int32_t layer = 0; layer < source.kv.num_layers; ++layer) {
+    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
+      GYRATOR_RETURN_IF_ERROR(AddKv(writer, source, options, {.layer = layer, .half = half}));
+    }
+    if (options.progress)
+      options.progress(total / layers * (static_cast<uint64_t>(layer) + 1), total);
+  }
+  return {};
+}
+
+}  // namespace
+
+uint64_t KvBytes(const KvGeometry& kv, int64_t cp) {
+  const uint64_t element = kv.dtype == DType::kF32 ? 4 : 2;
+  return 2 * static_cast<uint64_t>(kv.num_layers) * static_cast<uint64_t>(kv.num_kv_heads) *
+         static_cast<uint64_t>(cp) * static_cast<uint64_t>(kv.head_dim) * element;
+}
+
+Status CheckSource(const SnapshotSource& source) {
+  GYRATOR_RETURN_IF_ERROR(source.identity->Check().Annotate(kConfigFile));
+  GYRATOR_RETURN_IF_ERROR(source.session->Check().Annotate(kSessionFile));
+  const KeyValues config = ConfigOf(source);
+  GYRATOR_RETURN_IF_ERROR(CheckConfigKeys(config));
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t capacity, config.GetInt("cache_capacity"));
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t vocab_size, config.GetInt("vocab_size"));
+  if (CpOf(source) > int64_t{source.blocks.num_blocks} * kBlockPositions) {
+    return StateInconsistent(kKvFolder, "the block table covers fewer positions than cp " +
+                                            std::to_string(CpOf(source)));
+  }
+  return CheckState({.tokens = source.tokens,
+                     .positions = source.positions,
+                     .cp = CpOf(source),
+                     .capacity = capacity,
+                     .vocab_size = vocab_size,
+                     .chat = source.chat,
+                     .logits = source.logits});
+}
+
+Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
+                     const WriteOptions& options) {
+  GYRATOR_RETURN_IF_ERROR(writer.RequireSpace(TotalBytes(source)));
+  const KeyValues config = ConfigOf(source);
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t vocab_size, config.GetInt("vocab_size"));
+  GYRATOR_RETURN_IF_ERROR(AddIndexRows(writer, source));
+  GYRATOR_RETURN_IF_ERROR(AddAllKv(writer, source, options));
+  GYRATOR_RETURN_IF_ERROR(AddLogits(writer, source, vocab_size));
+  KeyValues protocol = MakeProtocol({.minor = kFormatMinor,
+                                     .writer = "gyrator",
+                                     .writer_version = options.writer_version,
+                                     .created_nanos = writer.created_nanos(),
+                                     .sequence = writer.sequence()},
+                                    kElements);
+  if (source.foreign != nullptr) protocol.AddMissing(source.foreign->protocol);
+  const std::pair<std::string_view, std::string> texts[] = {
+      {kChatFile, std::string(source.chat)},       {kConfigFile, config.Serialize()},
+      {kProtocolFile, protocol.Serialize()},       {kSessionFile, SessionOf(source).Serialize()},
+      {kKeylogFile, KeylogOf(source).Serialize()}, {kChainFile, std::string(kEmptyChain)},
+  };
+  for (const auto& [path, text] : texts) {
+    GYRATOR_RETURN_IF_ERROR(writer.Add(path, AsBytes(text)));
+  }
+  return {};
+}
+
+Result<WrittenSnapshot> WriteSnapshot(FileSystem& fs, Clock& clock, const std::string& root,
+                                      const SnapshotSource& source, const WriteOptions& options) {
+  GYRATOR_RETURN_IF_ERROR(CheckSource(source));
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FolderWriter> writer,
+                           FolderWriter::Begin(fs, clock, root));
+  GYRATOR_RETURN_IF_ERROR(WriteElements(*writer, source, options));
+  GYRATOR_ASSIGN_OR_RETURN(const Manifest manifest, writer->Commit());
+  return WrittenSnapshot{.folder = writer->folder(),
+                         .stamp = writer->stamp(),
+                         .root_digest = manifest.root(),
+                         .bytes = manifest.total_bytes()};
+}
+
+}  // namespace gyrator
