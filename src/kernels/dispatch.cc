@@ -1,13 +1,27 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/avx2/ops_avx2.h"
+#include "kernels/avx512/ops_avx512.h"
+#include "kernels/cpu.h"
 #include "kernels/ops.h"
 #include "kernels/ref/ops_ref.h"
 
 namespace gyrator {
 
+namespace {
+
+std::vector<const Ops*> FindAvailable() {
+  std::vector<const Ops*> ops = {&RefOps()};
+  if (Cpu().avx2) ops.push_back(&Avx2Ops());
+  if (Cpu().avx512) ops.push_back(&Avx512Ops());
+  return ops;
+}
+
+}  // namespace
+
 std::span<const Ops* const> AvailableOps() {
-  static const std::vector<const Ops*> kAvailable = {&RefOps()};
+  static const std::vector<const Ops*> kAvailable = FindAvailable();
   return kAvailable;
 }
 

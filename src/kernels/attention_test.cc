@@ -1,0 +1,184 @@
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "kernels/ops_testing.h"
+
+namespace gyrator {
+namespace {
+
+constexpr int32_t kLayers = 2, kKvHeads = 2;
+
+// A pool of shuffled blocks that holds `positions` positions of one sequence; what no position has
+// written is NaN.
+class Pool {
+ public:
+  Pool(DType dtype, int32_t head_dim, int32_t positions, uint32_t seed) {
+    const int32_t used = (positions + kBlockPositions - 1) / kBlockPositions;
+    kv_ = {.dtype = dtype,
+           .num_layers = kLayers,
+           .num_blocks = used + 3,
+           .num_kv_heads = kKvHeads,
+           .head_dim = head_dim};
+    bytes_.assign(static_cast<size_t>(kv_.total_bytes()), std::byte{0xff});  // NaN in every dtype
+    kv_.base = bytes_.data();
+    for (int32_t b = 0; b < kv_.num_blocks; ++b) blocks_.push_back(static_cast<uint32_t>(b));
+    std::shuffle(blocks_.begin(), blocks_.end(), std::mt19937(seed));
+    blocks_.resize(static_cast<size_t>(used));
+    const auto dim = static_cast<size_t>(head_dim);
+    for (Position p = 0; p < positions; ++p) {
+      for (int32_t h = 0; h < kKvHeads; ++h) {
+        const uint32_t stream = 1000u + static_cast<uint32_t>(p * kKvHeads + h);
+        const auto key = RandomFloats(dim, stream), value = RandomFloats(dim, stream + (1u << 20));
+        StoreKv(kv_, 1, blocks_[static_cast<size_t>(p / kBlockPositions)], p % kBlockPositions, h,
+                key.data(), value.data());
+      }
+    }
+  }
+
+  const PagedKv& kv() const { return kv_; }
+  BlockTableView table() const { return {blocks_.data(), static_cast<int32_t>(blocks_.size())}; }
+
+ private:
+  PagedKv kv_;
+  std::vector<std::byte> bytes_;
+  std::vector<uint32_t> blocks_;
+};
+
+struct Rows {
+  Position first = 0;
+  int32_t count = 0;
+  int32_t heads = 1;
+};
+
+std::vector<float> Attend(const Ops& ops, const Pool& pool, const Rows& rows,
+                          Position q_first = 0) {
+  const int64_t stride = int64_t{rows.heads} * pool.kv().head_dim + 3;
+  const int64_t total = rows.first + rows.count - q_first;
+  const auto q = RandomFloats(static_cast<size_t>(total * stride), 99);
+  std::vector<float> out(static_cast<size_t>(rows.count * stride), 0.25f);
+  ops.attention({.kv = &pool.kv(),
+                 .layer = 1,
+                 .kv_head = 1,
+                 .table = pool.table(),
+                 .first_position = rows.first,
+                 .num_rows = rows.count,
+                 .heads_per_kv = rows.heads,
+                 .q_row_stride = stride,
+                 .q = q.data() + (rows.first - q_first) * stride,
+                 .out = out.data(),
+                 .scale = 1.0f / std::sqrt(static_cast<float>(pool.kv().head_dim))});
+  return out;
+}
+
+class Attention : public OpsTest {};
+INSTANTIATE_TEST_SUITE_P(All, Attention, testing::ValuesIn(TestedOps()), OpsTestName);
+
+TEST_P(Attention, EqualsTheReference) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    for (int32_t dim = 2; dim <= 70; dim += 2) {
+      const int32_t positions = dim * 3 % 75 + 1;
+      const Pool pool(dtype, dim, positions, 5);
+      const Rows rows{0, positions, dim % 5 + 1};
+      const auto out = Attend(ops(), pool, rows);
+      ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), out)) << DTypeName(dtype) << " " << dim;
+      ASSERT_TRUE(std::none_of(out.begin(), out.end(), [](float x) { return std::isnan(x); }));
+    }
+    for (int32_t dim : {96, 128, 256}) {
+      const Pool pool(dtype, dim, 70, 5);
+      ASSERT_TRUE(SameBits(Attend(RefOps(), pool, {66, 4, 3}), Attend(ops(), pool, {66, 4, 3})))
+          << dim;
+    }
+  }
+}
+
+TEST_P(Attention, EqualsTheReferenceAtEveryNumberOfPositions) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    for (int32_t positions = 1; positions <= 70; ++positions) {
+      // The last block's other slots are NaN: a masked slot that reached a sum would show.
+      const Pool pool(dtype, 16, positions, 6);
+      const Rows rows{positions - 1, 1, 4};
+      const auto out = Attend(ops(), pool, rows);
+      ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), out))
+          << DTypeName(dtype) << " " << positions;
+      ASSERT_TRUE(std::none_of(out.begin(), out.end(), [](float x) { return std::isnan(x); }));
+    }
+  }
+}
+
+TEST_P(Attention, EqualsTheReferenceOverSpans) {
+  for (DType dtype : {DType::kF32, DType::kBF16}) {
+    const Pool pool(dtype, 8, 2100, 7);
+    for (Position first : {1022, 1023, 1024, 1055, 2046, 2048, 2080}) {
+      const Rows rows{first, 5, 2};
+      ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), Attend(ops(), pool, rows))) << first;
+    }
+  }
+}
+
+TEST_P(Attention, BitsDoNotDependOnTheChunks) {
+  for (DType dtype : {DType::kF32, DType::kBF16}) {
+    const int32_t positions = 1100;
+    const Pool pool(dtype, 20, positions, 8);
+    const auto whole = Attend(ops(), pool, {900, positions - 900, 3}, 900);
+    for (int32_t chunk : {1, 7, 64}) {
+      std::vector<float> parts;
+      for (Position first = 900; first < positions; first += chunk) {
+        const Rows rows{first, std::min(chunk, positions - first), 3};
+        const auto part = Attend(ops(), pool, rows, 900);
+        parts.insert(parts.end(), part.begin(), part.end());
+      }
+      ASSERT_TRUE(SameBits(whole, parts)) << chunk;
+    }
+  }
+}
+
+TEST_P(Attention, BitsDoNotDependOnThePlaceOfBlocks) {
+  const Pool one(DType::kBF16, 64, 200, 1), other(DType::kBF16, 64, 200, 2);
+  EXPECT_TRUE(SameBits(Attend(ops(), one, {100, 100, 4}), Attend(ops(), other, {100, 100, 4})));
+}
+
+TEST_P(Attention, WeightsAreASoftmax) {
+  const Pool pool(DType::kF32, 32, 90, 3);
+  const PagedKv& kv = pool.kv();
+  const Rows rows{89, 1, 1};
+  const auto out = Attend(ops(), pool, rows);
+  const auto q = RandomFloats(90 * 35, 99);
+  const float* query = q.data() + 89 * 35;
+  std::vector<double> weight(90), expected(32, 0.0);
+  double sum = 0;
+  const auto at = [&](const std::byte* base, int64_t i) {
+    return static_cast<double>(reinterpret_cast<const float*>(base)[i]);
+  };
+  for (int32_t p = 0; p < 90; ++p) {
+    const uint32_t block = pool.table().blocks[p / 16];
+    double dot = 0;
+    for (int32_t d = 0; d < 32; ++d) dot += query[d] * at(kv.keys(1, block, 1), d * 16 + p % 16);
+    sum += weight[static_cast<size_t>(p)] = std::exp(dot / std::sqrt(32.0));
+  }
+  for (int32_t p = 0; p < 90; ++p) {
+    const uint32_t block = pool.table().blocks[p / 16];
+    for (int32_t d = 0; d < 32; ++d) {
+      expected[static_cast<size_t>(d)] +=
+          weight[static_cast<size_t>(p)] / sum * at(kv.values(1, block, 1), p % 16 * 32 + d);
+    }
+  }
+  for (size_t d = 0; d < 32; ++d) EXPECT_NEAR(out[d], expected[d], 2e-6);
+}
+
+TEST_P(Attention, ANotANumberInAnyKeyShowsAndInLaterOnesDoesNot) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    const Pool pool(dtype, 16, 48, 4);
+    std::vector<float> bad(16, NAN);
+    StoreKv(pool.kv(), 1, pool.table().blocks[2], 5, 1, bad.data(), bad.data());  // position 37
+    const auto out = Attend(ops(), pool, {0, 48, 2});
+    const size_t stride = 2 * 16 + 3;
+    for (size_t row = 0; row < 48; ++row) {
+      EXPECT_EQ(std::isnan(out[row * stride]), row >= 37) << row;
+      EXPECT_EQ(std::isnan(out[row * stride + 31]), row >= 37) << row;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gyrator

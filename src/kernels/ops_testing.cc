@@ -1,0 +1,55 @@
+#include "kernels/ops_testing.h"
+
+#include <algorithm>
+
+#include "kernels/avx512/emulated_testing.h"
+#include "kernels/cpu.h"
+
+namespace gyrator {
+
+std::vector<const Ops*> TestedOps() {
+  const std::span<const Ops* const> available = AvailableOps();
+  std::vector<const Ops*> tested(available.begin(), available.end());
+  if (Cpu().avx2) tested.push_back(&EmulatedAvx512Ops());
+  return tested;
+}
+
+std::string OpsTestName(const testing::TestParamInfo<const Ops*>& info) {
+  std::string name(info.param->name);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+std::vector<float> RandomFloats(size_t count, uint32_t seed, Values values) {
+  static constexpr float kWild[] = {0.0f,   -0.0f,   1e-40f, -1e-40f, 1.2e-38f, -1.2e-38f,
+                                    1e-20f, -1e-20f, 1e18f,  -1e18f,  1.0f,     -1.0f};
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> result(count);
+  for (float& x : result) {
+    x = normal(random);
+    if (values == Values::kWild && random() % 3 == 0) x = kWild[random() % std::size(kWild)];
+  }
+  return result;
+}
+
+std::vector<uint16_t> RandomBf16(size_t count, uint32_t seed, Values values) {
+  std::vector<uint16_t> result(count);
+  const std::vector<float> floats = RandomFloats(count, seed, values);
+  std::transform(floats.begin(), floats.end(), result.begin(), F32ToBF16);
+  for (size_t i = 0; values == Values::kWild && i < count; i += 17) result[i] = 0x0001 + i % 64;
+  return result;
+}
+
+testing::AssertionResult SameBits(std::span<const float> a, std::span<const float> b) {
+  if (a.size() != b.size()) return testing::AssertionFailure() << a.size() << " and " << b.size();
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
+      return testing::AssertionFailure() << "element " << i << ": " << a[i] << " and " << b[i];
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
+}  // namespace gyrator

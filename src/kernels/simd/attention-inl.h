@@ -1,0 +1,344 @@
+// Attention over paged KV: a block of queries (rows x heads of one kv head) against one tile of 32
+// positions at a time. Lanes are positions in the scores and dimensions in the values, so that no
+// sum crosses lanes but those of the softmax.
+#pragma once
+
+namespace gyrator {
+namespace {
+
+constexpr int32_t kHeadDimMax = 1024;   // wider heads go through the reference
+constexpr int32_t kQueriesMax = 64;     // of one block
+constexpr int32_t kQueryFloats = 8192;  // queries x padded head_dim of one block
+constexpr int32_t kTileBlocks = kAttentionTile / kBlockPositions;
+static_assert(kBlockPositions == 16 && kTileBlocks == 2 && kQueryFloats >= kHeadDimMax);
+
+// How keys and values of one dtype multiply. A step is one dimension of the scores or one position
+// of the values (bf16: a pair); Chain is what one output element accumulates over a chunk of steps.
+struct F32Kv {
+  using Element = float;
+  static constexpr int kPair = 1;                 // elements of a step
+  static constexpr int kChunk = kHeadDimMax;      // steps before a chain is added to the sum
+  static constexpr int kQueries = kScoreRowsF32;  // of a register tile
+  struct Chain {
+    Vec sum;
+    GYRATOR_SIMD Vec AddTo(Vec) const { return sum; }
+  };
+  struct Operand {
+    Vec v;
+  };
+  static GYRATOR_SIMD Operand LoadStep(const Element* p) { return {Load(p)}; }
+  static GYRATOR_SIMD Operand LoadStepFirst(const Element* p, int64_t n) {
+    return {LoadFirst(p, n)};
+  }
+  static GYRATOR_SIMD void Multiply(const float* a, const Operand& b, Chain& chain) {
+    chain.sum = Fma(Set(a[0]), b.v, chain.sum);
+  }
+  static GYRATOR_SIMD void MultiplyEven(const float*, const Operand&, Chain&) {}
+};
+
+struct F16Kv : F32Kv {
+  using Element = uint16_t;
+  static GYRATOR_SIMD Operand LoadStep(const Element* p) { return {LoadF16(p)}; }
+  static GYRATOR_SIMD Operand LoadStepFirst(const Element* p, int64_t n) {
+    uint16_t padded[kLanes] = {};
+    std::memcpy(padded, p, static_cast<size_t>(n) * sizeof(uint16_t));
+    return {LoadF16(padded)};
+  }
+};
+
+struct Bf16Kv {
+  using Element = uint16_t;
+  static constexpr int kPair = 2;
+  static constexpr int kChunk = 16;
+  static constexpr int kQueries = kScoreRowsBf16;
+  struct Chain {
+    Vec even, odd;
+    GYRATOR_SIMD Vec AddTo(Vec sum) const { return Add(sum, Add(even, odd)); }
+  };
+  struct Operand {
+    Vec even, odd;
+  };
+  static GYRATOR_SIMD Operand Widen(IVec pairs) {
+    return {FromBits(ShiftLeft<16>(pairs)),
+            FromBits(IAnd(pairs, ISet(static_cast<int32_t>(0xffff0000u))))};
+  }
+  static GYRATOR_SIMD Operand LoadStep(const Element* p) { return Widen(ILoad(p)); }
+  static GYRATOR_SIMD Operand LoadStepFirst(const Element* p, int64_t n) {
+    uint16_t padded[2 * kLanes] = {};
+    std::memcpy(padded, p, static_cast<size_t>(n) * 2 * sizeof(uint16_t));
+    return Widen(ILoad(padded));
+  }
+  static GYRATOR_SIMD void Multiply(const float* a, const Operand& b, Chain& chain) {
+    chain.even = Fma(Set(a[0]), b.even, chain.even);
+    chain.odd = Fma(Set(a[1]), b.odd, chain.odd);
+  }
+  static GYRATOR_SIMD void MultiplyEven(const float* a, const Operand& b, Chain& chain) {
+    chain.even = Fma(Set(a[0]), b.even, chain.even);
+  }
+};
+
+template <class Kv>
+struct TileView {
+  const typename Kv::Element* keys[kTileBlocks];
+  const typename Kv::Element* values[kTileBlocks];
+};
+
+// The state of one block of queries.
+struct Queries {
+  int32_t count = 0;
+  int32_t dim = 0;
+  int32_t stride = 0;                        // floats between queries: dim rounded up to 16
+  float max[kQueriesMax], sum[kQueriesMax];  // of the current span
+  float total_max[kQueriesMax], total_sum[kQueriesMax];  // of the spans before
+  float decay[kQueriesMax];                              // of the current tile
+  alignas(64) float weights[kQueriesMax][kAttentionTile];
+  alignas(64) float query[kQueryFloats];
+  alignas(64) float acc[kQueryFloats];
+  alignas(64) float total[kQueryFloats];
+};
+
+// weights[q][16 block ...] = dot(query, key) of one block for kQ queries.
+template <class Kv, int kQ>
+GYRATOR_SIMD void ScoreBlock(const typename Kv::Element* keys, Queries& s, int32_t first,
+                             int32_t block) {
+  Vec sums[kQ][kParts] = {};
+  const float* query = s.query + first * s.stride;
+  const int32_t steps = s.dim / Kv::kPair;
+  for (int32_t begin = 0; begin < steps; begin += Kv::kChunk) {
+    const int32_t end = steps - begin < Kv::kChunk ? steps : begin + Kv::kChunk;
+    typename Kv::Chain chains[kQ][kParts] = {};
+    for (int32_t i = begin; i < end; ++i) {
+      typename Kv::Operand k[kParts];
+      for (int p = 0; p < kParts; ++p) {
+        k[p] = Kv::LoadStep(keys + (i * kBlockPositions + p * kLanes) * Kv::kPair);
+      }
+      for (int q = 0; q < kQ; ++q) {
+        for (int p = 0; p < kParts; ++p) {
+          Kv::Multiply(query + q * s.stride + i * Kv::kPair, k[p], chains[q][p]);
+        }
+      }
+    }
+    for (int q = 0; q < kQ; ++q) {
+      for (int p = 0; p < kParts; ++p) sums[q][p] = chains[q][p].AddTo(sums[q][p]);
+    }
+  }
+  for (int q = 0; q < kQ; ++q) {
+    for (int p = 0; p < kParts; ++p) {
+      Store(&s.weights[first + q][block * kBlockPositions + p * kLanes], sums[q][p]);
+    }
+  }
+}
+
+// Scores of the tile's first `visible` positions to weights of the softmax; max, sum, decay.
+template <bool kRoundBf16>
+GYRATOR_SIMD void SoftmaxTile(Queries& s, int32_t q, int32_t visible, float scale) {
+  constexpr int kVecs = kAttentionTile / kLanes;
+  const Vec lowest = FromBits(ISet(static_cast<int32_t>(0xff800000u)));
+  Vec e[kVecs];
+  Vec top = lowest;
+  for (int v = 0; v < kVecs; ++v) {
+    const Vec score = Mul(Load(&s.weights[q][v * kLanes]), Set(scale));
+    e[v] = Select(FirstLanes(visible - v * kLanes), score, lowest);
+    top = Max(top, e[v]);
+  }
+  const float tile_max = MaxLane(top);
+  const float max = tile_max > s.max[q] ? tile_max : s.max[q];
+  Vec lanes[kParts] = {};
+  for (int v = 0; v < kVecs; ++v) {
+    e[v] = VectorExp(Sub(e[v], Set(max)));
+    if (v * kLanes < visible) e[v] = Select(FirstLanes(visible - v * kLanes), e[v], Zero());
+    lanes[v % kParts] = Add(lanes[v % kParts], e[v]);
+    Store(&s.weights[q][v * kLanes], kRoundBf16 ? RoundToBf16(e[v]) : e[v]);
+  }
+  s.decay[q] = ScalarExp(s.max[q] - max);  // 0 in the first tile: s.max is -infinity
+  s.sum[q] = First(Fma(Set(s.sum[q]), Set(s.decay[q]), Set(Fold(lanes))));
+  s.max[q] = max;
+}
+
+// acc = acc * decay + weights x values over the first `visible` positions, for kQ queries and
+// kD vectors of dimensions from `dim` on (the last `lanes` wide).
+template <class Kv, int kQ, int kD>
+GYRATOR_SIMD void ValueVectors(const TileView<Kv>& tile, Queries& s, int32_t first, int32_t visible,
+                               int32_t dim, int64_t lanes) {
+  typename Kv::Chain chains[kQ][kD] = {};
+  for (int32_t b = 0; b < kTileBlocks && b * kBlockPositions < visible; ++b) {
+    const int32_t left = visible - b * kBlockPositions;
+    const int32_t positions = left < kBlockPositions ? left : kBlockPositions;
+    const float* weights = &s.weights[first][b * kBlockPositions];
+    for (int32_t i = 0; i < positions; i += Kv::kPair) {
+      const typename Kv::Element* row = tile.values[b] + int64_t{i} * s.dim + dim * Kv::kPair;
+      typename Kv::Operand v[kD];
+      for (int d = 0; d < kD; ++d) {
+        const typename Kv::Element* p = row + d * kLanes * Kv::kPair;
+        v[d] = lanes == kLanes ? Kv::LoadStep(p) : Kv::LoadStepFirst(p, lanes);
+      }
+      const bool whole = i + Kv::kPair <= positions;
+      for (int q = 0; q < kQ; ++q) {
+        for (int d = 0; d < kD; ++d) {
+          if (whole) {
+            Kv::Multiply(weights + q * kAttentionTile + i, v[d], chains[q][d]);
+          } else {
+            Kv::MultiplyEven(weights + q * kAttentionTile + i, v[d], chains[q][d]);
+          }
+        }
+      }
+    }
+  }
+  for (int q = 0; q < kQ; ++q) {
+    for (int d = 0; d < kD; ++d) {
+      float* acc = s.acc + (first + q) * s.stride + dim + d * kLanes;
+      Store(acc, Add(Mul(Load(acc), Set(s.decay[first + q])), chains[q][d].AddTo(Zero())));
+    }
+  }
+}
+
+template <class Kv, int kQ>
+void TileForQueries(const TileView<Kv>& tile, Queries& s, int32_t first, int32_t visible,
+                    float scale) {
+  for (int32_t b = 0; b < kTileBlocks && b * kBlockPositions < visible; ++b) {
+    ScoreBlock<Kv, kQ>(tile.keys[b], s, first, b);
+  }
+  for (int q = 0; q < kQ; ++q) SoftmaxTile<Kv::kPair == 2>(s, first + q, visible, scale);
+  int32_t d = 0;
+  for (; d + 2 * kLanes <= s.dim; d += 2 * kLanes) {
+    ValueVectors<Kv, kQ, 2>(tile, s, first, visible, d, kLanes);
+  }
+  for (; d < s.dim; d += kLanes) {
+    const int32_t left = s.dim - d < kLanes ? s.dim - d : kLanes;
+    ValueVectors<Kv, kQ, 1>(tile, s, first, visible, d, left);
+  }
+}
+
+void BeginSpan(Queries& s) {
+  for (int32_t q = 0; q < s.count; ++q) {
+    s.max[q] = First(FromBits(ISet(static_cast<int32_t>(0xff800000u))));
+    s.sum[q] = 0.0f;
+  }
+  std::memset(s.acc, 0, static_cast<size_t>(s.count * s.stride) * sizeof(float));
+}
+
+void EndSpan(Queries& s, int32_t q, bool first_span) {
+  float* total = s.total + q * s.stride;
+  const float* acc = s.acc + q * s.stride;
+  if (first_span) {
+    s.total_max[q] = s.max[q];
+    s.total_sum[q] = s.sum[q];
+    std::memcpy(total, acc, static_cast<size_t>(s.stride) * sizeof(float));
+    return;
+  }
+  const float max = s.max[q] > s.total_max[q] ? s.max[q] : s.total_max[q];
+  const Vec a = Set(ScalarExp(s.total_max[q] - max));
+  const Vec b = Set(ScalarExp(s.max[q] - max));
+  s.total_max[q] = max;
+  s.total_sum[q] = First(Fma(Set(s.sum[q]), b, Mul(Set(s.total_sum[q]), a)));
+  for (int32_t d = 0; d < s.stride; d += kLanes) {
+    Store(total + d, Fma(Load(acc + d), b, Mul(Load(total + d), a)));
+  }
+}
+
+template <class Kv>
+class AttentionBlock {
+ public:
+  // Queries first .. first + count - 1; query i is head i % heads_per_kv of row i / heads_per_kv.
+  AttentionBlock(const AttentionArgs& args, int32_t first, int32_t count)
+      : args_(args), first_(first) {
+    s_.count = count;
+    s_.dim = args.kv->head_dim;
+    s_.stride = (s_.dim + 15) / 16 * 16;
+    for (int32_t q = 0; q < count; ++q) {
+      for (int32_t d = 0; d < s_.stride; d += kLanes) {
+        const Vec x = LoadFirst(args.q + Offset(q) + d, s_.dim - d);
+        Store(s_.query + q * s_.stride + d, Kv::kPair == 2 ? RoundToBf16(x) : x);
+      }
+    }
+  }
+
+  void Run() {
+    const Position end = RowPosition(s_.count - 1) + 1;
+    for (Position span = 0; span < end; span += kAttentionSpan) {
+      const Position span_end = end - span < kAttentionSpan ? end : span + kAttentionSpan;
+      BeginSpan(s_);
+      for (Position begin = span; begin < span_end; begin += kAttentionTile) Tile(begin);
+      for (int32_t q = 0; q < s_.count; ++q) {
+        if (RowPosition(q) >= span) EndSpan(s_, q, span == 0);
+      }
+    }
+    for (int32_t q = 0; q < s_.count; ++q) {
+      ForEachVector(s_.dim, [&](int64_t d, int64_t n) {
+        const Vec total = Load(s_.total + q * s_.stride + d);
+        StoreFirst(args_.out + Offset(q) + d, Div(total, Set(s_.total_sum[q])), n);
+      });
+    }
+  }
+
+ private:
+  Position RowPosition(int32_t q) const {
+    return args_.first_position + (first_ + q) / args_.heads_per_kv;
+  }
+  int64_t Offset(int32_t q) const {
+    return (first_ + q) / args_.heads_per_kv * args_.q_row_stride +
+           int64_t{(first_ + q) % args_.heads_per_kv} * s_.dim;
+  }
+  int32_t Visible(int32_t q, Position begin) const {
+    const Position seen = RowPosition(q) + 1 - begin;
+    return seen < 0 ? 0 : seen > kAttentionTile ? kAttentionTile : seen;
+  }
+
+  void Tile(Position begin) {
+    TileView<Kv> tile;
+    const Position last = RowPosition(s_.count - 1);
+    for (int32_t b = 0; b < kTileBlocks; ++b) {
+      const Position position = begin + b * kBlockPositions;
+      const uint32_t block =
+          args_.table.blocks[(position <= last ? position : begin) / kBlockPositions];
+      tile.keys[b] = reinterpret_cast<const typename Kv::Element*>(
+          args_.kv->keys(args_.layer, block, args_.kv_head));
+      tile.values[b] = reinterpret_cast<const typename Kv::Element*>(
+          args_.kv->values(args_.layer, block, args_.kv_head));
+    }
+    for (int32_t q = 0; q < s_.count;) {
+      const int32_t visible = Visible(q, begin);
+      int32_t end = q + 1;  // of the queries that see as much
+      while (end < s_.count && Visible(end, begin) == visible) ++end;
+      if (visible == 0) {
+        q = end;
+        continue;
+      }
+      for (; q + Kv::kQueries <= end; q += Kv::kQueries) {
+        TileForQueries<Kv, Kv::kQueries>(tile, s_, q, visible, args_.scale);
+      }
+      for (; q < end; ++q) TileForQueries<Kv, 1>(tile, s_, q, visible, args_.scale);
+    }
+  }
+
+  const AttentionArgs& args_;
+  const int32_t first_;
+  Queries s_;
+};
+
+template <class Kv>
+void AttentionOf(const AttentionArgs& args) {
+  const int32_t stride = (args.kv->head_dim + 15) / 16 * 16;
+  const int32_t fit = kQueryFloats / stride;
+  const int32_t block = fit < kQueriesMax ? fit : kQueriesMax;
+  const int32_t queries = args.num_rows * args.heads_per_kv;
+  for (int32_t first = 0; first < queries; first += block) {
+    const int32_t count = queries - first < block ? queries - first : block;
+    AttentionBlock<Kv>(args, first, count).Run();
+  }
+}
+
+void Attention(const AttentionArgs& args) {
+  if (args.kv->head_dim > kHeadDimMax) return RefOps().attention(args);
+  switch (args.kv->dtype) {
+    case DType::kBF16:
+      return AttentionOf<Bf16Kv>(args);
+    case DType::kF16:
+      return AttentionOf<F16Kv>(args);
+    default:
+      return AttentionOf<F32Kv>(args);
+  }
+}
+
+}  // namespace
+}  // namespace gyrator

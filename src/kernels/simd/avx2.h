@@ -1,0 +1,172 @@
+// The vector layer of the fast kernels, AVX2 + FMA + F16C: 8 lanes, two vectors to the 16 lanes of
+// the numerics (kernels/ops.h).
+//
+// To be included once, by a translation unit that included the standard headers and the intrinsics
+// and then switched the target on. Everything is in an anonymous namespace: nothing compiled for
+// this instruction set may be shared with other files. simd/avx512.h has the same names.
+#pragma once
+
+#define GYRATOR_SIMD inline __attribute__((always_inline))
+
+namespace gyrator {
+namespace {
+
+constexpr int kLanes = 8;
+constexpr int kParts = 16 / kLanes;  // vectors to 16 lanes
+constexpr int kMatMulRows = 4;       // the register tile of the packed matmul: rows x columns
+constexpr int kMatMulColumns = 3;
+constexpr int kInt8Rows = 6;  // ... and of the int8 one: rows x (kInt8Vecs * kLanes)
+constexpr int kInt8Vecs = 2;
+constexpr int kScoreRowsF32 = 4;  // queries of one attention step
+constexpr int kScoreRowsBf16 = 2;
+
+using Vec = __m256;
+using IVec = __m256i;
+using Mask = __m256;
+
+GYRATOR_SIMD Vec Zero() { return _mm256_setzero_ps(); }
+GYRATOR_SIMD Vec Set(float x) { return _mm256_set1_ps(x); }
+GYRATOR_SIMD Vec Load(const float* p) { return _mm256_loadu_ps(p); }
+GYRATOR_SIMD void Store(float* p, Vec a) { _mm256_storeu_ps(p, a); }
+GYRATOR_SIMD Vec Add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+GYRATOR_SIMD Vec Sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+GYRATOR_SIMD Vec Mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+GYRATOR_SIMD Vec Div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+GYRATOR_SIMD Vec Max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+GYRATOR_SIMD Vec Fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+GYRATOR_SIMD float First(Vec a) { return _mm256_cvtss_f32(a); }
+
+GYRATOR_SIMD IVec Bits(Vec a) { return _mm256_castps_si256(a); }
+GYRATOR_SIMD Vec FromBits(IVec a) { return _mm256_castsi256_ps(a); }
+GYRATOR_SIMD IVec ISet(int32_t x) { return _mm256_set1_epi32(x); }
+GYRATOR_SIMD IVec ILoad(const void* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const IVec*>(p));
+}
+GYRATOR_SIMD void IStore(void* p, IVec a) { _mm256_storeu_si256(reinterpret_cast<IVec*>(p), a); }
+GYRATOR_SIMD IVec IAdd(IVec a, IVec b) { return _mm256_add_epi32(a, b); }
+GYRATOR_SIMD IVec IAnd(IVec a, IVec b) { return _mm256_and_si256(a, b); }
+GYRATOR_SIMD IVec IOr(IVec a, IVec b) { return _mm256_or_si256(a, b); }
+GYRATOR_SIMD IVec IXor(IVec a, IVec b) { return _mm256_xor_si256(a, b); }
+template <int kBits>
+GYRATOR_SIMD IVec ShiftLeft(IVec a) {
+  return _mm256_slli_epi32(a, kBits);
+}
+template <int kBits>
+GYRATOR_SIMD IVec ShiftRight(IVec a) {
+  return _mm256_srli_epi32(a, kBits);
+}
+GYRATOR_SIMD Vec ToFloat(IVec a) { return _mm256_cvtepi32_ps(a); }
+GYRATOR_SIMD IVec RoundToInt(Vec a) { return _mm256_cvtps_epi32(a); }
+
+// Masks. False for a NaN, but Unordered.
+GYRATOR_SIMD Mask Less(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+GYRATOR_SIMD Mask Unordered(Vec a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
+GYRATOR_SIMD Mask ILess(IVec a, IVec b) { return FromBits(_mm256_cmpgt_epi32(b, a)); }
+GYRATOR_SIMD bool Any(Mask m) { return _mm256_movemask_ps(m) != 0; }
+GYRATOR_SIMD Vec Select(Mask m, Vec yes, Vec no) { return _mm256_blendv_ps(no, yes, m); }
+GYRATOR_SIMD Mask FirstLanes(int64_t count) {
+  const IVec index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return ILess(index, ISet(static_cast<int32_t>(count < kLanes ? count : kLanes)));
+}
+// Lanes from `count` on are not touched in memory; they load as zero.
+GYRATOR_SIMD Vec LoadFirst(const float* p, int64_t count) {
+  return _mm256_maskload_ps(p, Bits(FirstLanes(count)));
+}
+GYRATOR_SIMD void StoreFirst(float* p, Vec a, int64_t count) {
+  _mm256_maskstore_ps(p, Bits(FirstLanes(count)), a);
+}
+
+GYRATOR_SIMD Vec LoadF16(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+// Low halves of the lanes, as kLanes uint16_t.
+GYRATOR_SIMD void StoreLowHalves(uint16_t* p, IVec a) {
+  const IVec packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(a, a), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+}
+// 32 values that fit int8.
+GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[4]) {
+  const IVec bytes =
+      _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+  IStore(p, _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+}
+
+// The fold of a lane sum.
+GYRATOR_SIMD float Fold(const Vec (&v)[kParts]) {
+  const Vec eight = Add(v[0], v[1]);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+GYRATOR_SIMD float MaxLane(Vec v) {
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+// bf16 pairs: the operand of a matmul in the order in which bf16.dp.v1 adds. Here a group of 32
+// elements is widened to two packed lines of 16 floats, odd elements first.
+struct Bf16Format {
+  using Element = uint16_t;
+  static constexpr int kGroup = 32;
+  static constexpr int kLines = 2;
+  static constexpr Element kMinusZero = 0x8000;
+  struct Part {
+    Vec odd, even;
+  };
+  static GYRATOR_SIMD Part LoadPart(const Element* group, int part) {
+    const IVec pairs = ILoad(group + part * 2 * kLanes);
+    return {FromBits(IAnd(pairs, ISet(static_cast<int32_t>(0xffff0000u)))),
+            FromBits(ShiftLeft<16>(pairs))};
+  }
+  static GYRATOR_SIMD Vec MultiplyAdd(const Part& x, const Part& w, Vec acc) {
+    return Fma(x.even, w.even, Fma(x.odd, w.odd, acc));
+  }
+  static GYRATOR_SIMD void StorePart(float* lines, int part, const Part& p) {
+    Store(lines + part * kLanes, p.odd);
+    Store(lines + 16 + part * kLanes, p.even);
+  }
+  static GYRATOR_SIMD Vec MultiplyAddLine(Vec x, Vec w, Vec acc) { return Fma(x, w, acc); }
+};
+
+// int8 products. A packed group of 32 holds 16 steps of int16 pairs, (0, 2), (1, 3) of each four.
+struct Int8Format {
+  static constexpr int kSteps = 16;         // 32-bit steps of a packed group
+  static constexpr bool kNeedsSum = false;  // the sum of a group's activations
+  // Pairs of |w| x (+-q): at most 2 x 128 x 127, so vpmaddubsw does not saturate. q >= -127.
+  static GYRATOR_SIMD IVec Dot(IVec w, IVec q) {
+    const IVec pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  }
+  static GYRATOR_SIMD IVec Start(int32_t /*q_sum*/) { return _mm256_setzero_si256(); }
+  static GYRATOR_SIMD IVec Step(IVec acc, IVec w, IVec q) {
+    return IAdd(acc, _mm256_madd_epi16(w, q));
+  }
+  static GYRATOR_SIMD IVec Low(IVec bytes) {
+    return _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
+  }
+  static GYRATOR_SIMD IVec High(IVec bytes) { return _mm256_srai_epi16(bytes, 8); }
+  // 32 activations to kSteps 32-bit steps.
+  static GYRATOR_SIMD void PackActivations(const int8_t* q, uint32_t* steps) {
+    const IVec bytes = ILoad(q);
+    IStore(steps, Low(bytes));
+    IStore(steps + 8, High(bytes));
+  }
+  // `fours` are bytes 4 i .. 4 i + 3 of 8 columns: steps i and i + 8 of a panel with `stride`
+  // columns.
+  static GYRATOR_SIMD void PackWeights(IVec fours, int i, uint32_t* steps, int64_t stride) {
+    IStore(steps + i * stride, Low(fours));
+    IStore(steps + (i + 8) * stride, High(fours));
+  }
+};
+
+// Sums of the 8 int32 of each of kLanes vectors.
+GYRATOR_SIMD IVec SumEach(const IVec (&v)[kLanes]) {
+  const IVec low = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+  const IVec high = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
+  return IAdd(_mm256_permute2x128_si256(low, high, 0x20),
+              _mm256_permute2x128_si256(low, high, 0x31));
+}
+
+}  // namespace
+}  // namespace gyrator

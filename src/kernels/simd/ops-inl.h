@@ -1,0 +1,33 @@
+// The kernels over the vector layer that was included before, and the struct that names them.
+#pragma once
+
+#include "kernels/simd/vector-inl.h"
+//
+#include "kernels/simd/elementwise-inl.h"
+#include "kernels/simd/matmul-inl.h"
+//
+#include "kernels/simd/attention-inl.h"
+#include "kernels/simd/int8-inl.h"
+
+namespace gyrator {
+namespace {
+
+constexpr Ops MakeOps(std::string_view name) {
+  return {
+      .name = name,
+      .bf16_numerics = "bf16.dp.v1",
+      .matmul_f32 = MatMulLanes<F32Format>,
+      .matmul_bf16 = MatMulLanes<Bf16Format>,
+      .matmul_int8 = MatMulInt8,
+      .round_bf16 = RoundBf16,
+      .quantize = Quantize,
+      .rms_norm = RmsNorm,
+      .rope = Rope,
+      .silu_mul = SiluMul,
+      .add = AddInPlace,
+      .attention = Attention,
+  };
+}
+
+}  // namespace
+}  // namespace gyrator
