@@ -1,0 +1,98 @@
+// gyrator bench [limits]: tokens/s, and the share of what the machine allows, measured in one run.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "gyrator/bench.h"
+
+namespace gyrator::cli {
+
+namespace {
+
+Json JsonOf(const MachineLimits& limits) {
+  return {{"cpu", limits.cpu},
+          {"isa", limits.isa},
+          {"threads", limits.threads},
+          {"read_gb_s", limits.read_gb_s},
+          {"f32_gflop_s", limits.f32_gflop_s},
+          {"bf16_gflop_s", limits.bf16_gflop_s},
+          {"int8_gop_s", limits.int8_gop_s}};
+}
+
+std::string TextOf(const MachineLimits& limits) {
+  return fmt::format(
+      "{}, {}, {} threads\n"
+      "read {:.1f} GB/s   f32 {:.0f} GFLOP/s   bf16 {:.0f} GFLOP/s   int8 {:.0f} GOP/s\n",
+      limits.cpu, limits.isa, limits.threads, limits.read_gb_s, limits.f32_gflop_s,
+      limits.bf16_gflop_s, limits.int8_gop_s);
+}
+
+Json JsonOf(const BenchRow& row) {
+  return {{"test", row.test},  {"tokens", row.tokens}, {"tokens_s", row.tokens_s},
+          {"gb_s", row.gb_s},  {"gop_s", row.gop_s},   {"limit_tokens_s", row.limit_tokens_s},
+          {"share", row.share}};
+}
+
+std::string TextOf(const std::vector<BenchRow>& rows) {
+  std::string text = fmt::format("{:18} {:>10} {:>8} {:>9} {:>12} {:>6}\n", "test", "tokens/s",
+                                 "GB/s", "GOP/s", "limit t/s", "share");
+  for (const BenchRow& row : rows) {
+    text += fmt::format("{:18} {:>10.1f} {:>8.1f} {:>9.1f} {:>12.1f} {:>5.0f}%\n", row.test,
+                        row.tokens_s, row.gb_s, row.gop_s, row.limit_tokens_s, 100 * row.share);
+  }
+  return text;
+}
+
+// Positions that the longest test needs.
+int32_t Positions(const BenchArgs& args) {
+  int32_t most = 1;
+  for (const int32_t prompt : args.prefill) most = std::max(most, prompt);
+  for (const int32_t depth : args.depths) most = std::max(most, depth + args.decode_tokens);
+  return most + 1;
+}
+
+}  // namespace
+
+Status RunBenchCommand(const BenchArgs& args, const Context& context) {
+  const int threads = args.model.threads == 0 ? NumCores() : args.model.threads;
+  ProgressView progress(context.terminals);
+  if (args.limits_only) {
+    GYRATOR_ASSIGN_OR_RETURN(const MachineLimits limits, MeasureLimits(args.model.isa, threads));
+    if (!context.json) return PrintText(TextOf(limits));
+    PrintJson(JsonOf(limits));
+    return {};
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                           OpenModel(args.model, &progress));
+  EngineFlags engine_flags = args.engine;
+  if (engine_flags.context == 0) engine_flags.context = Positions(args);
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                           OpenEngine(model, engine_flags, threads, &progress));
+  GYRATOR_ASSIGN_OR_RETURN(const MachineLimits limits, MeasureLimits(args.model.isa, threads));
+  const BenchOptions options = {.prefill = args.prefill,
+                                .decode_tokens = args.decode_tokens,
+                                .depths = args.depths,
+                                .repetitions = args.repetitions};
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<BenchRow> rows, RunBench(*engine, limits, options));
+  progress.Clear();
+  const ModelInfo& info = model->info();
+  if (context.json) {
+    Json tests = Json::array();
+    for (const BenchRow& row : rows) tests.push_back(JsonOf(row));
+    PrintJson({{"model", info.name},
+               {"parameters", info.parameters},
+               {"compute", ComputeTypeName(info.compute)},
+               {"numerics", info.numerics},
+               {"limits", JsonOf(limits)},
+               {"tests", tests}});
+    return {};
+  }
+  return PrintText(TextOf(limits) +
+                   fmt::format("{}, {:.1f} M parameters, {}\n\n", info.name,
+                               static_cast<double>(info.parameters) / 1e6, info.numerics) +
+                   TextOf(rows));
+}
+
+}  // namespace gyrator::cli

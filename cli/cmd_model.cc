@@ -1,0 +1,70 @@
+// gyrator model info|verify: what a model is, and whether its weights are what they were.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+
+namespace gyrator::cli {
+
+namespace {
+
+Json JsonOf(const ModelInfo& info) {
+  return {{"path", info.path},
+          {"name", info.name},
+          {"family", info.family},
+          {"parameters", info.parameters},
+          {"file_bytes", info.file_bytes},
+          {"stored", DTypeName(info.stored)},
+          {"compute", ComputeTypeName(info.compute)},
+          {"isa", info.isa},
+          {"numerics", info.numerics},
+          {"layers", info.num_layers},
+          {"hidden", info.hidden},
+          {"heads", info.num_heads},
+          {"kv_heads", info.num_kv_heads},
+          {"head_dim", info.head_dim},
+          {"ffn", info.ffn},
+          {"vocab", info.vocab},
+          {"context_max", info.context_max},
+          {"rope", info.rope}};
+}
+
+}  // namespace
+
+Status RunModelInfo(const ModelInfoArgs& args, const Context& context) {
+  ProgressView progress(context.terminals);
+  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                           OpenModel(args.model, &progress));
+  const Json info = JsonOf(model->info());
+  if (context.json) {
+    PrintJson(info);
+    return {};
+  }
+  std::string text;
+  for (const auto& [key, value] : info.items()) {
+    text +=
+        fmt::format("{:12} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return PrintText(Printable(text));
+}
+
+Status RunModelVerify(const ModelVerifyArgs& args, const Context& context) {
+  ProgressView progress(context.terminals);
+  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                           OpenModel(args.model, &progress));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string known, model->WeightsDigest(false));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string found, model->WeightsDigest(true));
+  progress.Clear();
+  if (known != found) {
+    return Status::Corruption(model->info().path + ": weights hash to " + found +
+                              ", but hashed to " + known + " before");
+  }
+  if (context.json) {
+    PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
+    return {};
+  }
+  return PrintText("ok " + model->info().path + "\nweights sha256 " + found + "\n");
+}
+
+}  // namespace gyrator::cli

@@ -1,0 +1,22 @@
+// gyrator rm NAME...: removes contexts.
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "gyrator/contexts.h"
+
+namespace gyrator::cli {
+
+Status RunRm(const RmArgs& args, const Context& context) {
+  GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
+  Json removed = Json::array();
+  for (const std::string& name : args.names) {
+    GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockContext(home, name));
+    GYRATOR_RETURN_IF_ERROR(RemoveContext(home.contexts, name));
+    if (!context.json) GYRATOR_RETURN_IF_ERROR(PrintText("removed " + name + "\n"));
+    removed.push_back(name);
+  }
+  if (context.json) PrintJson({{"removed", removed}});
+  return {};
+}
+
+}  // namespace gyrator::cli

@@ -1,0 +1,27 @@
+// gyrator verify PATH|NAME: every byte against the manifest, every invariant of the state.
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "gyrator/contexts.h"
+
+namespace gyrator::cli {
+
+Status RunVerify(const VerifyArgs& args, const Context& context) {
+  GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
+  GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.context));
+  ProgressView progress(context.terminals);
+  GYRATOR_RETURN_IF_ERROR(VerifyContext(folder, progress.Callback()));
+  progress.Clear();
+  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(folder));
+  if (context.json) {
+    PrintJson({{"folder", folder},
+               {"ok", true},
+               {"verification", details.verification},
+               {"bytes", details.entry.bytes}});
+    return {};
+  }
+  const bool bare = details.verification == "bare";
+  return PrintText("ok " + folder + (bare ? " (bare: no manifest to check against)" : "") + "\n");
+}
+
+}  // namespace gyrator::cli

@@ -1,0 +1,51 @@
+// The subcommands, one file each, and what they share.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/environment.h"
+#include "cli/flags.h"
+#include "cli/output.h"
+#include "gyrator/engine.h"
+#include "gyrator/status.h"
+
+namespace gyrator::cli {
+
+// What every subcommand is given besides its own arguments.
+struct Context {
+  bool json = false;
+  Terminals terminals;
+};
+
+// Each prints its result and returns why it could not.
+Status RunChat(const ChatArgs& args, const Context& context);
+Status RunRun(const RunArgs& args, const Context& context);
+Status RunSave(const SaveArgs& args, const Context& context);
+Status RunLoad(const LoadArgs& args, const Context& context);
+Status RunLs(const LsArgs& args, const Context& context);
+Status RunShow(const ShowArgs& args, const Context& context);
+Status RunVerify(const VerifyArgs& args, const Context& context);
+Status RunRm(const RmArgs& args, const Context& context);
+Status RunTokenize(const TokenizeArgs& args, const Context& context);
+Status RunTemplate(const TemplateArgs& args, const Context& context);
+Status RunModelInfo(const ModelInfoArgs& args, const Context& context);
+Status RunModelVerify(const ModelVerifyArgs& args, const Context& context);
+Status RunBenchCommand(const BenchArgs& args, const Context& context);
+
+// --- Shared (open_model.cc).
+
+// `flag`, or the shipped model when it is empty.
+Result<std::string> ModelPath(const std::string& flag);
+Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, ProgressView* progress);
+Result<std::unique_ptr<Engine>> OpenEngine(std::shared_ptr<const Model> model,
+                                           const EngineFlags& flags, int threads,
+                                           ProgressView* progress);
+// A new session; without a seed of its own it gets a random one.
+Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags& flags,
+                                             const GenerateFlags& generate);
+
+std::string_view StopName(StopReason stop);  // "end", "length", "cancelled"
+
+}  // namespace gyrator::cli

@@ -1,0 +1,95 @@
+#include "cli/environment.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+
+namespace gyrator::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+}  // namespace
+
+Result<Home> FindHome() {
+  std::string root = Variable("GYRATOR_HOME");
+  if (root.empty()) {
+    // XDG base directories: a relative path is to be ignored.
+    const std::string data = Variable("XDG_DATA_HOME");
+    const std::string home = Variable("HOME");
+    if (data.starts_with('/'))
+      root = data + "/gyrator";
+    else if (!home.empty())
+      root = home + "/.local/share/gyrator";
+  }
+  if (root.empty()) {
+    return Status::NotFound(
+        "no place for contexts: GYRATOR_HOME, XDG_DATA_HOME and HOME are unset");
+  }
+  while (root.size() > 1 && root.ends_with('/')) root.pop_back();
+  return Home{.root = root,
+              .contexts = root + "/contexts",
+              .digest_cache = root + "/cache/digests",
+              .history = root + "/history",
+              .locks = root + "/locks"};
+}
+
+Result<std::unique_ptr<FileLock>> LockContext(const Home& home, const std::string& name) {
+  if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos) {
+    return Status::InvalidArgument("context name '" + name + "': no '/' and no '.' in front");
+  }
+  FileSystem& files = PosixFileSystem();
+  GYRATOR_RETURN_IF_ERROR(CreateDirectories(files, home.locks));
+  auto lock = files.Lock(home.locks + "/" + name, LockMode::kExclusive);
+  if (!lock.ok() && lock.status().name() == "busy") {
+    return Status::Io("context '" + name + "' is in use by another process").Named("busy");
+  }
+  return lock;
+}
+
+Result<std::string> FindShippedModel() {
+  constexpr const char* kName = "gyrator-chat.gguf";
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  if (error) return Status::NotFound("cannot tell where the program lies: " + error.message());
+  const fs::path folder = program.parent_path();
+  const fs::path candidates[] = {folder / "../../models" / kName,
+                                 folder / "../share/gyrator" / kName};
+  std::string looked;
+  for (const fs::path& candidate : candidates) {
+    const std::string path = candidate.lexically_normal().string();
+    if (fs::is_regular_file(path, error)) return path;
+    looked += (looked.empty() ? "" : " or ") + path;
+  }
+  return Status::NotFound("the shipped model was not found at " + looked +
+                          "; name a model with -m");
+}
+
+Terminals FindTerminals() {
+  Terminals terminals = {.in = ::isatty(STDIN_FILENO) == 1,
+                         .out = ::isatty(STDOUT_FILENO) == 1,
+                         .err = ::isatty(STDERR_FILENO) == 1};
+  terminals.color = Variable("NO_COLOR").empty() && Variable("TERM") != "dumb";
+  return terminals;
+}
+
+int NumCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace gyrator::cli

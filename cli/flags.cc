@@ -1,0 +1,344 @@
+#include "cli/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <random>
+#include <sstream>
+#include <string_view>
+
+namespace gyrator::cli {
+
+namespace {
+
+const std::vector<std::string> kComputeNames = {"f32", "bf16", "int8"};
+const std::vector<std::string> kKvNames = {"f32", "bf16", "f16"};
+
+// Everything that a parse writes to; text that needs a second look is kept apart.
+struct Parse {
+  bool json = false;
+  ChatArgs chat;
+  RunArgs run;
+  SaveArgs save;
+  LoadArgs load;
+  ShowArgs show;
+  VerifyArgs verify;
+  RmArgs rm;
+  TokenizeArgs tokenize;
+  TemplateArgs chat_template;
+  ModelInfoArgs model_info;
+  ModelVerifyArgs model_verify;
+  BenchArgs bench;
+  std::string compute, kv_dtype, tokens, bench_what, prefill = "512", depths = "0";
+  std::vector<std::string> logit_bias, variables;
+};
+
+void AddModelPath(CLI::App* app, std::string* model) {
+  app->add_option("-m,--model", *model,
+                  "Hugging Face folder or GGUF file (default: the shipped model)");
+}
+
+void AddModel(CLI::App* app, ModelFlags* flags, Parse* parse) {
+  AddModelPath(app, &flags->model);
+  app->add_option("--compute", parse->compute, "numbers that are multiplied: f32, bf16, int8")
+      ->check(CLI::IsMember(kComputeNames));
+  app->add_option("--isa", flags->isa, "instruction set: auto, ref, avx2, avx512, amx");
+  app->add_option("-t,--threads", flags->threads, "threads (default: one a core)")
+      ->check(CLI::Range(0, 1024));
+}
+
+void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
+  app->add_option("-c,--ctx-size", flags->context,
+                  "capacity of the conversation in tokens (default: the model's, at most 4096)")
+      ->check(CLI::Range(0, 1 << 30));
+  app->add_option("-b,--batch-size", flags->batch_rows, "most rows of one pass (default: 512)")
+      ->check(CLI::Range(1, 1 << 20));
+  app->add_option("--kv-dtype", parse->kv_dtype, "how keys and values are kept: f32, bf16, f16")
+      ->check(CLI::IsMember(kKvNames));
+  app->add_flag("--no-cache", flags->no_cache, "decode the whole prefix again for every token");
+}
+
+void AddSampler(CLI::App* app, SamplerFlags* flags, Parse* parse) {
+  app->add_option("--temp,--temperature", flags->temperature, "temperature, 0: greedy (0.8)");
+  app->add_option("--top-k", flags->top_k, "keep the k likeliest, 0: off (40)");
+  app->add_option("--top-p", flags->top_p, "keep this much probability, 1: off (0.95)");
+  app->add_option("--min-p", flags->min_p, "least share of the likeliest, 0: off (0.05)");
+  app->add_option("--typical", flags->typical_p, "locally typical sampling, 1: off (1.0)");
+  app->add_option("--repeat-penalty", flags->repeat_penalty, "1: off (1.0)");
+  app->add_option("--repeat-last-n", flags->repeat_last_n,
+                  "tokens looked at, 0: off, -1: all (64)");
+  app->add_option("--presence-penalty", flags->presence_penalty, "0: off (0.0)");
+  app->add_option("--frequency-penalty", flags->frequency_penalty, "0: off (0.0)");
+  app->add_option("-l,--logit-bias", parse->logit_bias, "TOKEN_ID(+/-)BIAS, e.g. 15043+1")
+      ->allow_extra_args(false);
+  app->add_option("-s,--seed", flags->seed, "seed of the sampler, -1: a random one (-1)")
+      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
+}
+
+void AddGenerate(CLI::App* app, GenerateFlags* flags) {
+  app->add_option("-n,--predict,--n-predict", flags->tokens_max,
+                  "most tokens of a reply, -1: no limit")
+      ->check(CLI::Range(-1, 1 << 30));
+  app->add_flag("--ignore-eos", flags->ignore_eos, "go on after the end of the reply");
+  app->add_option("--system-prompt", flags->system_prompt,
+                  "first message of a new conversation (-sys)");
+}
+
+CLI::App* AddCommand(CLI::App* app, const std::string& name, const std::string& what,
+                     Parse* parse) {
+  CLI::App* command = app->add_subcommand(name, what);
+  command->add_flag("--json", parse->json, "print JSON");
+  return command;
+}
+
+void AddTalking(CLI::App* app, Parse* parse) {
+  CLI::App* chat = AddCommand(app, "chat", "talk; each line is a turn", parse);
+  AddModel(chat, &parse->chat.model, parse);
+  AddEngine(chat, &parse->chat.engine, parse);
+  AddSampler(chat, &parse->chat.sampler, parse);
+  AddGenerate(chat, &parse->chat.generate);
+  chat->add_option("--context", parse->chat.context, "resume NAME if it exists, and keep it saved");
+
+  CLI::App* run = AddCommand(app, "run", "one reply to one prompt", parse);
+  AddModel(run, &parse->run.model, parse);
+  AddEngine(run, &parse->run.engine, parse);
+  AddSampler(run, &parse->run.sampler, parse);
+  AddGenerate(run, &parse->run.generate);
+  CLI::Option_group* input = run->add_option_group("input", "what is continued");
+  input->add_option("-p,--prompt", parse->run.prompt, "what the user says");
+  input->add_option("--tokens", parse->tokens, "token ids, e.g. 5,17,3 (raw)");
+  input->require_option(1);
+  run->add_flag("--raw", parse->run.raw, "the prompt as it stands: no chat template, no BOS");
+  run->add_option("--dump-logits", parse->run.dump_logits,
+                  "write float32 [steps, vocab] of every sampled step to FILE.npy");
+  run->add_flag("--logits-all", parse->run.logits_all, "with the rows of the prompt before them");
+}
+
+void AddContexts(CLI::App* app, Parse* parse) {
+  CLI::App* save = AddCommand(app, "save", "copy a context's current state to a new folder", parse);
+  save->add_option("NAME", parse->save.name, "the context")->required();
+  save->add_option("--to", parse->save.to, "folder that takes the copy (default: the contexts)");
+  CLI::App* load = AddCommand(app, "load", "take in a saved folder", parse);
+  load->add_option("DIR", parse->load.folder, "the folder")->required();
+  load->add_option("--as", parse->load.as, "name for it");
+  AddCommand(app, "ls", "list contexts", parse);
+  CLI::App* show = AddCommand(app, "show", "what a context holds", parse);
+  show->add_option("CONTEXT", parse->show.context, "NAME or PATH")->required();
+  CLI::App* verify = AddCommand(app, "verify", "check every byte of a context", parse);
+  verify->add_option("CONTEXT", parse->verify.context, "PATH or NAME")->required();
+  CLI::App* rm = AddCommand(app, "rm", "remove contexts", parse);
+  rm->add_option("NAME", parse->rm.names, "contexts")->required();
+}
+
+void AddText(CLI::App* app, Parse* parse) {
+  CLI::App* tokenize = AddCommand(app, "tokenize", "token ids of each line, as JSON arrays", parse);
+  AddModelPath(tokenize, &parse->tokenize.model);
+  tokenize->add_option("-f,--text-file", parse->tokenize.text_file, "the text, -: standard input")
+      ->required();
+  tokenize->add_flag("--add-special", parse->tokenize.add_special, "with the model's BOS and EOS");
+
+  CLI::App* render = AddCommand(app, "template", "the prompt that messages become", parse);
+  AddModelPath(render, &parse->chat_template.model);
+  render->add_option("--messages", parse->chat_template.messages_file, "JSON array of messages")
+      ->required();
+  render->add_option("--tools", parse->chat_template.tools_file, "JSON array of tool schemas");
+  render->add_option("--set", parse->variables, "NAME=JSON: a variable of the template")
+      ->allow_extra_args(false);
+}
+
+void AddModels(CLI::App* app, Parse* parse) {
+  CLI::App* model = app->add_subcommand("model", "what a model is");
+  model->require_subcommand(1);
+  CLI::App* info = AddCommand(model, "info", "family, sizes, numbers", parse);
+  AddModel(info, &parse->model_info.model, parse);
+  CLI::App* verify = AddCommand(model, "verify", "hash the weights again", parse);
+  AddModel(verify, &parse->model_verify.model, parse);
+
+  CLI::App* bench = AddCommand(app, "bench", "speed, and its share of the machine's limits", parse);
+  bench->add_option("WHAT", parse->bench_what, "limits: measure the machine alone")
+      ->check(CLI::IsMember({"limits"}));
+  AddModel(bench, &parse->bench.model, parse);
+  AddEngine(bench, &parse->bench.engine, parse);
+  bench->add_option("-p,--n-prompt", parse->prefill, "prompt lengths (512)");
+  bench->add_option("-n,--n-gen", parse->bench.decode_tokens, "tokens to generate (32)")
+      ->check(CLI::Range(0, 1 << 20));
+  bench->add_option("-d,--n-depth", parse->depths, "depths to generate at (0)");
+  bench->add_option("-r,--repetitions", parse->bench.repetitions, "medians of this many (3)")
+      ->check(CLI::Range(1, 1000));
+}
+
+template <class T>
+bool ParseNumber(std::string_view text, T* value) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return result.ec == std::errc() && result.ptr == text.data() + text.size();
+}
+
+// "5,17,3"; empty text gives no numbers.
+Status ParseList(const std::string& flag, std::string_view text, std::vector<int32_t>* numbers) {
+  numbers->clear();
+  while (!text.empty()) {
+    const size_t comma = text.find(',');
+    int32_t number = 0;
+    if (!ParseNumber(text.substr(0, comma), &number) || number < 0) {
+      return Status::InvalidArgument(flag + ": numbers like 5,17,3 expected, found '" +
+                                     std::string(text.substr(0, comma)) + "'");
+    }
+    numbers->push_back(number);
+    if (comma == std::string_view::npos) break;
+    text.remove_prefix(comma + 1);
+    if (text.empty()) return Status::InvalidArgument(flag + ": nothing after the last comma");
+  }
+  return {};
+}
+
+// "15043+1", "15043-0.5", "15043-inf": llama.cpp's form.
+Result<std::pair<TokenId, float>> ParseBias(const std::string& text) {
+  const size_t sign = text.find_first_of("+-");
+  TokenId id = 0;
+  float bias = 0;
+  const std::string_view all = text;
+  const bool fine = sign != std::string::npos && ParseNumber(all.substr(0, sign), &id) && id >= 0 &&
+                    ParseNumber(all.substr(sign + 1), &bias);
+  if (!fine) {
+    return Status::InvalidArgument(
+        "--logit-bias: TOKEN_ID(+/-)BIAS like 15043+1 expected, found '" + text + "'");
+  }
+  return std::pair<TokenId, float>(id, text[sign] == '-' ? -bias : bias);
+}
+
+std::optional<ComputeType> ComputeOf(const std::string& name) {
+  for (const ComputeType type : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8}) {
+    if (ComputeTypeName(type) == name) return type;
+  }
+  return std::nullopt;
+}
+
+std::optional<DType> KvDTypeOf(const std::string& name) {
+  for (const DType type : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (DTypeName(type) == name) return type;
+  }
+  return std::nullopt;
+}
+
+// Turns the texts that were kept apart into values.
+Status FinishParse(Parse* parse) {
+  for (ModelFlags* flags : {&parse->chat.model, &parse->run.model, &parse->model_info.model,
+                            &parse->model_verify.model, &parse->bench.model}) {
+    flags->compute = ComputeOf(parse->compute);
+  }
+  for (EngineFlags* flags : {&parse->chat.engine, &parse->run.engine, &parse->bench.engine}) {
+    flags->kv_dtype = KvDTypeOf(parse->kv_dtype);
+  }
+  for (const std::string& text : parse->logit_bias) {
+    GYRATOR_ASSIGN_OR_RETURN(const auto bias, ParseBias(text));
+    parse->chat.sampler.logit_bias.push_back(bias);
+    parse->run.sampler.logit_bias.push_back(bias);
+  }
+  for (const std::string& text : parse->variables) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Status::InvalidArgument("--set: NAME=JSON expected, found '" + text + "'");
+    }
+    parse->chat_template.variables.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  parse->bench.limits_only = parse->bench_what == "limits";
+  GYRATOR_RETURN_IF_ERROR(ParseList("--tokens", parse->tokens, &parse->run.tokens));
+  GYRATOR_RETURN_IF_ERROR(ParseList("--n-prompt", parse->prefill, &parse->bench.prefill));
+  GYRATOR_RETURN_IF_ERROR(ParseList("--n-depth", parse->depths, &parse->bench.depths));
+  if (!parse->run.prompt && parse->run.tokens.empty() && !parse->tokens.empty()) {
+    return Status::InvalidArgument("--tokens: at least one id expected");
+  }
+  const bool raw = parse->run.raw || !parse->run.tokens.empty();
+  if (raw && !parse->run.generate.system_prompt.empty()) {
+    return Status::InvalidArgument(
+        "--system-prompt needs the chat template: not with --raw, --tokens");
+  }
+  if (parse->run.logits_all && parse->run.dump_logits.empty()) {
+    return Status::InvalidArgument("--logits-all needs --dump-logits FILE.npy");
+  }
+  return {};
+}
+
+Args Chosen(const CLI::App& app, Parse&& parse) {
+  const std::string name = app.get_subcommands()[0]->get_name();
+  if (name == "chat") return std::move(parse.chat);
+  if (name == "run") return std::move(parse.run);
+  if (name == "save") return std::move(parse.save);
+  if (name == "load") return std::move(parse.load);
+  if (name == "ls") return LsArgs();
+  if (name == "show") return std::move(parse.show);
+  if (name == "verify") return std::move(parse.verify);
+  if (name == "rm") return std::move(parse.rm);
+  if (name == "tokenize") return std::move(parse.tokenize);
+  if (name == "template") return std::move(parse.chat_template);
+  if (name == "bench") return std::move(parse.bench);
+  const std::string what = app.get_subcommands()[0]->get_subcommands()[0]->get_name();
+  if (what == "info") return std::move(parse.model_info);
+  return std::move(parse.model_verify);
+}
+
+// llama.cpp's -sys has one dash and three letters, which the parser would read as -s ys.
+std::vector<std::string> Arguments(int argc, const char* const* argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const bool value = i > 0 && (arguments[i - 1] == "-p" || arguments[i - 1] == "--prompt" ||
+                                 arguments[i - 1] == "--system-prompt");
+    if (arguments[i] == "-sys" && !value) arguments[i] = "--system-prompt";
+  }
+  return arguments;
+}
+
+}  // namespace
+
+bool SamplerFlags::any() const {
+  return temperature || top_p || min_p || typical_p || repeat_penalty || frequency_penalty ||
+         presence_penalty || top_k || repeat_last_n || seed || !logit_bias.empty();
+}
+
+SamplerOptions SamplerFlags::Over(SamplerOptions base) const {
+  base.temperature = temperature.value_or(base.temperature);
+  base.top_k = top_k.value_or(base.top_k);
+  base.top_p = top_p.value_or(base.top_p);
+  base.min_p = min_p.value_or(base.min_p);
+  base.typical_p = typical_p.value_or(base.typical_p);
+  base.repeat_penalty = repeat_penalty.value_or(base.repeat_penalty);
+  base.frequency_penalty = frequency_penalty.value_or(base.frequency_penalty);
+  base.presence_penalty = presence_penalty.value_or(base.presence_penalty);
+  base.penalty_last_n = repeat_last_n.value_or(base.penalty_last_n);
+  if (seed) base.seed = *seed == -1 ? std::random_device()() : static_cast<uint64_t>(*seed);
+  if (!logit_bias.empty()) base.logit_bias = logit_bias;
+  return base;
+}
+
+Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
+  Parse parse;
+  CLI::App app("Gyrator: conversations with a local model that survive their process.", "gyrator");
+  app.set_version_flag("--version", "gyrator " GYRATOR_VERSION);
+  app.require_subcommand(1);
+  AddTalking(&app, &parse);
+  AddContexts(&app, &parse);
+  AddText(&app, &parse);
+  AddModels(&app, &parse);
+  std::vector<std::string> arguments = Arguments(argc, argv);
+  std::reverse(arguments.begin(), arguments.end());  // the parser takes them from the back
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out, err;
+    if (app.exit(error, out, err) == 0) return Invocation{TextArgs{out.str()}, false};
+    return Status::InvalidArgument(std::string(error.what()) + "; gyrator --help tells more");
+  }
+  GYRATOR_RETURN_IF_ERROR(FinishParse(&parse));
+  const bool json = parse.json;
+  return Invocation{Chosen(app, std::move(parse)), json};
+}
+
+bool AsksForJson(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--json") return true;
+  }
+  return false;
+}
+
+}  // namespace gyrator::cli

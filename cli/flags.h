@@ -1,0 +1,136 @@
+// The command line, parsed: one struct for each subcommand.
+//
+// Names and defaults follow llama.cpp where it has the flag. flags.cc is the one file that meets
+// the parser library.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "gyrator/engine.h"
+#include "gyrator/status.h"
+#include "gyrator/types.h"
+
+namespace gyrator::cli {
+
+struct ModelFlags {
+  std::string model;  // -m; empty: the shipped one
+  std::optional<ComputeType> compute;
+  std::string isa = "auto";
+  int threads = 0;  // -t; 0: one a core
+};
+
+struct EngineFlags {
+  int32_t context = 0;  // -c; 0: the saved one, else the model's own
+  int32_t batch_rows = 512;
+  std::optional<DType> kv_dtype;
+  bool no_cache = false;
+};
+
+// Only what was given: on resume the rest keeps its saved value.
+struct SamplerFlags {
+  std::optional<float> temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty,
+      presence_penalty;
+  std::optional<int32_t> top_k, repeat_last_n;
+  std::optional<int64_t> seed;  // -1: a random one
+  std::vector<std::pair<TokenId, float>> logit_bias;
+
+  bool any() const;
+  // `base` with what was given put over it.
+  SamplerOptions Over(SamplerOptions base) const;
+};
+
+struct GenerateFlags {
+  int32_t tokens_max = -1;
+  bool ignore_eos = false;
+  std::string system_prompt;
+};
+
+struct ChatArgs {
+  ModelFlags model;
+  EngineFlags engine;
+  SamplerFlags sampler;
+  GenerateFlags generate;
+  std::string context;  // empty: nothing is saved
+};
+
+struct RunArgs {
+  ModelFlags model;
+  EngineFlags engine;
+  SamplerFlags sampler;
+  GenerateFlags generate;
+  std::optional<std::string> prompt;
+  std::vector<TokenId> tokens;
+  bool raw = false;
+  std::string dump_logits;
+  bool logits_all = false;
+};
+
+struct SaveArgs {
+  std::string name;
+  std::string to;  // root for the copy; empty: among the contexts
+};
+struct LoadArgs {
+  std::string folder;
+  std::string as;
+};
+struct LsArgs {};
+struct ShowArgs {
+  std::string context;  // NAME or PATH, as below
+};
+struct VerifyArgs {
+  std::string context;
+};
+struct RmArgs {
+  std::vector<std::string> names;
+};
+struct TokenizeArgs {
+  std::string model;
+  std::string text_file;  // "-": standard input
+  bool add_special = false;
+};
+struct TemplateArgs {
+  std::string model;
+  std::string messages_file;
+  std::string tools_file;
+  std::vector<std::pair<std::string, std::string>> variables;  // name, JSON text
+};
+struct ModelInfoArgs {
+  ModelFlags model;
+};
+struct ModelVerifyArgs {
+  ModelFlags model;
+};
+struct BenchArgs {
+  ModelFlags model;
+  EngineFlags engine;
+  bool limits_only = false;
+  std::vector<int32_t> prefill = {512};
+  int32_t decode_tokens = 32;
+  std::vector<int32_t> depths = {0};
+  int repetitions = 3;
+};
+// Text to print and be done: --help, --version.
+struct TextArgs {
+  std::string text;
+};
+
+using Args =
+    std::variant<TextArgs, ChatArgs, RunArgs, SaveArgs, LoadArgs, LsArgs, ShowArgs, VerifyArgs,
+                 RmArgs, TokenizeArgs, TemplateArgs, ModelInfoArgs, ModelVerifyArgs, BenchArgs>;
+
+struct Invocation {
+  Args args;
+  bool json = false;
+};
+
+// kInvalidArgument says what is wrong and how to ask for help.
+Result<Invocation> ParseCommandLine(int argc, const char* const* argv);
+
+// True when --json stands among the arguments: for errors of the command line itself.
+bool AsksForJson(int argc, const char* const* argv);
+
+}  // namespace gyrator::cli

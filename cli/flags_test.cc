@@ -1,0 +1,197 @@
+#include "cli/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gyrator::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Result<Invocation> Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "gyrator");
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+}
+
+template <class T>
+T Parsed(std::vector<const char*> arguments) {
+  Result<Invocation> invocation = Parse(std::move(arguments));
+  EXPECT_TRUE(invocation.ok()) << invocation.status().message();
+  if (!invocation.ok() || !std::holds_alternative<T>(invocation->args)) {
+    ADD_FAILURE() << "another command";
+    return T();
+  }
+  return std::get<T>(invocation->args);
+}
+
+// The message of a refused command line.
+std::string Refused(std::vector<const char*> arguments) {
+  const Result<Invocation> invocation = Parse(std::move(arguments));
+  EXPECT_FALSE(invocation.ok());
+  EXPECT_EQ(invocation.status().code(), Code::kInvalidArgument);
+  return invocation.status().message();
+}
+
+TEST(Flags, DefaultsAreThoseOfLlamaCpp) {
+  const ChatArgs chat = Parsed<ChatArgs>({"chat"});
+  EXPECT_EQ(chat.generate.tokens_max, -1);
+  EXPECT_EQ(chat.engine.context, 0);
+  EXPECT_EQ(chat.engine.batch_rows, 512);
+  EXPECT_FALSE(chat.sampler.any());
+  EXPECT_EQ(chat.sampler.Over({}), SamplerOptions());
+}
+
+TEST(Flags, EverySamplerFlagReachesItsField) {
+  const RunArgs run = Parsed<RunArgs>({"run",   "-p",
+                                       "x",     "--temp",
+                                       "0.5",   "--top-k",
+                                       "7",     "--top-p",
+                                       "0.9",   "--min-p",
+                                       "0.1",   "--typical",
+                                       "0.8",   "--repeat-penalty",
+                                       "1.1",   "--repeat-last-n",
+                                       "-1",    "--presence-penalty",
+                                       "0.2",   "--frequency-penalty",
+                                       "0.3",   "-l",
+                                       "5+1.5", "--logit-bias",
+                                       "7-inf", "--seed",
+                                       "42"});
+  const SamplerOptions options = run.sampler.Over({});
+  EXPECT_EQ(options.temperature, 0.5f);
+  EXPECT_EQ(options.top_k, 7);
+  EXPECT_EQ(options.top_p, 0.9f);
+  EXPECT_EQ(options.min_p, 0.1f);
+  EXPECT_EQ(options.typical_p, 0.8f);
+  EXPECT_EQ(options.repeat_penalty, 1.1f);
+  EXPECT_EQ(options.penalty_last_n, -1);
+  EXPECT_EQ(options.presence_penalty, 0.2f);
+  EXPECT_EQ(options.frequency_penalty, 0.3f);
+  EXPECT_EQ(options.seed, 42u);
+  ASSERT_EQ(options.logit_bias.size(), 2u);
+  EXPECT_EQ(options.logit_bias[0], (std::pair<TokenId, float>(5, 1.5f)));
+  EXPECT_EQ(options.logit_bias[1].second, -std::numeric_limits<float>::infinity());
+}
+
+TEST(Flags, WhatIsNotGivenKeepsItsSavedValue) {
+  const ChatArgs chat = Parsed<ChatArgs>({"chat", "--context", "a", "--top-k", "3"});
+  SamplerOptions saved;
+  saved.temperature = 0.25f;
+  saved.seed = 9;
+  const SamplerOptions options = chat.sampler.Over(saved);
+  EXPECT_EQ(options.top_k, 3);
+  EXPECT_EQ(options.temperature, 0.25f);
+  EXPECT_EQ(options.seed, 9u);
+  EXPECT_EQ(chat.context, "a");
+}
+
+TEST(Flags, RunTakesAPromptOrTokens) {
+  EXPECT_EQ(Parsed<RunArgs>({"run", "--prompt", ""}).prompt, "");
+  EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "-x y"}).prompt, "-x y");
+  EXPECT_THAT(Parsed<RunArgs>({"run", "--tokens", "5,17,3"}).tokens, ElementsAre(5, 17, 3));
+  EXPECT_THAT(Refused({"run"}), HasSubstr("--prompt"));
+  EXPECT_THAT(Refused({"run", "-p", "x", "--tokens", "1"}), HasSubstr("--tokens"));
+  EXPECT_THAT(Refused({"run", "--tokens", "5,x"}), HasSubstr("'x'"));
+  EXPECT_THAT(Refused({"run", "--tokens", "5,-2"}), HasSubstr("'-2'"));
+  EXPECT_THAT(Refused({"run", "--tokens", "5,"}), HasSubstr("last comma"));
+}
+
+TEST(Flags, RunSwitches) {
+  const RunArgs run = Parsed<RunArgs>({"run",
+                                       "--tokens",
+                                       "1",
+                                       "-n",
+                                       "-1",
+                                       "-t",
+                                       "2",
+                                       "-c",
+                                       "128",
+                                       "-b",
+                                       "64",
+                                       "--no-cache",
+                                       "--compute",
+                                       "int8",
+                                       "--kv-dtype",
+                                       "bf16",
+                                       "--isa",
+                                       "ref",
+                                       "--dump-logits",
+                                       "f.npy",
+                                       "--logits-all",
+                                       "--ignore-eos",
+                                       "-m",
+                                       "m.gguf"});
+  EXPECT_EQ(run.model.model, "m.gguf");
+  EXPECT_EQ(run.model.compute, ComputeType::kInt8);
+  EXPECT_EQ(run.model.isa, "ref");
+  EXPECT_EQ(run.model.threads, 2);
+  EXPECT_EQ(run.engine.context, 128);
+  EXPECT_EQ(run.engine.batch_rows, 64);
+  EXPECT_EQ(run.engine.kv_dtype, DType::kBF16);
+  EXPECT_TRUE(run.engine.no_cache);
+  EXPECT_TRUE(run.logits_all);
+  EXPECT_TRUE(run.generate.ignore_eos);
+  EXPECT_EQ(run.generate.tokens_max, -1);
+}
+
+TEST(Flags, SystemPromptHasLlamaCppsShortName) {
+  EXPECT_EQ(Parsed<ChatArgs>({"chat", "-sys", "Be brief."}).generate.system_prompt, "Be brief.");
+  EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "-sys"}).prompt, "-sys");
+  EXPECT_THAT(Refused({"run", "--raw", "-p", "x", "-sys", "y"}), HasSubstr("--system-prompt"));
+}
+
+TEST(Flags, BadValuesAreRefused) {
+  EXPECT_THAT(Refused({"chat", "--compute", "f64"}), HasSubstr("--compute"));
+  EXPECT_THAT(Refused({"chat", "--kv-dtype", "int8"}), HasSubstr("--kv-dtype"));
+  EXPECT_THAT(Refused({"chat", "-n", "many"}), HasSubstr("many"));
+  EXPECT_THAT(Refused({"chat", "-n", "-2"}), HasSubstr("-2"));
+  EXPECT_THAT(Refused({"chat", "-b", "0"}), HasSubstr("batch-size"));
+  EXPECT_THAT(Refused({"chat", "-l", "x+1"}), HasSubstr("x+1"));
+  EXPECT_THAT(Refused({"chat", "-l", "5"}), HasSubstr("TOKEN_ID"));
+  EXPECT_THAT(Refused({"run", "-p", "x", "--logits-all"}), HasSubstr("--dump-logits"));
+  EXPECT_THAT(Refused({"template", "--messages", "f", "--set", "x"}), HasSubstr("NAME=JSON"));
+  EXPECT_THAT(Refused({"dance"}), HasSubstr("dance"));
+  EXPECT_THAT(Refused({}), HasSubstr("subcommand"));
+  EXPECT_THAT(Refused({"chat", "--nope"}), HasSubstr("--nope"));
+}
+
+TEST(Flags, OtherCommands) {
+  EXPECT_EQ(Parsed<SaveArgs>({"save", "a", "--to", "d"}).to, "d");
+  EXPECT_EQ(Parsed<LoadArgs>({"load", "d", "--as", "b"}).as, "b");
+  EXPECT_EQ(Parsed<ShowArgs>({"show", "a"}).context, "a");
+  EXPECT_EQ(Parsed<VerifyArgs>({"verify", "a"}).context, "a");
+  EXPECT_THAT(Parsed<RmArgs>({"rm", "a", "b"}).names, ElementsAre("a", "b"));
+  EXPECT_EQ(Parsed<TokenizeArgs>({"tokenize", "-m", "m", "--text-file", "f"}).text_file, "f");
+  const TemplateArgs render = Parsed<TemplateArgs>(
+      {"template", "--messages", "f", "--set", "a=[1,2]", "--set", "b=\"x=y\""});
+  EXPECT_THAT(render.variables, ElementsAre(std::pair<std::string, std::string>("a", "[1,2]"),
+                                            std::pair<std::string, std::string>("b", "\"x=y\"")));
+  EXPECT_EQ(Parsed<ModelInfoArgs>({"model", "info", "-m", "m"}).model.model, "m");
+  EXPECT_EQ(Parsed<ModelVerifyArgs>({"model", "verify"}).model.model, "");
+  EXPECT_TRUE(Parsed<BenchArgs>({"bench", "limits"}).limits_only);
+  EXPECT_THAT(Parsed<BenchArgs>({"bench", "-p", "64,128", "-d", "0,256"}).prefill,
+              ElementsAre(64, 128));
+}
+
+TEST(Flags, JsonEverywhere) {
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{{"chat", "--json"},
+                                             {"run", "-p", "x", "--json"},
+                                             {"ls", "--json"},
+                                             {"model", "info", "--json"},
+                                             {"bench", "limits", "--json"},
+                                             {"tokenize", "-f", "x", "--json"}}) {
+    const Result<Invocation> invocation = Parse(arguments);
+    ASSERT_TRUE(invocation.ok());
+    EXPECT_TRUE(invocation->json) << arguments[0];
+  }
+}
+
+TEST(Flags, HelpAndVersionAreText) {
+  EXPECT_THAT(Parsed<TextArgs>({"--version"}).text, HasSubstr("gyrator "));
+  EXPECT_THAT(Parsed<TextArgs>({"--help"}).text, HasSubstr("chat"));
+  EXPECT_THAT(Parsed<TextArgs>({"run", "--help"}).text, HasSubstr("--dump-logits"));
+}
+
+}  // namespace
+}  // namespace gyrator::cli

@@ -1,0 +1,118 @@
+#include "cli/line_editor.h"
+
+#include <histedit.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <clocale>
+#include <cstdio>
+#include <string_view>
+
+#include "cli/interrupt.h"
+
+namespace gyrator::cli {
+
+namespace {
+
+std::string WithoutLineEnd(std::string_view line) {
+  if (line.ends_with('\n')) line.remove_suffix(1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return std::string(line);
+}
+
+class PlainLines : public LineSource {
+ public:
+  std::optional<std::string> Next() override {
+    while (true) {
+      const size_t end = buffer_.find('\n');
+      if (end != std::string::npos) {
+        std::string line = WithoutLineEnd(std::string_view(buffer_).substr(0, end + 1));
+        buffer_.erase(0, end + 1);
+        return line;
+      }
+      if (at_end_) break;
+      Fill();
+      if (Interrupted()) return std::nullopt;
+    }
+    if (buffer_.empty()) return std::nullopt;
+    std::string line = WithoutLineEnd(buffer_);  // the last one, without a line break
+    buffer_.clear();
+    return line;
+  }
+
+ private:
+  void Fill() {
+    char chunk[4096];
+    const ssize_t count = ::read(STDIN_FILENO, chunk, sizeof(chunk));
+    if (count > 0)
+      buffer_.append(chunk, static_cast<size_t>(count));
+    else if (count == 0 || errno != EINTR)
+      at_end_ = true;
+  }
+
+  std::string buffer_;
+  bool at_end_ = false;
+};
+
+class LineEditor : public LineSource {
+ public:
+  LineEditor(std::string prompt, std::string history_file, bool color)
+      : history_file_(std::move(history_file)) {
+    // Editing counts characters by the locale's encoding; numbers keep the C locale.
+    if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1)
+      std::setlocale(LC_CTYPE, "C.UTF-8");
+    // \1 encloses what takes no room on the screen.
+    prompt_ = color ? "\1\033[1;32m\1" + prompt + "\1\033[0m\1" : prompt;
+    edit_ = ::el_init("gyrator", stdin, stdout, stderr);
+    ::el_set(edit_, EL_CLIENTDATA, this);
+    ::el_set(edit_, EL_PROMPT_ESC, &LineEditor::Prompt, '\1');
+    ::el_set(edit_, EL_EDITOR, "emacs");
+    history_ = ::history_init();
+    HistEvent event;
+    ::history(history_, &event, H_SETSIZE, 1000);
+    ::history(history_, &event, H_SETUNIQUE, 1);
+    ::history(history_, &event, H_LOAD, history_file_.c_str());
+    ::el_set(edit_, EL_HIST, ::history, history_);
+  }
+
+  ~LineEditor() override {
+    ::el_end(edit_);
+    ::history_end(history_);
+  }
+
+  std::optional<std::string> Next() override {
+    int count = 0;
+    const char* text = ::el_gets(edit_, &count);
+    if (text == nullptr || count <= 0) return std::nullopt;
+    std::string line = WithoutLineEnd(std::string_view(text, static_cast<size_t>(count)));
+    if (!line.empty()) {
+      HistEvent event;
+      ::history(history_, &event, H_ENTER, text);
+      ::history(history_, &event, H_SAVE, history_file_.c_str());
+    }
+    return line;
+  }
+
+ private:
+  static char* Prompt(EditLine* edit) {
+    LineEditor* self = nullptr;
+    ::el_get(edit, EL_CLIENTDATA, &self);
+    return self->prompt_.data();
+  }
+
+  std::string prompt_;
+  const std::string history_file_;
+  EditLine* edit_ = nullptr;
+  History* history_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<LineSource> MakePlainLines() { return std::make_unique<PlainLines>(); }
+
+std::unique_ptr<LineSource> MakeLineEditor(const std::string& prompt, const std::string& history,
+                                           bool color) {
+  return std::make_unique<LineEditor>(prompt, history, color);
+}
+
+}  // namespace gyrator::cli

@@ -1,0 +1,45 @@
+// gyrator: parse, dispatch, report. Exit codes are those of gyrator/status.h.
+#include "cli/commands.h"
+#include "cli/flags.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+
+namespace gyrator::cli {
+namespace {
+
+struct Dispatch {
+  const Context& context;
+
+  Status operator()(const TextArgs& args) const { return PrintText(args.text); }
+  Status operator()(const ChatArgs& args) const { return RunChat(args, context); }
+  Status operator()(const RunArgs& args) const { return RunRun(args, context); }
+  Status operator()(const SaveArgs& args) const { return RunSave(args, context); }
+  Status operator()(const LoadArgs& args) const { return RunLoad(args, context); }
+  Status operator()(const LsArgs& args) const { return RunLs(args, context); }
+  Status operator()(const ShowArgs& args) const { return RunShow(args, context); }
+  Status operator()(const VerifyArgs& args) const { return RunVerify(args, context); }
+  Status operator()(const RmArgs& args) const { return RunRm(args, context); }
+  Status operator()(const TokenizeArgs& args) const { return RunTokenize(args, context); }
+  Status operator()(const TemplateArgs& args) const { return RunTemplate(args, context); }
+  Status operator()(const ModelInfoArgs& args) const { return RunModelInfo(args, context); }
+  Status operator()(const ModelVerifyArgs& args) const { return RunModelVerify(args, context); }
+  Status operator()(const BenchArgs& args) const { return RunBenchCommand(args, context); }
+};
+
+int Main(int argc, const char* const* argv) {
+  CatchInterrupts();
+  const Result<Invocation> invocation = ParseCommandLine(argc, argv);
+  if (!invocation.ok()) {
+    PrintError(invocation.status(), AsksForJson(argc, argv));
+    return static_cast<int>(invocation.status().code());
+  }
+  const Context context = {.json = invocation->json, .terminals = FindTerminals()};
+  const Status status = std::visit(Dispatch{context}, invocation->args);
+  if (!status.ok()) PrintError(status, context.json);
+  return static_cast<int>(status.code());
+}
+
+}  // namespace
+}  // namespace gyrator::cli
+
+int main(int argc, char** argv) { return gyrator::cli::Main(argc, argv); }

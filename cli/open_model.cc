@@ -1,0 +1,63 @@
+#include <random>
+
+#include "cli/commands.h"
+
+namespace gyrator::cli {
+
+Result<std::string> ModelPath(const std::string& flag) {
+  if (!flag.empty()) return flag;
+  return FindShippedModel();
+}
+
+Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, ProgressView* progress) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string path, ModelPath(flags.model));
+  const Result<Home> home = FindHome();  // without one, digests are not remembered
+  const ModelOptions options = {.compute = flags.compute,
+                                .isa = flags.isa,
+                                .threads = flags.threads,
+                                .digest_cache = home.ok() ? home->digest_cache : std::string(),
+                                .progress = progress->Callback()};
+  return Model::Load(path, options);
+}
+
+Result<std::unique_ptr<Engine>> OpenEngine(std::shared_ptr<const Model> model,
+                                           const EngineFlags& flags, int threads,
+                                           ProgressView* progress) {
+  const EngineOptions options = {.context = flags.context,
+                                 .sessions_max = 1,
+                                 .batch_rows = flags.batch_rows,
+                                 .kv_dtype = flags.kv_dtype,
+                                 .use_cache = !flags.no_cache,
+                                 .threads = threads,
+                                 .progress = progress->Callback()};
+  return Engine::Create(std::move(model), options);
+}
+
+Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags& flags,
+                                             const GenerateFlags& generate) {
+  SessionOptions options;
+  options.sampler.seed = std::random_device()();
+  options.sampler = flags.Over(options.sampler);
+  GYRATOR_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, engine.NewSession(options));
+  if (!generate.system_prompt.empty()) {
+    GYRATOR_RETURN_IF_ERROR(
+        session->Append({.role = "system", .content = generate.system_prompt, .extras = {}}));
+  }
+  return session;
+}
+
+std::string_view StopName(StopReason stop) {
+  switch (stop) {
+    case StopReason::kNone:
+      return "none";
+    case StopReason::kEndOfGeneration:
+      return "end";
+    case StopReason::kLength:
+      return "length";
+    case StopReason::kCancelled:
+      return "cancelled";
+  }
+  return "none";
+}
+
+}  // namespace gyrator::cli

@@ -1,0 +1,84 @@
+// What the command prints: results on standard output, everything else on standard error.
+//
+// One thread. Text that comes from a model or a file goes through Printable before it reaches a
+// terminal, so that it cannot send control sequences.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "cli/environment.h"
+#include "gyrator/model.h"
+#include "gyrator/status.h"
+
+namespace gyrator::cli {
+
+// "gyrator: <message>", or {"error":{"code","name","message","exit"}} on one line; to standard
+// error.
+void PrintError(const Status& status, bool json);
+// "gyrator: <text>" to standard error.
+void PrintNote(std::string_view text);
+// One line of JSON to standard output.
+void PrintJson(const Json& value);
+// To standard output, as it is; flushed. kIo when the reader is gone or the disk full.
+Status PrintText(std::string_view text);
+
+// `text` without control characters but line breaks and tabs (C0, DEL, C1).
+std::string Printable(std::string_view text);
+// `text` on one line: each run of line breaks becomes one space.
+std::string OneLine(std::string_view text);
+// "1.2 MB"
+std::string BytesText(uint64_t bytes);
+
+enum class Style { kPlain, kBold, kDim, kPrompt, kError };
+// `text` in the style's colour when `color`.
+std::string Styled(Style style, std::string_view text, bool color);
+
+// Shows long work on standard error: a bar on a terminal, a line now and then elsewhere, nothing
+// for what is quick.
+class ProgressView {
+ public:
+  explicit ProgressView(const Terminals& terminals) : terminals_(terminals) {}
+  ~ProgressView() { Clear(); }
+  ProgressView(const ProgressView&) = delete;
+  ProgressView& operator=(const ProgressView&) = delete;
+
+  // A callback for the library; valid while this lives.
+  Progress Callback();
+  // Called before the first bar of a piece of work is drawn (to stop a spinner).
+  void set_before_draw(std::function<void()> before_draw) { before_draw_ = std::move(before_draw); }
+  // Removes a bar that is on the terminal.
+  void Clear();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void Update(std::string_view what, uint64_t done, uint64_t total);
+  void DrawBar(double share);
+
+  const Terminals terminals_;
+  std::function<void()> before_draw_;
+  std::string what_;
+  Clock::time_point start_, last_draw_;
+  bool drawn_ = false;
+};
+
+// A sign of life on a terminal until the first token, drawn by a timer signal: the work goes on in
+// this thread. One at a time in the process; without effect when `enabled` is false.
+class Spinner {
+ public:
+  explicit Spinner(bool enabled);
+  ~Spinner() { Stop(); }
+  Spinner(const Spinner&) = delete;
+  Spinner& operator=(const Spinner&) = delete;
+
+  void Stop();  // removes it; may be called again
+
+ private:
+  bool running_ = false;
+};
+
+}  // namespace gyrator::cli
