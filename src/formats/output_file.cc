@@ -8,15 +8,58 @@
 #include <cstring>
 #include <utility>
 
+#include "base/fs.h"
+
 namespace gyrator {
 
 namespace {
 
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
+// `path`.partial until Commit; removed without it.
+class PartialFile {
+ public:
+  explicit PartialFile(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {}
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+  ~PartialFile() {
+    if (fd_ < 0) return;
+    ::close(fd_);
+    ::unlink(partial_.c_str());
+  }
+
+  Status Create() {
+    fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return fd_ < 0 ? Failed("create") : Status();
+  }
+
+  Status Write(ByteSpan bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return Failed("write");
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+    return {};
+  }
+
+  Status Commit() {
+    if (::fsync(fd_) != 0) return Failed("fsync");
+    if (std::rename(partial_.c_str(), path_.c_str()) != 0) return Failed("rename");
+    ::close(std::exchange(fd_, -1));
+    return PosixFileSystem().SyncDirectory(ParentPath(path_));
+  }
+
+ private:
+  Status Failed(const char* call) const {
+    const int error = errno;
+    const std::string message = path_ + ": " + call + ": " + std::strerror(error);
+    if (error == ENOSPC || error == EDQUOT) return Status::Exhausted(message);
+    return error == ENOENT || error == ENOTDIR ? Status::NotFound(message) : Status::Io(message);
+  }
+
+  const std::string path_;
+  const std::string partial_;
+  int fd_ = -1;
+};
 
 }  // namespace
 
@@ -32,55 +75,10 @@ Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& 
                                  " bytes given, expected " + std::to_string(bytes));
 }
 
-Status OutputFile::Failed(const char* call) const {
-  const int error = errno;
-  const std::string message = path_ + ": " + call + ": " + std::strerror(error);
-  return error == ENOSPC || error == EDQUOT ? Status::Exhausted(message) : Status::Io(message);
-}
-
-Result<OutputFile> OutputFile::Create(const std::string& path) {
-  OutputFile file(path);
-  file.fd_ = ::open(file.partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file.fd_ < 0) return file.Failed("create");
-  return file;
-}
-
-OutputFile::OutputFile(OutputFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      partial_(std::move(other.partial_)),
-      fd_(std::exchange(other.fd_, -1)) {}
-
-OutputFile::~OutputFile() {
-  if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(partial_.c_str());
-}
-
-Status OutputFile::Write(ByteSpan bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return Failed("write");
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-  return {};
-}
-
-Status OutputFile::Commit() {
-  if (::fsync(fd_) != 0) return Failed("fsync");
-  if (std::rename(partial_.c_str(), path_.c_str()) != 0) return Failed("rename");
-  ::close(std::exchange(fd_, -1));
-  const int folder = ::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return Failed("open folder");
-  const int synced = ::fsync(folder);
-  const Status status = synced == 0 ? Status() : Failed("fsync folder");
-  ::close(folder);
-  return status;
-}
-
 Status WriteWholeFile(const std::string& path,
                       const std::function<Status(const ByteSink&)>& write) {
-  GYRATOR_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path));
+  PartialFile file(path);
+  GYRATOR_RETURN_IF_ERROR(file.Create());
   GYRATOR_RETURN_IF_ERROR(write([&file](ByteSpan bytes) { return file.Write(bytes); }));
   return file.Commit();
 }

@@ -1,4 +1,7 @@
-// A file that appears under its name whole, or not at all.
+// Files made for others (models, logits, curves): each appears under its name whole, or not at all.
+//
+// Unlike base/fs.h, which writes private state (mode 0600) of a size known before, this streams,
+// and leaves the mode to the umask.
 #pragma once
 
 #include <functional>
@@ -20,30 +23,9 @@ using TensorSource = std::function<Status(const ByteSink& sink)>;
 Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& source,
                    const ByteSink& sink);
 
-// Writes `path`.partial, then renames it, so that a file that is mapped somewhere is never
-// truncated and a kill leaves the old one. One writer a path. Not for concurrent use.
-class OutputFile {
- public:
-  static Result<OutputFile> Create(const std::string& path);  // kIo
-  OutputFile(OutputFile&& other) noexcept;
-  OutputFile& operator=(OutputFile&&) = delete;
-  ~OutputFile();  // without Commit: the partial file is removed
-
-  // Unbuffered. kIo, kExhausted (no space left); both name the file.
-  Status Write(ByteSpan bytes);
-  // fsync, rename, fsync of the folder; once, last.
-  Status Commit();
-
- private:
-  explicit OutputFile(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {}
-  Status Failed(const char* call) const;
-
-  std::string path_;
-  std::string partial_;
-  int fd_ = -1;
-};
-
-// Creates `path`, lets `write` fill it, commits. On any failure `path` is as it was.
+// Lets `write` fill `path`.partial (unbuffered: pieces should be large), syncs it and renames it,
+// so that a file that is mapped somewhere is never truncated and a kill leaves the old one. One
+// writer a path. What `write` returns, kIo, kExhausted (no space left); `path` is then as it was.
 Status WriteWholeFile(const std::string& path, const std::function<Status(const ByteSink&)>& write);
 
 }  // namespace gyrator
