@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/amx/ops_amx.h"
 #include "kernels/avx2/ops_avx2.h"
 #include "kernels/avx512/ops_avx512.h"
 #include "kernels/cpu.h"
@@ -8,13 +9,26 @@
 #include "kernels/ref/ops_ref.h"
 
 namespace gyrator {
-
 namespace {
+
+// The best of the other functions, with matmul_bf16 by tiles or their twin.
+const Ops& AmxOps() {
+  static const Ops kOps = [] {
+    Ops ops = Cpu().avx512 ? Avx512Ops() : Cpu().avx2 ? Avx2Ops() : RefOps();
+    ops.name = "amx";
+    ops.bf16_numerics = "bf16.amx.v1";
+    ops.matmul_bf16 = Cpu().amx ? AmxMatMulBf16 : Cpu().avx2 ? AmxTwinMatMulBf16 : RefMatMulBf16Amx;
+    return ops;
+  }();
+  return kOps;
+}
 
 std::vector<const Ops*> FindAvailable() {
   std::vector<const Ops*> ops = {&RefOps()};
+  if (!Cpu().amx) ops.push_back(&AmxOps());
   if (Cpu().avx2) ops.push_back(&Avx2Ops());
   if (Cpu().avx512) ops.push_back(&Avx512Ops());
+  if (Cpu().amx) ops.push_back(&AmxOps());
   return ops;
 }
 

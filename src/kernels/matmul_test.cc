@@ -16,7 +16,7 @@ std::vector<Case> Cases() {
   for (int64_t k = 1; k <= 70; ++k) cases.push_back({k % 6 + 1, k % 23 + 1, k});
   for (int64_t n = 1; n <= 70; ++n) cases.push_back({n % 2 == 0 ? 1 : 5, n, 67});
   for (int64_t m = 1; m <= 70; ++m) cases.push_back({m, m % 19 + 1, 45});
-  for (int64_t m : {1, 3, 4, 49, 97, 200}) cases.push_back({m, 53, 130});
+  for (int64_t m : {1, 3, 4, 49, 97, 300}) cases.push_back({m, 53, 130});
   for (int64_t k : {255, 511, 513, 1023, 1025, 2049, 2080, 2817}) {
     cases.push_back({1, 9, k});
     cases.push_back({7, 9, k});

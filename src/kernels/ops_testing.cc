@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/amx/ops_amx.h"
 #include "kernels/avx512/emulated_testing.h"
 #include "kernels/cpu.h"
 
@@ -11,6 +12,13 @@ std::vector<const Ops*> TestedOps() {
   const std::span<const Ops* const> available = AvailableOps();
   std::vector<const Ops*> tested(available.begin(), available.end());
   if (Cpu().avx2) tested.push_back(&EmulatedAvx512Ops());
+  static const Ops kTwin = [] {  // "amx" is the tiles themselves where the CPU has them
+    Ops twin = *FindOps("amx");
+    twin.name = "amx-twin";
+    twin.matmul_bf16 = AmxTwinMatMulBf16;
+    return twin;
+  }();
+  if (Cpu().amx) tested.push_back(&kTwin);
   return tested;
 }
 
@@ -23,7 +31,7 @@ std::string OpsTestName(const testing::TestParamInfo<const Ops*>& info) {
 std::vector<float> RandomFloats(size_t count, uint32_t seed, Values values) {
   static constexpr float kWild[] = {0.0f,   -0.0f,   1e-40f, -1e-40f, 1.2e-38f, -1.2e-38f,
                                     1e-20f, -1e-20f, 1e18f,  -1e18f,  1.0f,     -1.0f};
-  std::mt19937 random(seed);
+  std::minstd_rand random(seed * 2654435761u + 1);
   std::normal_distribution<float> normal;
   std::vector<float> result(count);
   for (float& x : result) {

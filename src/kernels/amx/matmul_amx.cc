@@ -1,0 +1,31 @@
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/amx/ops_amx.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,avx512f,amx-tile,amx-bf16"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,avx512f,amx-tile,amx-bf16")
+#endif
+
+#include "kernels/amx/tile_hw.h"
+//
+#include "kernels/amx/matmul_amx-inl.h"
+
+namespace gyrator {
+
+void AmxMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape) {
+  MatMulBf16Tiles<HardwareTiles>(x, w, y, shape);
+}
+
+}  // namespace gyrator
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif

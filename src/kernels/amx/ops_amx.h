@@ -1,0 +1,14 @@
+// matmul_bf16 with numerics bf16.amx.v1. Contracts: kernels/ops.h.
+#pragma once
+
+#include "kernels/ops.h"
+
+namespace gyrator {
+
+// REQUIRES AMX-TILE and AMX-BF16, permitted to the process.
+void AmxMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
+
+// The twin: the same bits. REQUIRES AVX2 and FMA.
+void AmxTwinMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
+
+}  // namespace gyrator
