@@ -240,11 +240,16 @@ std::vector<std::byte> ConvertRow(std::span<const std::byte> row, DType from, DT
   return out;
 }
 
-// Copies the rows of `data`, C-order [kv heads, file_tokens, head_dim] of snapshot.kv.dtype.
-Status CopyRows(const Snapshot& snapshot, const std::string& path, ByteSpan data,
-                int64_t file_tokens, const PagedKv* kv, const BlockTableView& blocks,
-                HeadPlace place, bool require_finite) {
+// Elements in C order, [kv heads, tokens, head_dim] of snapshot.kv.dtype.
+struct HeadRows {
+  ByteSpan data;
+  int64_t tokens = 0;
+};
+
+Status CopyRows(const Snapshot& snapshot, const HeadRows& file, const KvTarget& target,
+                HeadPlace place) {
   const DType from = snapshot.kv.dtype;
+  const DType to = target.kv == nullptr ? from : target.kv->dtype;
   const size_t row_bytes =
       (from == DType::kF32 ? 4u : 2u) * static_cast<size_t>(snapshot.kv.head_dim);
   // Full folders have no map: every row is its own position.
@@ -255,13 +260,13 @@ Status CopyRows(const Snapshot& snapshot, const std::string& path, ByteSpan data
       const int32_t position =
           mapped ? snapshot.row_positions[static_cast<size_t>(t)] : static_cast<int32_t>(t);
       if (position < 0) continue;
-      const auto at = static_cast<size_t>(place.kv_head * file_tokens + t) * row_bytes;
-      const std::vector<std::byte> row =
-          ConvertRow(data.subspan(at, row_bytes), from, kv == nullptr ? from : kv->dtype);
-      if (require_finite && !AllFinite(kv == nullptr ? from : kv->dtype, row)) {
-        return StateInconsistent(path, "a value of token " + std::to_string(t) + " is not finite");
+      const auto at = static_cast<size_t>(place.kv_head * file.tokens + t) * row_bytes;
+      const std::vector<std::byte> row = ConvertRow(file.data.subspan(at, row_bytes), from, to);
+      if (target.require_finite && !AllFinite(to, row)) {
+        return StateInconsistent(KvFile(place.layer, place.half),
+                                 "a value of token " + std::to_string(t) + " is not finite");
       }
-      if (kv != nullptr) ScatterRows(*kv, blocks, place, position, row);
+      if (target.kv != nullptr) ScatterRows(*target.kv, target.blocks, place, position, row);
     }
   }
   return {};
@@ -290,33 +295,31 @@ Result<Snapshot> OpenBare(FileSystem& fs, const std::string& folder, const Folde
   return snapshot;
 }
 
-Status LoadWholeTensor(const Snapshot& snapshot, const std::string& path, ByteSpan file,
-                       const PagedKv* kv, const BlockTableView& blocks, bool require_finite) {
+Status LoadWholeTensor(const Snapshot& snapshot, const HeadPlace& place, ByteSpan file,
+                       const KvTarget& target) {
+  const std::string path = KvFile(place.layer, place.half);
   const Result<NpyArray> array = ParseNpy(file);
   if (!array.ok()) return StateInconsistent(path, array.status().message());
   const bool bare = snapshot.verification == Verification::kBare;
   const Shape& shape = array->shape;
-  const int64_t file_tokens = shape.size() == 4 ? shape[2] : -1;
-  // Compacted caches have one row a token; static ones at least one a table entry.
-  const auto entries = static_cast<int64_t>(snapshot.row_positions.size());
-  const bool tokens_fit = bare ? file_tokens >= entries : file_tokens == snapshot.cp();
-  const Shape expected = {1, snapshot.kv.num_kv_heads, bare ? entries : snapshot.cp(),
-                          snapshot.kv.head_dim};
+  const auto entries =
+      bare ? static_cast<int64_t>(snapshot.row_positions.size()) : int64_t{snapshot.cp()};
+  const Shape expected = {1, snapshot.kv.num_kv_heads, entries, snapshot.kv.head_dim};
+  const bool rank_fits = shape.size() == 4;
+  // A static cache is longer than its tokens.
+  const bool tokens_fit = rank_fits && (bare ? shape[2] >= entries : shape[2] == entries);
   const bool shape_fits =
       tokens_fit && shape[0] == 1 && shape[1] == expected[1] && shape[3] == expected[3];
-  if (array->dtype != KvStoredDType(snapshot.kv.dtype) || !shape_fits) {
-    return StateInconsistent(
-        path, "expected " + std::string(DTypeName(KvStoredDType(snapshot.kv.dtype))) + " " +
-                  ShapeText(expected) + (bare ? " (or more tokens)" : "") + ", found " +
-                  std::string(DTypeName(array->dtype)) + " " + ShapeText(shape));
+  const DType stored = KvStoredDType(snapshot.kv.dtype);
+  if (array->dtype != stored || !shape_fits) {
+    return StateInconsistent(path, "expected " + std::string(DTypeName(stored)) + " " +
+                                       ShapeText(expected) + (bare ? " (or more tokens)" : "") +
+                                       ", found " + std::string(DTypeName(array->dtype)) + " " +
+                                       ShapeText(shape));
   }
-  const std::vector<std::byte> native =
-      array->IsNative() ? std::vector<std::byte>() : NativeCopy(*array);
-  const ByteSpan data = array->IsNative() ? array->data : ByteSpan(native);
-  HeadPlace place;
-  place.half = path.ends_with("_key.npy") ? KvHalf::kKey : KvHalf::kValue;
-  place.layer = static_cast<int32_t>(std::stoi(path.substr(kKvFolder.size() + 1)));
-  return CopyRows(snapshot, path, data, file_tokens, kv, blocks, place, require_finite);
+  if (array->IsNative()) return CopyRows(snapshot, {array->data, shape[2]}, target, place);
+  const std::vector<std::byte> native = NativeCopy(*array);
+  return CopyRows(snapshot, {native, shape[2]}, target, place);
 }
 
 }  // namespace gyrator

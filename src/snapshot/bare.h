@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "snapshot/folder_files.h"
+#include "snapshot/kv_rows.h"
 #include "snapshot/reader.h"
 
 namespace gyrator {
@@ -20,10 +21,16 @@ inline constexpr uint64_t kTensorBytesMax = 1u << 30;
 // `files` has no manifest. "missing_element" when it has a file that only full folders have.
 Result<Snapshot> OpenBare(FileSystem& fs, const std::string& folder, const FolderFiles& files);
 
-// Reads one K or V file whole and copies its rows. `text` is the file; shape and type are checked
-// against the snapshot; rows go to snapshot.row_positions, converted to kv.dtype. `kv` == nullptr
-// checks only.
-Status LoadWholeTensor(const Snapshot& snapshot, const std::string& path, ByteSpan file,
-                       const PagedKv* kv, const BlockTableView& blocks, bool require_finite);
+// Where K and V go; `kv` == nullptr: nowhere, they are only checked.
+struct KvTarget {
+  const PagedKv* kv = nullptr;
+  BlockTableView blocks = {};
+  bool require_finite = true;
+};
+
+// Copies the rows of one whole K or V file to the snapshot's row_positions, converted to the
+// target's type. Shape and type are checked: "state_inconsistent" names the file.
+Status LoadWholeTensor(const Snapshot& snapshot, const HeadPlace& place, ByteSpan file,
+                       const KvTarget& target);
 
 }  // namespace gyrator

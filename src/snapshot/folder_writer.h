@@ -56,6 +56,8 @@ class FolderWriter {
   Status Finish(File file);
   Status Add(std::string_view path, ByteSpan bytes);  // Create, Append, Finish
 
+  // Of the manifest of the files finished so far.
+  std::string root_digest() const { return Manifest::FromEntries(entries_).root(); }
   // Writes the manifest of all finished files and commits the folder.
   Result<Manifest> Commit();
   // Commits the folder with the bytes of a manifest that was added as a file (a copied folder).

@@ -18,20 +18,13 @@ namespace {
 
 constexpr int64_t kBufferBytes = 256 << 10;
 
-// Where K and V go; `kv` == nullptr: nowhere, they are only verified.
-struct Target {
-  const PagedKv* kv = nullptr;
-  BlockTableView blocks;
-};
-
 // One K or V file of a full folder whose header is the canonical one.
 class TensorPass {
  public:
-  TensorPass(const Snapshot& snapshot, const Target& target, HeadPlace place, bool require_finite)
+  TensorPass(const Snapshot& snapshot, const KvTarget& target, const HeadPlace& place)
       : snapshot_(snapshot),
         target_(target),
         place_(place),
-        require_finite_(require_finite),
         path_(KvFile(place.layer, place.half)) {}
 
   Status Run(const ReadableFile& file, uint64_t data_offset) {
@@ -49,7 +42,7 @@ class TensorPass {
         const int64_t count = std::min(rows_max, cp - begin);
         const std::span<std::byte> rows(buffer.data(), static_cast<size_t>(count * row_bytes));
         GYRATOR_RETURN_IF_ERROR(Take(file, rows));
-        if (require_finite_) finite &= AllFinite(snapshot_.kv.dtype, rows);
+        if (target_.require_finite) finite &= AllFinite(snapshot_.kv.dtype, rows);
         if (target_.kv == nullptr) continue;
         ScatterRows(*target_.kv, target_.blocks, place_, static_cast<int32_t>(begin), rows);
       }
@@ -73,9 +66,8 @@ class TensorPass {
   }
 
   const Snapshot& snapshot_;
-  const Target& target_;
+  const KvTarget& target_;
   HeadPlace place_;
-  const bool require_finite_;
   const std::string path_;
   Sha256 hash_;
   uint64_t offset_ = 0;
@@ -86,8 +78,8 @@ Status OpenError(Status status, const std::string& path) {
   return status.code() == Code::kIo ? status : StateInconsistent(path, status.message());
 }
 
-Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const Target& target,
-                  const HeadPlace& place, bool require_finite) {
+Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
+                  const HeadPlace& place) {
   const std::string path = KvFile(place.layer, place.half);
   Result<std::unique_ptr<ReadableFile>> file = fs.OpenForRead(JoinPath(snapshot.folder, path));
   if (!file.ok()) return OpenError(file.status(), path);
@@ -106,7 +98,7 @@ Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const Target& target
               .Annotate(path));
     }
     if (start == header) {
-      return TensorPass(snapshot, target, place, require_finite).Run(**file, header.size());
+      return TensorPass(snapshot, target, place).Run(**file, header.size());
     }
   }
   // Another header than ours (or a damaged one): any that the format allows, by way of memory.
@@ -115,17 +107,16 @@ Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const Target& target
       entry == nullptr
           ? ReadElement(fs, snapshot.folder, path, kTensorBytesMax)
           : ReadVerified(fs, snapshot.folder, path, kTensorBytesMax, snapshot.manifest));
-  return LoadWholeTensor(snapshot, path, AsBytes(text), target.kv, target.blocks, require_finite);
+  return LoadWholeTensor(snapshot, place, AsBytes(text), target);
 }
 
-Status LoadAll(FileSystem& fs, const Snapshot& snapshot, const Target& target,
+Status LoadAll(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
                const LoadOptions& options) {
   const uint64_t total = KvBytes(snapshot.kv, snapshot.cp());
   const auto layers = static_cast<uint64_t>(snapshot.kv.num_layers);
   for (int32_t layer = 0; layer < snapshot.kv.num_layers; ++layer) {
     for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
-      GYRATOR_RETURN_IF_ERROR(
-          LoadTensor(fs, snapshot, target, {.layer = layer, .half = half}, options.require_finite));
+      GYRATOR_RETURN_IF_ERROR(LoadTensor(fs, snapshot, target, {.layer = layer, .half = half}));
     }
     if (options.progress) {
       options.progress(total / layers * (static_cast<uint64_t>(layer) + 1), total);
@@ -152,13 +143,14 @@ Status LoadKv(FileSystem& fs, const Snapshot& snapshot, const PagedKv& kv,
   }
   const int64_t covered = int64_t{blocks.num_blocks} * kBlockPositions;
   if (snapshot.cp() > covered) return CapacityError(snapshot.cp(), covered);
-  return LoadAll(fs, snapshot, {&kv, blocks}, options);
+  return LoadAll(fs, snapshot, {&kv, blocks, options.require_finite}, options);
 }
 
 Result<Snapshot> VerifySnapshot(FileSystem& fs, const std::string& folder,
                                 const LoadOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(Snapshot snapshot, OpenSnapshot(fs, folder));
-  GYRATOR_RETURN_IF_ERROR(LoadAll(fs, snapshot, {}, options));
+  GYRATOR_RETURN_IF_ERROR(
+      LoadAll(fs, snapshot, {.require_finite = options.require_finite}, options));
   return snapshot;
 }
 

@@ -1,0 +1,107 @@
+// A root of snapshots: root/<stamp>/ are folders, root/names/<name> small files that hold the stamp
+// of their current folder.
+//
+// A save under a name writes a new folder, commits it, replaces the name file, and then removes the
+// folder that the name pointed at before. A crash at any moment leaves the name on its old folder
+// or on the complete new one. What may be garbage is written down before (names/.<name>.intent: the
+// stamps of the new and the old folder); after a crash, those that no name points at are removed,
+// and until then not listed. Nothing else is ever removed: a folder that a person put there stays.
+//
+// Locks: one exclusive lock a name (names/.<name>.lock), held for a save or, by who lives on a
+// name, as long as wanted; savers share the root's lock, the sweep of .tmp- folders needs it alone.
+// Processes may share a root. An object: one thread at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "snapshot/reader.h"
+#include "snapshot/writer.h"
+
+namespace gyrator {
+
+// 1 to 64 of A-Z a-z 0-9 '_' '-' '.', not beginning with '.' or '-', not ending in ".tmp", and not
+// of the form of a stamp. kInvalidArgument.
+Status CheckContextName(std::string_view name);
+
+struct CatalogEntry {
+  std::string name;  // empty: no name points at the folder
+  std::string stamp;
+  std::string folder;
+  SnapshotSummary summary;  // empty when there is a problem
+  Status problem;
+};
+
+class Catalog {
+ public:
+  // Touches nothing.
+  Catalog(FileSystem& fs, Clock& clock, std::string root)
+      : fs_(fs), clock_(clock), root_(std::move(root)) {}
+
+  const std::string& root() const { return root_; }
+
+  // kIo "busy" when another process (or holder) has it.
+  Result<std::unique_ptr<FileLock>> LockName(std::string_view name);
+
+  // WriteSnapshot, then points `name` at the folder (empty: no name). `held` is the name's lock
+  // when the caller has it; otherwise it is taken for the call.
+  Result<WrittenSnapshot> Save(std::string_view name, const SnapshotSource& source,
+                               const WriteOptions& options, const FileLock* held = nullptr);
+
+  // Verifies `folder` (VerifySnapshot), copies it to a new stamp, and points `name` at it. The copy
+  // has the same root digest.
+  Result<WrittenSnapshot> Import(std::string_view name, const std::string& folder);
+
+  // In true order: created, then sequence, then stamp by natural order. Bare folders, which have no
+  // time, first. A folder that cannot be read is listed with its problem.
+  Result<std::vector<CatalogEntry>> List();
+
+  // The folder of a name, of a stamp below the root, or a path to a folder; in this order, names
+  // only when the text can be one. kNotFound "not_found".
+  Result<std::string> Resolve(std::string_view name_or_path);
+
+  // Removes a name with its folder (unless another name has it), or a stamp that no name points at
+  // (kInvalidArgument when one does).
+  Status Remove(std::string_view name_or_stamp);
+
+  // Finishes or undoes what a crash interrupted, and sweeps .tmp- folders; leaves alone what other
+  // processes hold. Gives the paths that it removed.
+  Result<std::vector<std::string>> Recover();
+
+ private:
+  using Fill = std::function<Status(FolderWriter&, WrittenSnapshot*)>;
+
+  std::string NamesFolder() const { return JoinPath(root_, "names"); }
+  std::string NamePath(std::string_view name) const { return JoinPath(NamesFolder(), name); }
+  std::string HiddenPath(std::string_view id, std::string_view suffix) const {
+    return JoinPath(NamesFolder(), "." + std::string(id) + std::string(suffix));
+  }
+
+  Result<std::unique_ptr<FileLock>> LockId(std::string_view id);
+  // Claims a stamp, lets `fill` write and commit, points the name at it.
+  Result<WrittenSnapshot> Publish(std::string_view name, const FileLock* held, const Fill& fill);
+  // The stamp in a name file. kNotFound; "state_inconsistent" when it holds anything else.
+  Result<std::string> ReadName(std::string_view name);
+  struct Pointer {
+    std::string name, stamp;
+    Status problem;
+  };
+  Result<std::vector<Pointer>> ReadNames();
+  // Removes the stamps of an intent that no name points at, then the intent. Under the id's lock.
+  Status Settle(std::string_view id, std::vector<std::string>* removed);
+  Status WriteIntent(std::string_view id, const std::vector<std::string>& stamps);
+  // Stamps of an intent file; a damaged one has none.
+  Result<std::vector<std::string>> ReadIntent(const std::string& path);
+  Result<std::vector<std::string>> IntentIds();
+
+  FileSystem& fs_;
+  Clock& clock_;
+  const std::string root_;
+};
+
+}  // namespace gyrator
