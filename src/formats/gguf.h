@@ -2,7 +2,7 @@
 //
 // Does: check everything that the file claims before it is used, and give views into the mapping.
 // Does not: know keys of models or tokenizers, or convert values. What is read and refused:
-// docs/formats/gguf.md. Source: ggml docs/gguf.md.
+// docs/formats/gguf.md. Source: the GGUF specification in ggml.
 #pragma once
 
 #include <cstdint>
