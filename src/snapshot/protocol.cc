@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "snapshot/errors.h"
 #include "snapshot/format.h"
 

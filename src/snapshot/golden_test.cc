@@ -1,0 +1,159 @@
+// Folders that numpy wrote are read, old folders of ours too, and ours are what they were.
+// tools/golden/snapshots.py makes the first and reads the last with numpy.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "base/sha256.h"
+#include "formats/npy.h"
+#include "snapshot/reader.h"
+#include "snapshot/state_testing.h"
+#include "tensor/dtype.h"
+
+namespace gyrator {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kGolden = GYRATOR_SOURCE_DIR "/tests/golden/snapshots";
+const std::string kCompat = GYRATOR_SOURCE_DIR "/tests/compat/snapshot_v1_0_1";
+
+Json ReadJson(const std::string& path) {
+  const auto text = ReadFile(PosixFileSystem(), path, 10 << 20);
+  EXPECT_TRUE(text.ok()) << text.status().ToString();
+  auto json = ParseJson(*text);
+  EXPECT_TRUE(json.ok()) << json.status().ToString();
+  return *std::move(json);
+}
+
+std::string Hex(std::span<const std::byte> bytes) {
+  std::string text;
+  for (const std::byte b : bytes) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    text += kDigits[std::to_integer<int>(b) >> 4];
+    text += kDigits[std::to_integer<int>(b) & 15];
+  }
+  return text;
+}
+
+// Blocks of the geometry of `snapshot`, with K and V as `dtype`.
+TestState TargetFor(const Snapshot& snapshot, DType dtype) {
+  return TestState({.dtype = dtype,
+                    .num_layers = snapshot.kv.num_layers,
+                    .num_kv_heads = snapshot.kv.num_kv_heads,
+                    .head_dim = snapshot.kv.head_dim,
+                    .cp = snapshot.cp(),
+                    .seed = 77});
+}
+
+// Opens, loads, and compares with one entry of expected.json.
+void ExpectFolder(const std::string& folder, const Json& expected, Verification level) {
+  const auto snapshot = OpenSnapshot(PosixFileSystem(), folder);
+  ASSERT_TRUE(snapshot.ok()) << folder << ": " << snapshot.status().ToString();
+  EXPECT_EQ(snapshot->verification, level) << folder;
+  EXPECT_EQ(snapshot->tokens, expected["tokens"].get<std::vector<TokenId>>()) << folder;
+  EXPECT_EQ(snapshot->positions, expected["positions"].get<std::vector<Position>>()) << folder;
+  EXPECT_EQ(KvDTypeName(snapshot->kv.dtype), expected["dtype"].get<std::string>()) << folder;
+  TestState target = TargetFor(*snapshot, snapshot->kv.dtype);
+  const Status loaded = LoadKv(PosixFileSystem(), *snapshot, target.kv(), target.blocks(), {});
+  ASSERT_TRUE(loaded.ok()) << folder << ": " << loaded.ToString();
+  EXPECT_EQ(Hex(target.LogicalBytes()), expected["kv"].get<std::string>()) << folder;
+  EXPECT_TRUE(VerifySnapshot(PosixFileSystem(), folder, {}).ok()) << folder;
+}
+
+TEST(Golden, BareFoldersOfNumpyAreReadAndSaidToBeBare) {
+  const Json expected = ReadJson(kGolden + "/expected.json")["bare"];
+  ASSERT_GE(expected.size(), 10u);
+  for (const auto& [name, entry] : expected.items()) {
+    ExpectFolder(kGolden + "/bare/" + name, entry, Verification::kBare);
+    const auto snapshot = OpenSnapshot(PosixFileSystem(), kGolden + "/bare/" + name);
+    EXPECT_THAT(snapshot->notes, ::testing::Contains(HasSubstr("bare v1.0")));
+    EXPECT_EQ(snapshot->chat, "[]");
+    EXPECT_TRUE(snapshot->logits.empty());
+    EXPECT_EQ(VerificationName(snapshot->verification), "bare");
+  }
+}
+
+TEST(Golden, AFullFolderOfNumpyIsRead) {
+  const Json expected = ReadJson(kGolden + "/expected.json")["full"];
+  ExpectFolder(kGolden + "/full", expected, Verification::kFull);
+  const auto snapshot = OpenSnapshot(PosixFileSystem(), kGolden + "/full");
+  EXPECT_EQ(Hex(std::as_bytes(std::span(snapshot->logits))), expected["logits"].get<std::string>());
+  EXPECT_THAT(snapshot->chat, HasSubstr("\\u00e9"));
+  EXPECT_EQ(snapshot->protocol.writer, "numpy");
+}
+
+TEST(Golden, BareKeysAndValuesAreConvertedAndThatIsSaid) {
+  const std::string folder = kGolden + "/bare/plain_f16";
+  const auto snapshot = OpenSnapshot(PosixFileSystem(), folder);
+  ASSERT_TRUE(snapshot.ok());
+  TestState exact = TargetFor(*snapshot, DType::kF16), wide = TargetFor(*snapshot, DType::kF32);
+  ASSERT_TRUE(LoadKv(PosixFileSystem(), *snapshot, exact.kv(), exact.blocks(), {}).ok());
+  ASSERT_TRUE(LoadKv(PosixFileSystem(), *snapshot, wide.kv(), wide.blocks(), {}).ok());
+  const std::vector<std::byte> halves = exact.LogicalBytes(), floats = wide.LogicalBytes();
+  ASSERT_EQ(floats.size(), halves.size() * 2);
+  for (size_t i = 0; i < halves.size() / 2; ++i) {
+    uint16_t half;
+    float value;
+    std::memcpy(&half, halves.data() + 2 * i, 2);
+    std::memcpy(&value, floats.data() + 4 * i, 4);
+    ASSERT_EQ(value, F16ToF32(half)) << i;
+  }
+  KeyValues live;
+  live.Set("kv_dtype", "f32");
+  live.Set("weights_sha256", "x");
+  for (const auto& [key, value] :
+       {std::pair("n_layers", 2), std::pair("n_kv_heads", 2), std::pair("head_dim", 4)}) {
+    live.SetInt(key, value);
+  }
+  const auto notes = CheckCompatible(*snapshot, live, 64);
+  ASSERT_TRUE(notes.ok()) << notes.status().ToString();
+  EXPECT_THAT(*notes, ::testing::Contains(HasSubstr("converted from f16 to f32")));
+  EXPECT_THAT(*notes, ::testing::Contains(HasSubstr("not checked: weights_sha256")));
+}
+
+// What the writer of this version makes, to the byte. When the format changes, its minor number and
+// the folder's name change with it, and the old folder stays, to be read for ever (the test below).
+TEST(Compat, TheWriterMakesTheCommittedFolder) {
+  MemoryFileSystem fs;
+  const TestState state({.dtype = DType::kBF16, .cp = 20});
+  const auto ours = ReadAll(fs, MustWrite(fs, state).folder);
+  const std::string made = testing::TempDir() + "/gyrator_compat";
+  WriteAll(PosixFileSystem(), made, ours);
+  EXPECT_EQ(ours, ReadAll(PosixFileSystem(), kCompat)) << "compare with " << made;
+}
+
+TEST(Compat, TheFolderOfMinor1IsRead) {
+  const auto snapshot = VerifySnapshot(PosixFileSystem(), kCompat, {});
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+  EXPECT_EQ(snapshot->protocol.minor, 1);
+  EXPECT_EQ(snapshot->cp(), 20);
+  TestState target = TargetFor(*snapshot, DType::kBF16);
+  ASSERT_TRUE(LoadKv(PosixFileSystem(), *snapshot, target.kv(), target.blocks(), {}).ok());
+  // numpy read the same arrays: one digest a file, of its elements.
+  const Json expected = ReadJson(kGolden + "/compat.json");
+  const std::vector<std::byte> bytes = target.LogicalBytes();
+  const size_t part = bytes.size() / 4;
+  size_t at = 0;
+  for (const char* file : {"0_key", "0_value", "1_key", "1_value"}) {
+    const Json& entry = expected["past_key_values/" + std::string(file) + ".npy"];
+    EXPECT_EQ(entry["sha256"], HexText(Sha256Of(std::span(bytes).subspan(at, part)))) << file;
+    EXPECT_EQ(entry["dtype"], "uint16");
+    EXPECT_EQ(entry["shape"].get<Shape>(), (Shape{1, 2, 20, 4}));
+    EXPECT_FALSE(entry["fortran_order"].get<bool>());
+    at += part;
+  }
+  EXPECT_EQ(expected["logits.npy"]["dtype"], "float32");
+  EXPECT_EQ(expected["logits.npy"]["sha256"],
+            HexText(Sha256Of(std::as_bytes(std::span(snapshot->logits)))));
+  for (const char* file : {"input_ids.npy", "attention_mask.npy", "position_ids.npy"}) {
+    EXPECT_EQ(expected[file]["dtype"], "int64") << file;
+    EXPECT_EQ(expected[file]["shape"].get<Shape>(), (Shape{1, 20})) << file;
+  }
+}
+
+}  // namespace
+}  // namespace gyrator
