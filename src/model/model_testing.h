@@ -61,6 +61,9 @@ struct RunArgs {
 // Logits of all positions by Forward, [tokens, vocab].
 std::vector<float> RunForward(const RunArgs& args, std::span<const TokenId> tokens);
 
+// Calls of operator new since the program began, on all threads.
+int64_t NumAllocations();
+
 // The KV dtype that goes with a compute type by default.
 inline DType DefaultKv(ComputeType compute) {
   return compute == ComputeType::kF32 ? DType::kF32 : DType::kBF16;

@@ -13,9 +13,6 @@ namespace {
 
 using Vec = std::vector<float>;
 
-// Keys or values of one layer, rounded to the KV dtype: [position][kv_head * head_dim].
-using Cache = std::vector<Vec>;
-
 float RoundTo(DType dtype, float x) {
   if (dtype == DType::kBF16) return BF16ToF32(F32ToBF16(x));
   return dtype == DType::kF16 ? F16ToF32(F32ToF16(x)) : x;
@@ -121,15 +118,18 @@ class Reference {
   Softmax Span(const Vec& query, int64_t offset, Position begin, Position end) const {
     const DType dtype = args_.kv_dtype;
     const int64_t dim = config_.head_dim;
+    const int64_t width = config_.num_kv_heads * dim;
     const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
     Softmax out;
     out.acc.resize(static_cast<size_t>(dim));
     for (Position tile = begin; tile < end; tile += kAttentionTile) {
       const Position tile_end = std::min(end, tile + kAttentionTile);
+      const int64_t first = tile * width + offset;  // of the tile in keys_ and values_
       Vec e;
       float max = out.max;
       for (Position p = tile; p < tile_end; ++p) {
-        e.push_back(Dot(dtype, dim, query.data(), &keys_[Index(p)][Index(offset)], 1) * scale);
+        const float* key = &keys_[Index(first + (p - tile) * width)];
+        e.push_back(Dot(dtype, dim, query.data(), key, 1) * scale);
         max = std::max(max, e.back());
       }
       const float decay = tile == begin ? 0.0f : Exp(out.max - max);
@@ -137,12 +137,9 @@ class Reference {
       out.sum = std::fma(out.sum, decay, LaneSum(e));
       for (float& s : e) s = dtype == DType::kBF16 ? RoundTo(dtype, s) : s;
       for (int64_t d = 0; d < dim; ++d) {
-        Vec column;
-        for (Position p = tile; p < tile_end; ++p) {
-          column.push_back(values_[Index(p)][Index(offset + d)]);
-        }
         float& acc = out.acc[Index(d)];
-        acc = acc * decay + Dot(dtype, tile_end - tile, e.data(), column.data(), 1);
+        acc =
+            acc * decay + Dot(dtype, tile_end - tile, e.data(), &values_[Index(first + d)], width);
       }
       out.max = max;
     }
@@ -191,13 +188,11 @@ class Reference {
       const Vec normed = Norm(x, layer.attention_norm);
       Vec q = MatMul(layer.q, normed, layer.q_bias);
       Vec k = MatMul(layer.k, normed, layer.k_bias);
-      Vec v = MatMul(layer.v, normed, layer.v_bias);
+      const Vec v = MatMul(layer.v, normed, layer.v_bias);
       Locate(&q, layer.q_norm, position);
       Locate(&k, layer.k_norm, position);
-      for (float& value : k) value = RoundTo(args_.kv_dtype, value);
-      for (float& value : v) value = RoundTo(args_.kv_dtype, value);
-      keys_.push_back(std::move(k));
-      values_.push_back(std::move(v));
+      for (const float value : k) keys_.push_back(RoundTo(args_.kv_dtype, value));
+      for (const float value : v) values_.push_back(RoundTo(args_.kv_dtype, value));
 
       const Vec attended = MatMul(layer.o, AttendAll(q, position++), layer.o_bias);
       ops_.add(x.data(), attended.data(), config_.hidden);
@@ -216,7 +211,8 @@ class Reference {
   const ReferenceArgs& args_;
   const ModelConfig& config_;
   const Ops& ops_;
-  Cache keys_, values_;  // of the layer being run
+  // Of the layer being run, rounded to the KV dtype: [position][kv_head * head_dim].
+  Vec keys_, values_;
   bool finite_ = true;
 };
 

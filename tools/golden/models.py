@@ -4,6 +4,8 @@ Each <name>/ is a Hugging Face folder as transformers writes it, plus
   tokens.npy    int64 [n]
   logits.npy    float32 [n, vocab], computed by transformers in f32, eager attention, one thread
   inv_freq.npy  float32 [head_dim / 2], the inverse rope frequencies that transformers used
+  bf16_delta.npy  float32 [1], max |delta| of transformers' own bf16 logits over the range of logits
+  digest.txt    the digest of the weights, computed here a second time
 <name>.<type>.gguf is the same model written with the gguf package, with the permutation of query and
 key rows that llama.cpp's converter applies to the llama architecture. versions.json says what made
 them. Reproducible: the weights are drawn from a seed of their own for each model.
@@ -11,6 +13,7 @@ them. Reproducible: the weights are drawn from a seed of their own for each mode
     .venv/bin/python tools/golden/models.py
 """
 
+import hashlib
 import json
 import math
 import os
@@ -133,6 +136,10 @@ def write_folder(name, model):
     np.save(os.path.join(folder, "tokens.npy"), tokens.numpy())
     np.save(os.path.join(folder, "logits.npy"), logits)
     np.save(os.path.join(folder, "inv_freq.npy"), inv_freq)
+    with torch.no_grad():
+        rounded = make_model(name).to(torch.bfloat16)(tokens[None]).logits[0].float().numpy()
+    delta = np.abs(rounded - logits).max() / (logits.max() - logits.min())
+    np.save(os.path.join(folder, "bf16_delta.npy"), np.array([delta], dtype=np.float32))
     bytes_all = sum(p.numel() for p in model.parameters()) * torch.finfo(dtype).bits // 8
     stored = make_model(name).to(dtype)
     stored.config.dtype = dtype
@@ -140,6 +147,7 @@ def write_folder(name, model):
     os.remove(os.path.join(folder, "generation_config.json"))
     if style == 4:
         write_config_of_transformers_4(folder)
+    write_digest(folder)
     for file in os.listdir(folder):
         os.chmod(os.path.join(folder, file), 0o644)
 
@@ -228,6 +236,35 @@ def write_gguf(name, kind, model):
     writer.close()
 
 
+def write_rope_table():
+    """Unscaled inverse frequencies, one row a case: theta, dim, dim / 2 values, zeros."""
+    rows = []
+    for theta in (10000.0, 100000.0, 130000.0, 500000.0, 1000000.0, 5000000.0, 8000000.0, 10000000.0):
+        for dim in (16, 32, 64, 80, 96, 128, 256):
+            config = transformers.LlamaConfig(hidden_size=dim, num_attention_heads=1, head_dim=dim,
+                                              rope_parameters=dict(rope_type="default", rope_theta=theta))
+            inv_freq = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(config).inv_freq.numpy()
+            rows.append(np.concatenate([[theta, dim], inv_freq, np.zeros(128 - dim // 2)]).astype(np.float32))
+    np.save(os.path.join(ROOT, "rope_table.npy"), np.stack(rows))
+
+
+def write_digest(folder):
+    """The weights' digest as src/model/loader.h defines it, made from the files alone."""
+    lines = []
+    for file in os.listdir(folder):
+        if not file.endswith(".safetensors"):
+            continue
+        data = open(os.path.join(folder, file), "rb").read()
+        size = int.from_bytes(data[:8], "little")
+        for name, tensor in json.loads(data[8:8 + size]).items():
+            if name != "__metadata__":
+                begin, end = tensor["data_offsets"]
+                stored = hashlib.sha256(data[8 + size + begin:8 + size + end]).hexdigest()
+                lines.append(f"{name} {tensor['dtype'].lower()} {tensor['shape']} {stored}\n")
+    with open(os.path.join(folder, "digest.txt"), "w") as f:
+        f.write(hashlib.sha256("".join(sorted(lines)).encode()).hexdigest() + "\n")
+
+
 def main():
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
@@ -240,6 +277,7 @@ def main():
         for gguf_name, kind in GGUF_FILES:
             if gguf_name == name:
                 write_gguf(name, kind, model)
+    write_rope_table()
     versions = dict(seed=SEED, torch=torch.__version__, transformers=transformers.__version__,
                     safetensors=safetensors.__version__, numpy=np.__version__, gguf="0.19.0")
     with open(os.path.join(ROOT, "versions.json"), "w") as f:
