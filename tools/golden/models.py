@@ -1,4 +1,4 @@
-"""Makes tests/golden/models: tiny random models of every family, with their f32 logits.
+"""Makes tests/golden/models and fuzz/corpus/config: tiny random models of every family, with their f32 logits.
 
 Each <name>/ is a Hugging Face folder as transformers writes it, plus
   tokens.npy    int64 [n]
@@ -29,6 +29,7 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 ROOT = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "golden", "models")
+CORPUS = os.path.join(os.path.dirname(__file__), "..", "..", "fuzz", "corpus", "config")
 SEED = 20261121
 
 SMALL = dict(vocab_size=256, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
@@ -209,11 +210,11 @@ def add_metadata(writer, name, config):
     return head_dim
 
 
-def write_gguf(name, kind, model):
+def write_gguf(path, kind, model):
     config = model.config
     arch = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}[config.model_type]
-    writer = gguf.GGUFWriter(os.path.join(ROOT, f"{name}.{kind}.gguf"), arch)
-    head_dim = add_metadata(writer, name, config)
+    writer = gguf.GGUFWriter(path, arch)
+    head_dim = add_metadata(writer, os.path.basename(path).split(".")[0], config)
     quant = {"f32": gguf.GGMLQuantizationType.F32, "f16": gguf.GGMLQuantizationType.F16,
              "bf16": gguf.GGMLQuantizationType.BF16, "q8_0": gguf.GGMLQuantizationType.Q8_0}[kind]
     if config.rope_parameters["rope_type"] == "llama3":
@@ -265,6 +266,28 @@ def write_digest(folder):
         f.write(hashlib.sha256("".join(sorted(lines)).encode()).hexdigest() + "\n")
 
 
+def write_fuzz_corpus():
+    """Seeds of fuzz/config_fuzz.cc: every config.json, and GGUF files of a few kilobytes."""
+    shutil.rmtree(CORPUS, ignore_errors=True)
+    os.makedirs(CORPUS)
+    for name in MODELS:
+        shutil.copy(os.path.join(ROOT, name, "config.json"), os.path.join(CORPUS, name + ".json"))
+    small = dict(vocab_size=8, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+                 max_position_embeddings=32)
+    for name, kind, config in (
+            ("llama", "f32", transformers.LlamaConfig(
+                hidden_size=8, intermediate_size=8, head_dim=4, **small,
+                rope_parameters=dict(MODELS["llama3"][1]["rope_parameters"]))),
+            ("qwen2", "bf16", transformers.Qwen2Config(
+                hidden_size=8, intermediate_size=8, **small,
+                rope_parameters=dict(MODELS["qwen2_yarn"][1]["rope_parameters"]))),
+            ("qwen3", "q8_0", transformers.Qwen3Config(
+                hidden_size=32, intermediate_size=32, head_dim=16, tie_word_embeddings=True, **small,
+                rope_parameters=dict(rope_type="default", rope_theta=10000.0)))):
+        torch.manual_seed(SEED)
+        write_gguf(os.path.join(CORPUS, f"{name}.{kind}.gguf"), kind, AutoModelForCausalLM.from_config(config))
+
+
 def main():
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
@@ -276,8 +299,9 @@ def main():
         write_folder(name, model)
         for gguf_name, kind in GGUF_FILES:
             if gguf_name == name:
-                write_gguf(name, kind, model)
+                write_gguf(os.path.join(ROOT, f"{name}.{kind}.gguf"), kind, model)
     write_rope_table()
+    write_fuzz_corpus()
     versions = dict(seed=SEED, torch=torch.__version__, transformers=transformers.__version__,
                     safetensors=safetensors.__version__, numpy=np.__version__, gguf="0.19.0")
     with open(os.path.join(ROOT, "versions.json"), "w") as f:
