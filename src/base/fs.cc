@@ -18,6 +18,12 @@ Status ListDirectories(FileSystem& fs, const std::string& path, std::vector<std:
   return {};
 }
 
+// "/" stays.
+std::string_view WithoutLastSlashes(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  return path;
+}
+
 }  // namespace
 
 std::string JoinPath(std::string_view folder, std::string_view name) {
@@ -27,10 +33,10 @@ std::string JoinPath(std::string_view folder, std::string_view name) {
 }
 
 std::string ParentPath(std::string_view path) {
-  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  path = WithoutLastSlashes(path);
   const size_t slash = path.rfind('/');
   if (slash == std::string_view::npos) return ".";
-  return std::string(path.substr(0, std::max<size_t>(slash, 1)));
+  return std::string(WithoutLastSlashes(path.substr(0, slash + 1)));
 }
 
 Result<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t bytes_max) {
@@ -75,7 +81,7 @@ Status CreateDirectories(FileSystem& fs, const std::string& path) {
   if (info.status().code() != Code::kNotFound) return info.status();
   const std::string parent = ParentPath(path);
   if (parent != path) GYRATOR_RETURN_IF_ERROR(CreateDirectories(fs, parent));
-  Status status = fs.CreateDirectory(path);
+  Status status = fs.CreateDirectory(std::string(WithoutLastSlashes(path)));
   if (status.name() == "exists") return {};  // another process was faster
   GYRATOR_RETURN_IF_ERROR(std::move(status));
   return fs.SyncDirectory(parent);
