@@ -46,5 +46,8 @@ Status RemoveContext(const std::string& root, const std::string& name);
 // Copies a verified folder to a new stamp under `root` and points `name` at it.
 Result<SaveReport> ImportContext(const std::string& root, const std::string& folder,
                                  const std::string& name);
+// Finishes or undoes what a crash interrupted: folders half written, folders that a name has left
+// behind. Leaves alone what other processes hold. Gives the paths that it removed.
+Result<std::vector<std::string>> RecoverContexts(const std::string& root);
 
 }  // namespace gyrator

@@ -88,6 +88,7 @@ class Model {
   virtual ~Model() = default;
 
   virtual const ModelInfo& info() const = 0;
+  // Null when the folder has no tokenizer: such a model takes token ids only.
   virtual const std::shared_ptr<const TextModel>& text() const = 0;
   // SHA-256 of the stored weights, hex; computed once (with progress), then taken from the cache.
   // `recompute` ignores the cache.

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <unordered_set>
 
+#include "base/utf8.h"
+
 namespace gyrator {
 
 namespace {
@@ -26,30 +28,6 @@ Status LineError(size_t number, const std::string& what) {
 }
 
 }  // namespace
-
-bool IsValidUtf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead < 0x80           ? 1
-                          : (lead >> 5) == 0x6  ? 2
-                          : (lead >> 4) == 0xe  ? 3
-                          : (lead >> 3) == 0x1e ? 4
-                                                : 0;
-    if (length == 0 || length > text.size() - i) return false;
-    uint32_t code = length == 1 ? lead : lead & (0x7fu >> length);
-    for (size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xc0u) != 0x80u) return false;
-      code = (code << 6) | (next & 0x3fu);
-    }
-    constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (code < kSmallest[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
-      return false;
-    }
-    i += length;
-  }
-  return true;
-}
 
 Result<KeyValues> KeyValues::Parse(std::string_view text) {
   if (!IsValidUtf8(text)) return Status::Corruption("not UTF-8");
@@ -129,8 +107,10 @@ void KeyValues::Remove(std::string_view key) {
 }
 
 void KeyValues::AddMissing(const KeyValues& other) {
+  std::unordered_set<std::string> keys;
+  for (const Line& line : lines_) keys.insert(line.key);
   for (const Line& line : other.lines_) {
-    if (!line.key.empty() && !Contains(line.key)) lines_.push_back(line);
+    if (!line.key.empty() && !keys.contains(line.key)) lines_.push_back(line);
   }
 }
 

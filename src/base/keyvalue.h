@@ -54,7 +54,4 @@ class KeyValues {
   std::vector<Line> lines_;
 };
 
-// Whether `text` is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
-bool IsValidUtf8(std::string_view text);
-
 }  // namespace gyrator

@@ -1,0 +1,66 @@
+// The engine: pool, storage and the loop that serves requests.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "engine/model_impl.h"
+#include "engine/request.h"
+#include "engine/scheduler.h"
+#include "engine/session_impl.h"
+#include "gyrator/engine.h"
+#include "kv/block_pool.h"
+#include "kv/kv_storage.h"
+#include "model/forward.h"
+
+namespace gyrator {
+
+class EngineImpl final : public Engine {
+ public:
+  static Result<std::unique_ptr<EngineImpl>> Make(std::shared_ptr<const ModelImpl> model,
+                                                  const EngineOptions& options);
+
+  Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) override;
+  Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
+                                               LoadReport* report) override;
+  std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) override;
+  const Model& model() const override { return *model_; }
+  const EngineOptions& options() const override { return options_; }
+
+  const ModelImpl& model_impl() const { return *model_; }
+  // kUnsupported when the model has no tokenizer.
+  Result<const TextModelImpl*> text() const;
+  const PagedKv& kv() const { return storage_->view(); }
+
+ private:
+  EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptions& options);
+
+  // The loop: Admit once, then plan, run, commit until nothing is pending.
+  void Serve(std::span<Request> requests);
+  void Admit(Request* request);
+  std::vector<PlannedRows> Next(std::span<const Request> requests) const;
+  Status RunPlan(std::span<const PlannedRows> plan, std::span<const Request> requests);
+  void Commit(std::span<const PlannedRows> plan, std::span<Request> requests);
+  // Samples from the session's last logits and prepares the next row.
+  void Advance(Request* request);
+  bool EmitToken(Request* request, TokenId token);
+  void Finish(Request* request, StopReason reason);
+  void Fail(Request* request, Status status);
+  Result<Reply> Conclude(Request* request);
+  void ReportProgress(std::span<const Request> requests) const;
+
+  int32_t RowsMax(const Request& request) const;
+
+  std::shared_ptr<const ModelImpl> model_;
+  EngineOptions options_;
+  std::unique_ptr<ThreadPool> threads_;
+  BlockPool pool_;
+  std::unique_ptr<KvStorage> storage_;
+  ForwardArenaPtr arena_;
+  std::vector<float> logits_;        // [wanted rows of a pass, vocab]
+  std::vector<SequenceRows> batch_;  // of the pass being run
+};
+
+}  // namespace gyrator

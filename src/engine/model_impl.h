@@ -1,0 +1,38 @@
+// A loaded model: what Engine needs beyond the public class.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/text_model.h"
+#include "gyrator/model.h"
+#include "model/loader.h"
+
+namespace gyrator {
+
+class ModelImpl final : public Model {
+ public:
+  ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> text, const Ops* ops,
+            ModelOptions options);
+
+  const ModelInfo& info() const override { return info_; }
+  const std::shared_ptr<const TextModel>& text() const override { return public_text_; }
+  Result<std::string> WeightsDigest(bool recompute) const override;
+
+  const LoadedModel& loaded() const { return loaded_; }
+  // Null when the model's folder has no tokenizer: token ids only.
+  const TextModelImpl* text_impl() const { return text_.get(); }
+  const Ops& ops() const { return *ops_; }
+  // What a snapshot records of the arithmetic: "f32.v1", "int8.v1", "bf16.dp.v1", "bf16.amx.v1".
+  std::string numerics() const;
+
+ private:
+  LoadedModel loaded_;
+  std::shared_ptr<const TextModelImpl> text_;
+  std::shared_ptr<const TextModel> public_text_;
+  const Ops* ops_;
+  ModelOptions options_;
+  ModelInfo info_;
+};
+
+}  // namespace gyrator

@@ -1,0 +1,79 @@
+// contextload: a verified folder becomes a new session; nothing that lives is touched.
+#include <utility>
+
+#include "base/fs.h"
+#include "engine/engine_impl.h"
+#include "snapshot/errors.h"
+#include "snapshot/identity.h"
+#include "snapshot/reader.h"
+
+namespace gyrator {
+
+namespace {
+
+// Transcript, sampler and identity of the conversation, from the parts that are not K and V.
+Result<RestoredState> RestoreState(const Snapshot& snapshot) {
+  RestoredState state;
+  GYRATOR_ASSIGN_OR_RETURN(ParsedChat chat, ParseChat(snapshot.chat));
+  state.transcript = std::move(chat.messages);
+  state.ranges = std::move(chat.ranges);
+  GYRATOR_ASSIGN_OR_RETURN(ParsedSampler sampler, ReadSampler(snapshot.session));
+  state.sampler = std::move(sampler.options);
+  state.draws = sampler.draws;
+  state.id = snapshot.session.Get("id").ok() ? *snapshot.session.Get("id") : NewSessionId();
+  state.parent = snapshot.manifest.root();
+  state.last_logits = snapshot.logits;
+  state.foreign = snapshot.foreign();
+
+  // A folder without a chat log is a history of tokens.
+  int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
+  if (snapshot.session.Contains("opaque_prefix")) {
+    GYRATOR_ASSIGN_OR_RETURN(opaque, snapshot.session.GetInt("opaque_prefix"));
+  }
+  if (opaque < 0 || opaque > snapshot.cp()) {
+    return StateInconsistent("metadata/session.txt",
+                             "opaque_prefix: 0 to cp expected, found " + std::to_string(opaque));
+  }
+  state.opaque_prefix.assign(snapshot.tokens.begin(), snapshot.tokens.begin() + opaque);
+  return state;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& folder,
+                                                         LoadReport* report) {
+  FileSystem& fs = PosixFileSystem();
+  GYRATOR_ASSIGN_OR_RETURN(const Snapshot snapshot, OpenSnapshot(fs, folder));
+  const PagedKv& view = kv();
+  GYRATOR_ASSIGN_OR_RETURN(const KeyValues identity, LiveIdentity(*model_, options_.context));
+  const KeyValues live = MakeConfig(identity, {.dtype = view.dtype,
+                                               .num_layers = view.num_layers,
+                                               .num_kv_heads = view.num_kv_heads,
+                                               .head_dim = view.head_dim});
+  GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
+                           CheckCompatible(snapshot, live, options_.context));
+  GYRATOR_ASSIGN_OR_RETURN(RestoredState state, RestoreState(snapshot));
+
+  Sequence sequence(&pool_, options_.context);
+  GYRATOR_RETURN_IF_ERROR(sequence.Reserve(snapshot.cp()));
+  LoadOptions load;
+  if (options_.progress) {
+    load.progress = [this](uint64_t done, uint64_t total) {
+      options_.progress("loading the context", done, total);
+    };
+  }
+  GYRATOR_RETURN_IF_ERROR(LoadKv(fs, snapshot, view, sequence.table(), load));
+  sequence.Commit(snapshot.tokens);
+  if (report != nullptr) {
+    notes.insert(notes.end(), snapshot.notes.begin(), snapshot.notes.end());
+    if (!state.opaque_prefix.empty()) {
+      notes.push_back("opaque prefix: the first " + std::to_string(state.opaque_prefix.size()) +
+                      " tokens have no chat log and are kept as they are");
+    }
+    *report = {.verification = std::string(VerificationName(snapshot.verification)),
+               .notes = std::move(notes)};
+  }
+  return std::unique_ptr<Session>(new SessionImpl(this, std::move(sequence), std::move(state)));
+}
+
+}  // namespace gyrator

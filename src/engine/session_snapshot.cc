@@ -1,0 +1,185 @@
+#include "engine/session_snapshot.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "base/json.h"
+#include "snapshot/errors.h"
+
+namespace gyrator {
+
+namespace {
+
+constexpr std::string_view kRngName = "philox4x32-10";
+
+std::string StyleName(RopeStyle style) {
+  return style == RopeStyle::kHalf ? "half" : "interleaved";
+}
+
+std::string BiasText(const std::vector<std::pair<TokenId, float>>& bias) {
+  std::string text = "[";
+  for (const auto& [id, value] : bias) {
+    text += fmt::format("{}{}:{}", text.size() > 1 ? "," : "", id, value);
+  }
+  return text + "]";
+}
+
+Status BadKey(std::string_view key, std::string_view value) {
+  return StateInconsistent(
+      "metadata/session.txt",
+      std::string(key) + ": a number expected, found '" + std::string(value) + "'");
+}
+
+template <class T>
+bool ParseNumber(std::string_view text, T* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+template <class T>
+Status ReadNumber(const KeyValues& keys, std::string_view key, T* value) {
+  const auto text = keys.Find(key);
+  if (!text || ParseNumber(*text, value)) return {};
+  return BadKey(key, *text);
+}
+
+// "[id:bias,id:bias]"
+Status ReadBias(const KeyValues& keys, std::vector<std::pair<TokenId, float>>* bias) {
+  const auto found = keys.Find("sampler.logit_bias");
+  if (!found) return {};
+  std::string_view text = *found;
+  if (!text.starts_with('[') || !text.ends_with(']')) return BadKey("sampler.logit_bias", text);
+  text = text.substr(1, text.size() - 2);
+  while (!text.empty()) {
+    const std::string_view item = text.substr(0, text.find(','));
+    const size_t colon = item.find(':');
+    std::pair<TokenId, float> entry;
+    if (colon == std::string_view::npos || !ParseNumber(item.substr(0, colon), &entry.first) ||
+        !ParseNumber(item.substr(colon + 1), &entry.second)) {
+      return BadKey("sampler.logit_bias", *found);
+    }
+    bias->push_back(entry);
+    text.remove_prefix(std::min(text.size(), item.size() + 1));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<KeyValues> LiveIdentity(const ModelImpl& model, int32_t capacity) {
+  const ModelConfig& config = model.loaded().config;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string weights, model.WeightsDigest(false));
+  const TextModelImpl* text = model.text_impl();
+  KeyValues keys;
+  keys.Set("model", config.name.empty() ? config.family : config.name);
+  keys.Set("arch", config.family);
+  keys.SetInt("n_heads", config.num_heads);
+  keys.SetInt("vocab_size", config.vocab);
+  keys.Set("rope.theta", fmt::format("{}", config.rope.theta));
+  keys.SetInt("rope.dim", config.rope.rotary_dim);
+  keys.Set("rope.style", StyleName(config.rope.style));
+  keys.Set("rope.scaling", config.rope.scaling);
+  keys.SetInt("sliding_window", config.sliding_window);
+  keys.Set("quantisation", DTypeName(model.loaded().stored));
+  keys.Set("compute", ComputeTypeName(model.loaded().compute));
+  keys.Set("numerics", model.numerics());
+  keys.SetInt("cache_capacity", capacity);
+  keys.Set("weights_sha256", weights);
+  keys.Set("tokenizer_sha256", text == nullptr ? "none" : text->tokenizer().digest());
+  keys.Set("template_sha256", text == nullptr ? "none" : text->template_digest());
+  return keys;
+}
+
+Result<std::string> ChatText(std::span<const Message> messages,
+                             std::span<const TokenRange> ranges) {
+  GYRATOR_ASSIGN_OR_RETURN(Json chat, MessagesToJson(messages));
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (ranges[i].begin >= 0) chat[i]["span"] = {ranges[i].begin, ranges[i].end};
+  }
+  return DumpJson(chat, 1) + "\n";
+}
+
+Result<ParsedChat> ParseChat(std::string_view text) {
+  GYRATOR_ASSIGN_OR_RETURN(Json chat, ParseJson(text));
+  ParsedChat parsed;
+  if (!chat.is_array()) return StateInconsistent("chat.json", "an array expected");
+  for (Json& item : chat) {
+    TokenRange range;
+    if (item.is_object() && item.contains("span")) {
+      const Json& span = item["span"];
+      if (!span.is_array() || span.size() != 2 || !span[0].is_number_integer() ||
+          !span[1].is_number_integer()) {
+        return StateInconsistent("chat.json", "span: two integers expected");
+      }
+      range = {span[0].get<int32_t>(), span[1].get<int32_t>()};
+      item.erase("span");
+    }
+    parsed.ranges.push_back(range);
+  }
+  GYRATOR_ASSIGN_OR_RETURN(parsed.messages, MessagesFromJson(chat));
+  return parsed;
+}
+
+void WriteSampler(const SamplerOptions& options, uint64_t draws, KeyValues* keys) {
+  keys->Set("sampler.temperature", fmt::format("{}", options.temperature));
+  keys->SetInt("sampler.top_k", options.top_k);
+  keys->Set("sampler.top_p", fmt::format("{}", options.top_p));
+  keys->Set("sampler.min_p", fmt::format("{}", options.min_p));
+  keys->Set("sampler.typical_p", fmt::format("{}", options.typical_p));
+  keys->Set("sampler.repeat_penalty", fmt::format("{}", options.repeat_penalty));
+  keys->Set("sampler.frequency_penalty", fmt::format("{}", options.frequency_penalty));
+  keys->Set("sampler.presence_penalty", fmt::format("{}", options.presence_penalty));
+  keys->SetInt("sampler.penalty_last_n", options.penalty_last_n);
+  keys->Set("sampler.logit_bias", BiasText(options.logit_bias));
+  keys->Set("rng.algo", kRngName);
+  keys->Set("rng.seed", std::to_string(options.seed));
+  keys->Set("rng.draws", std::to_string(draws));
+}
+
+Result<ParsedSampler> ReadSampler(const KeyValues& keys) {
+  ParsedSampler parsed;
+  SamplerOptions& options = parsed.options;
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.temperature", &options.temperature));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.top_k", &options.top_k));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.top_p", &options.top_p));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.min_p", &options.min_p));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.typical_p", &options.typical_p));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.repeat_penalty", &options.repeat_penalty));
+  GYRATOR_RETURN_IF_ERROR(
+      ReadNumber(keys, "sampler.frequency_penalty", &options.frequency_penalty));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.presence_penalty", &options.presence_penalty));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "sampler.penalty_last_n", &options.penalty_last_n));
+  GYRATOR_RETURN_IF_ERROR(ReadBias(keys, &options.logit_bias));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "rng.seed", &options.seed));
+  GYRATOR_RETURN_IF_ERROR(ReadNumber(keys, "rng.draws", &parsed.draws));
+  const auto algorithm = keys.Find("rng.algo");
+  if (algorithm && *algorithm != kRngName) {
+    return Status::Unsupported("metadata/session.txt: rng.algo '" + std::string(*algorithm) +
+                               "': this program has " + std::string(kRngName));
+  }
+  Status status = CheckSampler(options);
+  if (!status.ok()) return StateInconsistent("metadata/session.txt", status.message());
+  return parsed;
+}
+
+std::string_view PhaseName(Phase phase) {
+  switch (phase) {
+    case Phase::kNew:
+      return "new";
+    case Phase::kRunning:
+      return "running";
+    case Phase::kPending:
+      return "pending";
+  }
+  return "unknown";
+}
+
+std::string NewSessionId() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+}
+
+}  // namespace gyrator

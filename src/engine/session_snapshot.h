@@ -1,0 +1,47 @@
+// Between a session and its snapshot: identity keys, session keys, chat.json.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/keyvalue.h"
+#include "engine/model_impl.h"
+#include "gyrator/engine.h"
+
+namespace gyrator {
+
+// The config.txt keys of a live engine, geometry left out: what a snapshot must match
+// (spec 4.4, 5.3). Computes the weights' digest if no cache has it.
+Result<KeyValues> LiveIdentity(const ModelImpl& model, int32_t capacity);
+
+// Where a message lies in the token sequence; begin -1: not known.
+struct TokenRange {
+  int32_t begin = -1;
+  int32_t end = -1;
+};
+
+// chat.json: [{role, content, span?, ...extras}]. REQUIRES as many ranges as messages.
+Result<std::string> ChatText(std::span<const Message> messages, std::span<const TokenRange> ranges);
+
+struct ParsedChat {
+  std::vector<Message> messages;
+  std::vector<TokenRange> ranges;
+};
+Result<ParsedChat> ParseChat(std::string_view text);  // kCorruption
+
+// session.txt: sampler.*, rng.*. Floats as the shortest text that reads back to the same bits.
+void WriteSampler(const SamplerOptions& options, uint64_t draws, KeyValues* keys);
+
+struct ParsedSampler {
+  SamplerOptions options;
+  uint64_t draws = 0;
+};
+// Absent keys keep their defaults (bare folders have none). kCorruption "state_inconsistent".
+Result<ParsedSampler> ReadSampler(const KeyValues& keys);
+
+std::string_view PhaseName(Phase phase);  // "new", "running", "pending"
+
+// 16 random bytes of the operating system, hex.
+std::string NewSessionId();
+
+}  // namespace gyrator

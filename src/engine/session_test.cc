@@ -1,0 +1,295 @@
+// Sessions on tiny random models of real families, token ids only: positions, reuse, capacity,
+// saving.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "gyrator/contexts.h"
+#include "gyrator/engine.h"
+
+namespace gyrator {
+namespace {
+
+std::string GoldenModel(const std::string& name) {
+  return std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/" + name;
+}
+
+std::shared_ptr<const Model> LoadGolden(const std::string& name, ComputeType compute) {
+  auto model = Model::Load(
+      GoldenModel(name),
+      {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
+  EXPECT_TRUE(model.ok()) << model.status().ToString();
+  return *std::move(model);
+}
+
+std::unique_ptr<Engine> MakeEngine(std::shared_ptr<const Model> model, int32_t context,
+                                   int32_t sessions = 1) {
+  EngineOptions options;
+  options.context = context;
+  options.sessions_max = sessions;
+  options.threads = 1;
+  auto engine = Engine::Create(std::move(model), options);
+  EXPECT_TRUE(engine.ok()) << engine.status().ToString();
+  return *std::move(engine);
+}
+
+GenerateOptions Steps(int32_t count) {
+  GenerateOptions options;
+  options.tokens_max = count;
+  options.ignore_end = true;
+  return options;
+}
+
+SamplerOptions Greedy() {
+  SamplerOptions options;
+  options.temperature = 0;
+  return options;
+}
+
+std::vector<TokenId> Numbers(int32_t count, TokenId first = 3) {
+  std::vector<TokenId> tokens;
+  for (int32_t i = 0; i < count; ++i) tokens.push_back((first + i * 7) % 250);
+  return tokens;
+}
+
+class SessionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = testing::TempDir() + "session_test_" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(root_);
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+
+  std::unique_ptr<Engine> engine_ = MakeEngine(LoadGolden("llama3", ComputeType::kF32), 64, 2);
+  std::string root_;
+};
+
+TEST_F(SessionTest, ANewSessionHoldsNothing) {
+  auto session = engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session.ok());
+  const SessionInfo info = (*session)->info();
+  EXPECT_EQ(0, info.cp);
+  EXPECT_EQ(64, info.capacity);
+  EXPECT_EQ(Phase::kNew, info.phase);
+  EXPECT_TRUE((*session)->tokens().empty());
+  EXPECT_TRUE((*session)->last_logits().empty());
+}
+
+TEST_F(SessionTest, DecodesOnlyWhatIsNotInTheCache) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  auto first = session->Complete(Numbers(20), Steps(0));
+  ASSERT_TRUE(first.ok()) << first.status().ToString();
+  EXPECT_EQ(0, first->tokens_reused);
+  EXPECT_EQ(20, first->tokens_decoded);
+  EXPECT_EQ(20, session->info().cp);
+  auto longer = session->Complete(Numbers(25), Steps(0));
+  EXPECT_EQ(20, longer->tokens_reused);
+  EXPECT_EQ(5, longer->tokens_decoded);
+  auto edited = Numbers(25);
+  edited[10] = 249;
+  EXPECT_EQ(10, session->Complete(edited, Steps(0))->tokens_reused);
+  // The whole prompt is cached and so are its logits: nothing is decoded.
+  EXPECT_EQ(0, session->Complete(edited, Steps(1))->tokens_decoded);
+  // A proper prefix has no logits any more: its last token is decoded again.
+  EXPECT_EQ(1, session->Complete(Numbers(10), Steps(0))->tokens_decoded);
+}
+
+TEST_F(SessionTest, CapacityIsATypedErrorThatNamesCapacityAndCp) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Complete(Numbers(60), Steps(0)).ok());
+  auto too_long = session->Complete(Numbers(65), Steps(0));
+  ASSERT_FALSE(too_long.ok());
+  EXPECT_EQ(Code::kExhausted, too_long.status().code());
+  EXPECT_EQ("capacity", too_long.status().name());
+  EXPECT_NE(std::string::npos, too_long.status().message().find("64 tokens"));
+  EXPECT_NE(std::string::npos, too_long.status().message().find("cp 60"));
+  EXPECT_EQ(60, session->info().cp);
+  // Sampling stops at the edge: what was sampled stays, and every position is accounted for.
+  auto edge = session->Complete(Numbers(60), Steps(100));
+  ASSERT_FALSE(edge.ok());
+  EXPECT_EQ("capacity", edge.status().name());
+  EXPECT_EQ(64, session->info().cp);
+  EXPECT_EQ(64u, session->tokens().size());
+  // The session still works.
+  EXPECT_TRUE(session->Complete(Numbers(30), Steps(2)).ok());
+}
+
+TEST_F(SessionTest, RefusesTokensThatTheModelDoesNotHave) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  for (TokenId bad : {-1, 1 << 20}) {
+    auto reply = session->Complete(std::vector<TokenId>{1, bad}, Steps(1));
+    EXPECT_EQ(Code::kInvalidArgument, reply.status().code());
+  }
+  EXPECT_EQ(Code::kInvalidArgument, session->Complete({}, Steps(1)).status().code());
+  EXPECT_EQ(0, session->info().cp);
+}
+
+TEST_F(SessionTest, AModelWithoutTokenizerTakesIdsOnly) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Append({.role = "user", .content = "hi", .extras = {}}).ok());
+  EXPECT_EQ(Code::kUnsupported, session->Respond(Steps(1)).status().code());
+}
+
+TEST_F(SessionTest, MessagesAreChecked) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  EXPECT_EQ(Code::kInvalidArgument,
+            session->Append({.role = "oracle", .content = "x", .extras = {}}).code());
+  EXPECT_EQ(Code::kInvalidArgument,
+            session->Append({.role = "user", .content = "\xff", .extras = {}}).code());
+  EXPECT_EQ(Code::kInvalidArgument,
+            session->Append({.role = "user", .content = "x", .extras = "[1]"}).code());
+  EXPECT_TRUE(session->transcript().empty());
+  EXPECT_EQ(Code::kInvalidArgument, session->Respond(Steps(1)).status().code());
+}
+
+TEST_F(SessionTest, ABadRequestOfABatchFailsAlone) {
+  auto good = *engine_->NewSession({.sampler = Greedy()});
+  auto bad = *engine_->NewSession({.sampler = Greedy()});
+  std::vector<BatchRequest> requests;
+  requests.push_back({bad.get(), {1, 9999999}, Steps(3)});
+  requests.push_back({good.get(), Numbers(12), Steps(3)});
+  auto replies = engine_->Run(requests);
+  EXPECT_FALSE(replies[0].ok());
+  ASSERT_TRUE(replies[1].ok());
+  EXPECT_EQ(3u, replies[1]->tokens.size());
+}
+
+TEST_F(SessionTest, PromptLogitsComeForEveryPositionBeforeTheLast) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(
+      session->Complete(Numbers(40), Steps(0)).ok());  // cached; the rows are wanted all the same
+  std::vector<std::vector<float>> rows;
+  GenerateOptions options = Steps(2);
+  options.on_prompt_logits = [&](std::span<const float> row) {
+    rows.emplace_back(row.begin(), row.end());
+  };
+  size_t steps = 0;
+  options.on_logits = [&](std::span<const float>) { ++steps; };
+  ASSERT_TRUE(session->Complete(Numbers(40), options).ok());
+  EXPECT_EQ(39u, rows.size());
+  EXPECT_EQ(2u, steps);
+  // Row p is what a prompt of p + 1 tokens ends with.
+  auto shorter = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(shorter->Complete(Numbers(21), Steps(0)).ok());
+  ASSERT_EQ(rows[20].size(), shorter->last_logits().size());
+  EXPECT_EQ(0, std::memcmp(rows[20].data(), shorter->last_logits().data(),
+                           rows[20].size() * sizeof(float)));
+}
+
+TEST_F(SessionTest, SavedAndLoadedIsTheSameSession) {
+  SamplerOptions sampler;
+  sampler.seed = 11;
+  sampler.repeat_penalty = 1.2f;
+  sampler.logit_bias = {{5, 0.25f}, {6, -1e-7f}};
+  auto session = *engine_->NewSession({.sampler = sampler});
+  ASSERT_TRUE(session->Complete(Numbers(20), Steps(6)).ok());
+  auto saved = session->Save({.root = root_, .name = "x"});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  LoadReport report;
+  auto loaded = engine_->LoadSession(saved->folder, &report);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  EXPECT_EQ("full", report.verification);
+  EXPECT_TRUE(report.notes.empty()) << report.notes[0];
+  EXPECT_EQ(session->info().id, (*loaded)->info().id);
+  EXPECT_EQ(saved->root_digest, (*loaded)->info().parent);
+  EXPECT_EQ(session->sampler(), (*loaded)->sampler());
+  std::vector<TokenId> prefix(session->tokens().begin(), session->tokens().end());
+  const auto expected = session->Complete(prefix, Steps(8));
+  const auto got = (*loaded)->Complete(prefix, Steps(8));
+  EXPECT_EQ(expected->tokens, got->tokens);
+  EXPECT_EQ(0, got->tokens_decoded);  // from the stored logits
+}
+
+TEST_F(SessionTest, AnEmptySessionSavesAndLoads) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  auto loaded = engine_->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  EXPECT_EQ(0, (*loaded)->info().cp);
+}
+
+// Every mismatch has its verdict (spec 5.3), and refusing touches no live session.
+TEST_F(SessionTest, AnotherModelOrCapacityIsRefusedByName) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Complete(Numbers(40), Steps(1)).ok());
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok());
+
+  const auto verdict = [&](Engine& engine) {
+    return engine.LoadSession(saved->folder, nullptr).status();
+  };
+  auto other_weights = MakeEngine(LoadGolden("llama2", ComputeType::kF32), 64);
+  EXPECT_EQ(Code::kMismatch, verdict(*other_weights).code());
+  EXPECT_EQ("model_mismatch", verdict(*other_weights).name());
+  EXPECT_NE(std::string::npos, verdict(*other_weights).message().find("weights_sha256"));
+  auto other_compute = MakeEngine(LoadGolden("llama3", ComputeType::kBF16), 64);
+  EXPECT_EQ(Code::kMismatch, verdict(*other_compute).code());
+  auto small = MakeEngine(LoadGolden("llama3", ComputeType::kF32), 32);
+  EXPECT_EQ(Code::kExhausted, verdict(*small).code());
+  EXPECT_EQ("capacity", verdict(*small).name());
+  auto large = MakeEngine(LoadGolden("llama3", ComputeType::kF32), 128);
+  LoadReport report;
+  auto grown = large->LoadSession(saved->folder, &report);
+  ASSERT_TRUE(grown.ok());
+  EXPECT_EQ(1u, report.notes.size());  // another capacity is only reported
+  std::vector<TokenId> prefix(session->tokens().begin(), session->tokens().end());
+  EXPECT_EQ(session->Complete(prefix, Steps(5))->tokens,
+            (*grown)->Complete(prefix, Steps(5))->tokens);
+}
+
+TEST_F(SessionTest, ADamagedFolderIsRefusedAndTheLiveSessionGoesOn) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Complete(Numbers(20), Steps(1)).ok());
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok());
+  const std::string file = saved->folder + "/past_key_values/1_value.npy";
+  {
+    std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
+    damage.seekp(500);
+    damage.put('!');
+  }
+  const Status status = engine_->LoadSession(saved->folder, nullptr).status();
+  EXPECT_EQ(Code::kCorruption, status.code());
+  EXPECT_NE(std::string::npos, status.message().find("1_value.npy")) << status.message();
+  // Its blocks are free again: a full second session fits.
+  auto second = *engine_->NewSession({.sampler = Greedy()});
+  EXPECT_TRUE(second->Complete(Numbers(60), Steps(1)).ok());
+  EXPECT_TRUE(session->Complete(Numbers(30), Steps(1)).ok());
+}
+
+TEST_F(SessionTest, AnotherSeedStartsItsOwnStream) {
+  SamplerOptions sampler;
+  sampler.seed = 1;
+  auto session = *engine_->NewSession({.sampler = sampler});
+  const auto first = session->Complete(Numbers(8), Steps(10))->tokens;
+  sampler.temperature = 0.81f;
+  ASSERT_TRUE(session->SetSampler(sampler).ok());  // same seed: the stream goes on
+  const auto second = session->Complete(Numbers(8), Steps(10))->tokens;
+  EXPECT_NE(first, second);
+  sampler.top_p = 2;
+  EXPECT_EQ(Code::kInvalidArgument, session->SetSampler(sampler).code());
+}
+
+TEST(Engine, RefusesWhatItCannotServe) {
+  auto model = LoadGolden("llama3", ComputeType::kF32);
+  EngineOptions options;
+  options.context = 1 << 20;
+  EXPECT_EQ(Code::kInvalidArgument, Engine::Create(model, options).status().code());
+  options.context = 32;
+  options.kv_dtype = DType::kI8;
+  EXPECT_EQ(Code::kInvalidArgument, Engine::Create(model, options).status().code());
+  EXPECT_EQ(
+      Code::kInvalidArgument,
+      Model::Load(GoldenModel("llama3"),
+                  {.compute = {}, .isa = "sse9", .threads = 1, .digest_cache = {}, .progress = {}})
+          .status()
+          .code());
+  EXPECT_EQ(Code::kNotFound, Model::Load(GoldenModel("nothing"), {}).status().code());
+}
+
+}  // namespace
+}  // namespace gyrator

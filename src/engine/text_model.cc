@@ -1,0 +1,153 @@
+#include "engine/text_model.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/sha256.h"
+#include "base/utf8.h"
+#include "formats/gguf.h"
+
+namespace gyrator {
+
+namespace {
+
+Result<Json> ParseField(std::string_view text, std::string_view field, Json::value_t type) {
+  auto value = ParseJson(text);
+  if (!value.ok() || value->type() != type) {
+    const char* expected = type == Json::value_t::array ? "array" : "object";
+    return Status::InvalidArgument(std::string(field) + ": a JSON " + expected + " expected" +
+                                   (value.ok() ? "" : ", found: " + value.status().message()));
+  }
+  return value;
+}
+
+Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return Tokenizer::FromHuggingFace(path);
+  if (!std::filesystem::exists(path, error)) {
+    return Status::NotFound(path + ": no such model file or folder");
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  if (!file.Has("tokenizer.ggml.model"))
+    return Status::NotFound(path + ": no tokenizer in the file");
+  return Tokenizer::FromGguf(file);
+}
+
+}  // namespace
+
+Status CheckMessage(const Message& message) {
+  const auto roles = {"system", "user", "assistant", "tool"};
+  if (std::find(roles.begin(), roles.end(), message.role) == roles.end()) {
+    return Status::InvalidArgument(
+        "message role: system, user, assistant or tool expected, found '" + message.role + "'");
+  }
+  if (!IsValidUtf8(message.content)) {
+    return Status::InvalidArgument("message content: well-formed UTF-8 expected");
+  }
+  return MessagesToJson({&message, 1}).status();
+}
+
+Result<Json> MessagesToJson(std::span<const Message> messages) {
+  Json out = Json::array();
+  for (const Message& message : messages) {
+    Json item = {{"role", message.role}, {"content", message.content}};
+    if (!message.extras.empty()) {
+      GYRATOR_ASSIGN_OR_RETURN(const Json extras,
+                               ParseField(message.extras, "message extras", Json::value_t::object));
+      item.update(extras);
+    }
+    out.push_back(std::move(item));
+  }
+  return out;
+}
+
+Result<std::vector<Message>> MessagesFromJson(const Json& value) {
+  if (!value.is_array()) return Status::Corruption("messages: a JSON array expected");
+  std::vector<Message> messages;
+  for (const Json& item : value) {
+    if (!item.is_object() || !item.contains("role") || !item["role"].is_string()) {
+      return Status::Corruption("messages[" + std::to_string(messages.size()) +
+                                "]: an object with a textual role expected");
+    }
+    Message message{.role = item["role"].get<std::string>(), .content = {}, .extras = {}};
+    Json extras = item;
+    extras.erase("role");
+    if (item.contains("content") && item["content"].is_string()) {
+      message.content = item["content"].get<std::string>();
+      extras.erase("content");
+    }
+    if (!extras.empty()) message.extras = DumpJson(extras);
+    messages.push_back(std::move(message));
+  }
+  return messages;
+}
+
+TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
+                             std::unique_ptr<ChatTemplate> chat)
+    : tokenizer_(std::move(tokenizer)),
+      chat_(std::move(chat)),
+      template_digest_(HexText(Sha256Of(AsBytes(tokenizer_->chat_template())))) {}
+
+Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::string& path) {
+  GYRATOR_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(path));
+  std::unique_ptr<ChatTemplate> chat;
+  if (!tokenizer->chat_template().empty()) {
+    auto parsed = ChatTemplate::Parse(tokenizer->chat_template());
+    if (!parsed.ok()) return std::move(parsed).status().Annotate(path + ": chat template");
+    chat = *std::move(parsed);
+  }
+  return std::make_shared<const TextModelImpl>(std::move(tokenizer), std::move(chat));
+}
+
+Result<std::shared_ptr<const TextModel>> TextModel::Load(const std::string& path) {
+  GYRATOR_ASSIGN_OR_RETURN(auto text, TextModelImpl::Open(path));
+  return std::shared_ptr<const TextModel>(std::move(text));
+}
+
+std::vector<TokenId> TextModelImpl::Encode(std::string_view text, bool add_special) const {
+  return tokenizer_->Encode(text, {.add_special = add_special, .parse_special = true});
+}
+
+std::string TextModelImpl::Decode(std::span<const TokenId> ids, bool skip_special) const {
+  return tokenizer_->Decode(ids, skip_special);
+}
+
+Result<std::string> TextModelImpl::Render(std::span<const Message> messages,
+                                          const RenderOptions& options) const {
+  GYRATOR_ASSIGN_OR_RETURN(const Json value, MessagesToJson(messages));
+  return RenderValue(value, options);
+}
+
+Result<std::string> TextModelImpl::RenderJson(std::string_view messages,
+                                              const RenderOptions& options) const {
+  GYRATOR_ASSIGN_OR_RETURN(const Json value,
+                           ParseField(messages, "messages", Json::value_t::array));
+  return RenderValue(value, options);
+}
+
+Result<std::string> TextModelImpl::RenderValue(const Json& messages,
+                                               const RenderOptions& options) const {
+  if (chat_ == nullptr) {
+    return Status::Unsupported("the model has no chat template; use a raw prompt (--raw)");
+  }
+  Json variables = Json::object();
+  if (tokenizer_->bos()) variables["bos_token"] = tokenizer_->IdToToken(*tokenizer_->bos());
+  if (tokenizer_->eos()) variables["eos_token"] = tokenizer_->IdToToken(*tokenizer_->eos());
+  if (!options.variables.empty()) {
+    GYRATOR_ASSIGN_OR_RETURN(const Json more,
+                             ParseField(options.variables, "variables", Json::value_t::object));
+    variables.update(more);
+  }
+  Json tools;
+  if (!options.tools.empty()) {
+    GYRATOR_ASSIGN_OR_RETURN(tools, ParseField(options.tools, "tools", Json::value_t::array));
+  }
+  return chat_->Render({.messages = &messages,
+                        .tools = options.tools.empty() ? nullptr : &tools,
+                        .variables = &variables,
+                        .add_generation_prompt = options.add_generation_prompt});
+}
+
+}  // namespace gyrator

@@ -1,0 +1,51 @@
+// TextModel over our tokenizer and template engine; what the engine knows beyond the public class.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "gyrator/model.h"
+#include "tokenizer/chat_template.h"
+#include "tokenizer/tokenizer.h"
+
+namespace gyrator {
+
+class TextModelImpl final : public TextModel {
+ public:
+  // `chat` may be null: a model without a template.
+  TextModelImpl(std::unique_ptr<Tokenizer> tokenizer, std::unique_ptr<ChatTemplate> chat);
+  static Result<std::shared_ptr<const TextModelImpl>> Open(const std::string& path);
+
+  std::vector<TokenId> Encode(std::string_view text, bool add_special) const override;
+  std::string Decode(std::span<const TokenId> ids, bool skip_special) const override;
+  Result<std::string> Render(std::span<const Message> messages,
+                             const RenderOptions& options) const override;
+  Result<std::string> RenderJson(std::string_view messages,
+                                 const RenderOptions& options) const override;
+  int32_t vocab_size() const override { return tokenizer_->vocab_size(); }
+  bool has_template() const override { return chat_ != nullptr; }
+  std::span<const TokenId> end_of_generation() const override {
+    return tokenizer_->end_of_generation();
+  }
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const std::string& template_digest() const { return template_digest_; }  // SHA-256, hex
+
+ private:
+  Result<std::string> RenderValue(const Json& messages, const RenderOptions& options) const;
+
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ChatTemplate> chat_;
+  std::string template_digest_;
+};
+
+// JSON of messages: [{role, content, ...extras}]. kInvalidArgument when extras is no JSON object.
+Result<Json> MessagesToJson(std::span<const Message> messages);
+// The reverse; fields other than role and a textual content go to extras. kCorruption.
+Result<std::vector<Message>> MessagesFromJson(const Json& value);
+
+// kInvalidArgument: a role that is not system, user, assistant or tool; content that is no UTF-8;
+// extras that are no JSON object.
+Status CheckMessage(const Message& message);
+
+}  // namespace gyrator
