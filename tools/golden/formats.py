@@ -98,6 +98,9 @@ def make_npy(root):
     for shape in [(), (5,), (0,), (3, 0, 2), (1, 2, 3, 2), (1,) * 20, (12345678901, 0)]:
         text = "x".join(str(dim) for dim in shape[:6]) or "scalar"
         add(f"shape_{text}", "f32", draw(rng, "f32", shape))
+    # Headers of 127, 128 and 129 bytes before the padding: the edge of a block of 64.
+    for last in (10, 100, 1000):
+        add(f"shape_edge_{last}", "f32", np.zeros((0,) + (1,) * 12 + (last,), np.float32))
     cube = draw(rng, "i32", (2, 3, 4))
     add("fortran_3d", "i32", np.asfortranarray(cube))
     add("version_2", "i64", draw(rng, "i64", (1, 4)), (2, 0))
