@@ -5,6 +5,7 @@
 // `strftime_now`, tojson without HTML escapes, immutable sandbox. Immutable after Parse.
 #pragma once
 
+#include <ctime>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,9 +26,10 @@ class ChatTemplate {
     const Json* tools = nullptr;      // array or null
     const Json* variables = nullptr;  // object: bos_token, eos_token and more; or null
     bool add_generation_prompt = true;
+    const std::tm* now = nullptr;  // local time for strftime_now; null: the machine's clock
   };
-  // kInvalidArgument carries the template's own raise_exception text or the evaluation error with its
-  // line. Bounded: steps, output size and recursion have limits (kExhausted).
+  // kInvalidArgument carries the template's own raise_exception text or the evaluation error with
+  // its line. Bounded: steps, output size and recursion have limits (kExhausted).
   Result<std::string> Render(const Inputs& inputs) const;
 
   const std::string& source() const;
