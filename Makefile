@@ -25,7 +25,9 @@ test:
 	@tools/build.sh tests
 	@tests/run.sh build
 
-bench: build
+bench:
+	@tools/setup.sh core test
+	@tools/build.sh bench
 	@tools/bench.sh
 
 lanes:

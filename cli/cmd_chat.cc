@@ -5,6 +5,8 @@
 // makes that reply first, from the saved sampler: word for word the one that was interrupted.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
@@ -41,11 +43,16 @@ void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* e
   for (const DType type : {DType::kF32, DType::kBF16, DType::kF16}) {
     if (!engine->kv_dtype && DTypeName(type) == kv) engine->kv_dtype = type;
   }
-  const std::string capacity = ConfigValue(details, "cache_capacity");
-  if (engine->context == 0 && !capacity.empty() && capacity.size() < 10 &&
-      capacity.find_first_not_of("0123456789") == std::string::npos) {
-    engine->context = std::stoi(capacity);
-  }
+}
+
+// The capacity that a context was saved with, or 0; never more than this model can have, so that
+// another model is refused as what it is and not for its capacity.
+int32_t SavedCapacity(const ContextDetails& details, const ModelInfo& model) {
+  const std::string text = ConfigValue(details, "cache_capacity");
+  int32_t capacity = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), capacity);
+  if (end.ec != std::errc() || capacity < 0) return 0;
+  return std::min(capacity, model.context_max);
 }
 
 class Chat {
@@ -84,22 +91,24 @@ class Chat {
 };
 
 Status Chat::Open() {
-  std::optional<std::string> folder;
+  std::optional<ContextDetails> saved;
   if (named()) {
     GYRATOR_ASSIGN_OR_RETURN(home_, FindHome());
     GYRATOR_ASSIGN_OR_RETURN(lock_, LockContext(home_, args_.context));
     Result<std::string> found = ResolveContext(home_.contexts, args_.context);
     if (!found.ok() && found.status().code() != Code::kNotFound) return std::move(found).status();
-    if (found.ok()) folder = *found;
-  }
-  if (folder) {
-    GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(*folder));
-    AdoptSaved(details, &args_.model, &args_.engine);
+    if (found.ok()) {
+      GYRATOR_ASSIGN_OR_RETURN(saved, ShowContext(*found));
+      AdoptSaved(*saved, &args_.model, &args_.engine);
+    }
   }
   GYRATOR_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, OpenModel(args_.model, &progress_));
+  if (saved && args_.engine.context == 0) {
+    args_.engine.context = SavedCapacity(*saved, model->info());
+  }
   GYRATOR_ASSIGN_OR_RETURN(
       engine_, OpenEngine(std::move(model), args_.engine, args_.model.threads, &progress_));
-  if (folder) return Resume(*folder);
+  if (saved) return Resume(saved->entry.folder);
   GYRATOR_ASSIGN_OR_RETURN(session_, OpenSession(*engine_, args_.sampler, args_.generate));
   unsaved_ = true;
   return {};

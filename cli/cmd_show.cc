@@ -79,7 +79,10 @@ std::string TextOf(const ContextDetails& details, bool color) {
 Status RunShow(const ShowArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
   GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.context));
-  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(folder));
+  GYRATOR_ASSIGN_OR_RETURN(ContextDetails details, ShowContext(folder));
+  // A name is not part of the folder that it points at.
+  const bool by_name = args.context.find('/') == std::string::npos;
+  if (by_name && args.context != details.entry.stamp) details.entry.name = args.context;
   if (context.json) {
     PrintJson(JsonOf(details));
     return {};

@@ -71,7 +71,8 @@ void AddSampler(CLI::App* app, SamplerFlags* flags, Parse* parse) {
   app->add_option("--presence-penalty", flags->presence_penalty, "0: off (0.0)");
   app->add_option("--frequency-penalty", flags->frequency_penalty, "0: off (0.0)");
   app->add_option("-l,--logit-bias", parse->logit_bias, "TOKEN_ID(+/-)BIAS, e.g. 15043+1")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_option("-s,--seed", flags->seed, "seed of the sampler, -1: a random one (-1)")
       ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
 }
@@ -128,7 +129,9 @@ void AddContexts(CLI::App* app, Parse* parse) {
   CLI::App* verify = AddCommand(app, "verify", "check every byte of a context", parse);
   verify->add_option("CONTEXT", parse->verify.context, "PATH or NAME")->required();
   CLI::App* rm = AddCommand(app, "rm", "remove contexts", parse);
-  rm->add_option("NAME", parse->rm.names, "contexts")->required();
+  rm->add_option("NAME", parse->rm.names, "contexts")
+      ->required()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void AddText(CLI::App* app, Parse* parse) {
@@ -144,7 +147,8 @@ void AddText(CLI::App* app, Parse* parse) {
       ->required();
   render->add_option("--tools", parse->chat_template.tools_file, "JSON array of tool schemas");
   render->add_option("--set", parse->variables, "NAME=JSON: a variable of the template")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void AddModels(CLI::App* app, Parse* parse) {
@@ -316,11 +320,19 @@ Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   CLI::App app("Gyrator: conversations with a local model that survive their process.", "gyrator");
   app.set_version_flag("--version", "gyrator " GYRATOR_VERSION);
   app.require_subcommand(1);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   AddTalking(&app, &parse);
   AddContexts(&app, &parse);
   AddText(&app, &parse);
   AddModels(&app, &parse);
   std::vector<std::string> arguments = Arguments(argc, argv);
+  if (!arguments.empty() && !arguments[0].starts_with('-')) {
+    const auto named = [&](CLI::App* command) { return command->get_name() == arguments[0]; };
+    if (app.get_subcommands(named).empty()) {
+      return Status::InvalidArgument("unknown subcommand '" + arguments[0] +
+                                     "'; gyrator --help lists them");
+    }
+  }
   std::reverse(arguments.begin(), arguments.end());  // the parser takes them from the back
   try {
     app.parse(std::move(arguments));

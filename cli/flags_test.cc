@@ -134,6 +134,13 @@ TEST(Flags, RunSwitches) {
   EXPECT_EQ(run.generate.tokens_max, -1);
 }
 
+TEST(Flags, TheLastOfAFlagCounts) {
+  EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "x", "--temp", "1", "--temp", "0"}).sampler.temperature,
+            0);
+  EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "x", "-l", "1+1", "-l", "2+1"}).sampler.logit_bias.size(),
+            2u);
+}
+
 TEST(Flags, SystemPromptHasLlamaCppsShortName) {
   EXPECT_EQ(Parsed<ChatArgs>({"chat", "-sys", "Be brief."}).generate.system_prompt, "Be brief.");
   EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "-sys"}).prompt, "-sys");

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Configures and builds the release preset in build/.
 #
-# usage: tools/build.sh command|tests|trainer
+# usage: tools/build.sh command|bench|tests|trainer
 #   command  the command alone; keeps the settings of a folder that is configured already
+#   bench    the command and what makes its models
 #   tests    everything, with the trainer and all test programs
 #   trainer  gyrator-train and the command
 set -euo pipefail
@@ -27,6 +28,10 @@ case ${1:-} in
     [[ -f build/build.ninja ]] || quietly cmake --preset release -DGYRATOR_DEV=OFF
     cmake --build build -j "$jobs" --target gyrator >&2
     ;;
+  bench)
+    quietly cmake --preset release -DGYRATOR_DEV=ON
+    cmake --build build -j "$jobs" --target gyrator make_random_model >&2
+    ;;
   tests)
     quietly with_trainer
     cmake --build build -j "$jobs" >&2
@@ -35,5 +40,5 @@ case ${1:-} in
     quietly with_trainer
     cmake --build build -j "$jobs" --target gyrator gyrator-train >&2
     ;;
-  *) sed -n 2,8p "$0" >&2; exit 2 ;;
+  *) sed -n 2,9p "$0" >&2; exit 2 ;;
 esac

@@ -177,6 +177,9 @@ TEST(TidyPlanted, Names) {
   EXPECT_THAT(Only(CheckNames(MakeTree({{"src/base/BadName.cc", ""}}))), HasSubstr("snake_case"));
   EXPECT_THAT(CheckNames(MakeTree({{"src/base/a.cpp", ""}, {"tests/good_name.cc", ""}})),
               testing::SizeIs(1));
+  EXPECT_THAT(Only(CheckNames(MakeTree({{"src/base/a-b.h", "#pragma once"}}))),
+              HasSubstr("snake_case"));
+  EXPECT_THAT(CheckNames(MakeTree({{"src/base/a-inl.h", "#pragma once"}})), IsEmpty());
   EXPECT_THAT(Only(CheckNames(MakeTree({{"src/base/a.h", "int x;\n"}}))),
               HasSubstr("#pragma once"));
 }

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# SIGKILL and SIGINT during a reply: the next process makes the same words.
+. "$(dirname "$0")/_lib.sh"
+# Replies without an end, cut at 300 tokens: long enough to be hit in the middle.
+chat=("$gyrator" chat -m "$model" --ignore-eos -n 300 -t 1 -c 2048)
+first='My name is Ada.'
+second='What is my name?'
+
+# begin CONTEXT FLAGS...: a process that has begun to answer; its id in $process.
+begin() {
+  local context=$1
+  shift
+  rm -f "$work/in" "$work/partial"
+  mkfifo "$work/in"
+  "${chat[@]}" "$@" --context "$context" <"$work/in" >"$work/partial" 2>"$work/err" &
+  process=$!
+  exec 3>"$work/in"
+  printf '%s\n' "$first" >&3
+  wait_for 30 test -s "$work/partial"
+}
+
+for mode in "--temp 0" "--temp 0.9 --seed 11"; do
+  read -ra flags <<<"$mode"
+  name=kill_${#flags[@]}
+  printf '%s\n%s\n' "$first" "$second" | "${chat[@]}" "${flags[@]}" --context "${name}_whole" \
+    >"$work/whole"
+  caught=0
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    begin "${name}_$attempt" "${flags[@]}"
+    kill -KILL $process
+    wait $process 2>/dev/null
+    exec 3>&-
+    if [[ $(wc -l <"$work/partial") == 0 ]]; then caught=1; break; fi
+  done
+  equal "killed in the middle of a reply ($mode)" 1 $caught
+  exits "what lies there is whole ($mode)" 0 "$gyrator" verify "${name}_$attempt"
+  printf '%s\n' "$second" | "${chat[@]}" --context "${name}_$attempt" >"$work/resumed" 2>"$work/err"
+  equal "resumed ($mode)" 0 $?
+  same_file "the interrupted reply and the next, word for word ($mode)" "$work/whole" "$work/resumed"
+done
+
+# --- Ctrl-C: the reply is cut, kept, and the exit code says so.
+begin stopped --seed 5
+kill -INT $process
+wait $process
+equal "exit code of Ctrl-C" 130 $?
+exec 3>&-
+exits "the context is whole" 0 "$gyrator" verify stopped
+contains "the user's line is in it" "$first" "$("$gyrator" show stopped)"
+printf '%s\n' "$second" | "${chat[@]}" --context stopped >"$work/out" 2>"$work/err"
+equal "and talks on" 0 $?
+
+# --- Ctrl-C while waiting for a line: saved, 130.
+rm -f "$work/in"
+mkfifo "$work/in"
+"${chat[@]}" --context waiting <"$work/in" >/dev/null 2>&1 &
+process=$!
+exec 3>"$work/in"
+wait_for 10 test -e "$GYRATOR_HOME/locks/waiting"
+sleep 0.5
+kill -INT $process
+wait $process
+equal "Ctrl-C while waiting" 130 $?
+exec 3>&-
+exits "saved on exit" 0 "$gyrator" show waiting
+finish
