@@ -60,19 +60,27 @@ inline __attribute__((always_inline)) void LoadWeights(Tiles& tiles, const AmxWe
   tiles.template LoadWeights<kW>(&padded[0][0], kChunk);
 }
 
+// Where a step's sums go: `rows` rows of y from `at`; unless `first`, they hold the sums so far.
+struct AmxResult {
+  float* at;
+  int64_t stride;
+  int64_t rows;
+  bool first;
+};
+
 // Up to 2 x 2 tiles of y: kW tiles of columns by kX tiles of rows.
 template <class Tiles, int kW, int kX>
 void MultiplyTiles(Tiles& tiles, const AmxWeights& w, const uint32_t (*x)[kAmxChunks][kTile][kTile],
-                   bool first, int64_t rows, float* y, int64_t y_stride) {
+                   const AmxResult& y) {
   alignas(64) uint16_t padded[kTile][kChunk];
   alignas(64) float c[2][2][kTile][kTile];
   const int64_t columns = w.columns < kW * kTile ? w.columns : kW * kTile;
-  for (int64_t m = 0; !first && m < rows; ++m) {
+  for (int64_t m = 0; !y.first && m < y.rows; ++m) {
     for (int64_t n = 0; n < columns; ++n) {
-      c[n / kTile][m / kTile][n % kTile][m % kTile] = y[m * y_stride + n];
+      c[n / kTile][m / kTile][n % kTile][m % kTile] = y.at[m * y.stride + n];
     }
   }
-  tiles.template LoadSums<kW, kX>(c, first);
+  tiles.template LoadSums<kW, kX>(c, y.first);
   for (int64_t chunk = 0; chunk * kChunk < w.count; ++chunk) {
     tiles.template LoadActivations<0>(&x[0][chunk][0][0]);
     if constexpr (kX == 2) tiles.template LoadActivations<1>(&x[1][chunk][0][0]);
@@ -86,9 +94,9 @@ void MultiplyTiles(Tiles& tiles, const AmxWeights& w, const uint32_t (*x)[kAmxCh
     }
   }
   tiles.template StoreSums<kW, kX>(c);
-  for (int64_t m = 0; m < rows; ++m) {
+  for (int64_t m = 0; m < y.rows; ++m) {
     for (int64_t n = 0; n < columns; ++n) {
-      y[m * y_stride + n] = c[n / kTile][m / kTile][n % kTile][m % kTile];
+      y.at[m * y.stride + n] = c[n / kTile][m / kTile][n % kTile][m % kTile];
     }
   }
 }
@@ -108,12 +116,12 @@ void MatMulBf16Tiles(const uint16_t* x, const uint16_t* w, float* y, const MatMu
         for (int64_t m = 0; m < block; m += 2 * kTile) {
           const int64_t rows = block - m < 2 * kTile ? block - m : 2 * kTile;
           const auto* tile = &packed.tiles[m / kTile];
-          float* to = y + (m0 + m) * shape.y_stride + n;
+          const AmxResult to = {y + (m0 + m) * shape.y_stride + n, shape.y_stride, rows, k == 0};
           const auto multiply =
               weights.columns > kTile
                   ? (rows > kTile ? MultiplyTiles<Tiles, 2, 2> : MultiplyTiles<Tiles, 2, 1>)
                   : (rows > kTile ? MultiplyTiles<Tiles, 1, 2> : MultiplyTiles<Tiles, 1, 1>);
-          multiply(tiles, weights, tile, k == 0, rows, to, shape.y_stride);
+          multiply(tiles, weights, tile, to);
         }
       }
     }

@@ -87,8 +87,9 @@ struct TileView {
 struct Queries {
   int32_t count = 0;
   int32_t dim = 0;
-  int32_t stride = 0;                        // floats between queries: dim rounded up to 16
-  float max[kQueriesMax], sum[kQueriesMax];  // of the current span
+  int32_t stride = 0;  // floats between queries: dim rounded up to 16
+  float scale = 0;
+  float max[kQueriesMax], sum[kQueriesMax];              // of the current span
   float total_max[kQueriesMax], total_sum[kQueriesMax];  // of the spans before
   float decay[kQueriesMax];                              // of the current tile
   alignas(64) float weights[kQueriesMax][kAttentionTile];
@@ -97,10 +98,12 @@ struct Queries {
   alignas(64) float total[kQueryFloats];
 };
 
-// weights[q][16 block ...] = dot(query, key) of one block for kQ queries.
-template <class Kv, int kQ>
-GYRATOR_SIMD void ScoreBlock(const typename Kv::Element* keys, Queries& s, int32_t first,
-                             int32_t block) {
+// weights[q][16 block ...] = dot(query, key) of one block for kQ queries. With kPrefetch the lines
+// of the block after the next one are asked for on the way: blocks are too short for the hardware.
+template <class Kv, int kQ, bool kPrefetch>
+GYRATOR_SIMD void ScoreBlock(const TileView<Kv>& tile, const TileView<Kv>& next, Queries& s,
+                             int32_t first, int32_t block) {
+  const typename Kv::Element* keys = tile.keys[block];
   Vec sums[kQ][kParts] = {};
   const float* query = s.query + first * s.stride;
   const int32_t steps = s.dim / Kv::kPair;
@@ -108,6 +111,10 @@ GYRATOR_SIMD void ScoreBlock(const typename Kv::Element* keys, Queries& s, int32
     const int32_t end = steps - begin < Kv::kChunk ? steps : begin + Kv::kChunk;
     typename Kv::Chain chains[kQ][kParts] = {};
     for (int32_t i = begin; i < end; ++i) {
+      if constexpr (kPrefetch) {
+        Prefetch(next.keys[block] + i * kBlockPositions * Kv::kPair);
+        Prefetch(next.values[block] + i * kBlockPositions * Kv::kPair);
+      }
       typename Kv::Operand k[kParts];
       for (int p = 0; p < kParts; ++p) {
         k[p] = Kv::LoadStep(keys + (i * kBlockPositions + p * kLanes) * Kv::kPair);
@@ -131,22 +138,21 @@ GYRATOR_SIMD void ScoreBlock(const typename Kv::Element* keys, Queries& s, int32
 
 // Scores of the tile's first `visible` positions to weights of the softmax; max, sum, decay.
 template <bool kRoundBf16>
-GYRATOR_SIMD void SoftmaxTile(Queries& s, int32_t q, int32_t visible, float scale) {
+GYRATOR_SIMD void SoftmaxTile(Queries& s, int32_t q, int32_t visible) {
   constexpr int kVecs = kAttentionTile / kLanes;
   const Vec lowest = FromBits(ISet(static_cast<int32_t>(0xff800000u)));
   Vec e[kVecs];
   Vec top = lowest;
   for (int v = 0; v < kVecs; ++v) {
-    const Vec score = Mul(Load(&s.weights[q][v * kLanes]), Set(scale));
-    e[v] = Select(FirstLanes(visible - v * kLanes), score, lowest);
+    e[v] = Mul(Load(&s.weights[q][v * kLanes]), Set(s.scale));
+    if (visible < kAttentionTile) e[v] = Select(FirstLanes(visible - v * kLanes), e[v], lowest);
     top = Max(top, e[v]);
   }
   const float tile_max = MaxLane(top);
   const float max = tile_max > s.max[q] ? tile_max : s.max[q];
   Vec lanes[kParts] = {};
   for (int v = 0; v < kVecs; ++v) {
-    e[v] = VectorExp(Sub(e[v], Set(max)));
-    if (v * kLanes < visible) e[v] = Select(FirstLanes(visible - v * kLanes), e[v], Zero());
+    e[v] = VectorExp(Sub(e[v], Set(max)));  // 0 where masked
     lanes[v % kParts] = Add(lanes[v % kParts], e[v]);
     Store(&s.weights[q][v * kLanes], kRoundBf16 ? RoundToBf16(e[v]) : e[v]);
   }
@@ -155,32 +161,34 @@ GYRATOR_SIMD void SoftmaxTile(Queries& s, int32_t q, int32_t visible, float scal
   s.max[q] = max;
 }
 
-// acc = acc * decay + weights x values over the first `visible` positions, for kQ queries and
-// kD vectors of dimensions from `dim` on (the last `lanes` wide).
-template <class Kv, int kQ, int kD>
+// acc = acc * decay + weights x values over the first `visible` positions, for kQ queries and kD
+// vectors of dimensions from `dim` on; unless kWhole, one that ends with the head.
+template <class Kv, int kQ, int kD, bool kWhole>
 GYRATOR_SIMD void ValueVectors(const TileView<Kv>& tile, Queries& s, int32_t first, int32_t visible,
-                               int32_t dim, int64_t lanes) {
+                               int32_t dim) {
   typename Kv::Chain chains[kQ][kD] = {};
+  const auto load = [&](const typename Kv::Element* p) GYRATOR_SIMD_LAMBDA {
+    return kWhole ? Kv::LoadStep(p) : Kv::LoadStepFirst(p, s.dim - dim);
+  };
   for (int32_t b = 0; b < kTileBlocks && b * kBlockPositions < visible; ++b) {
     const int32_t left = visible - b * kBlockPositions;
     const int32_t positions = left < kBlockPositions ? left : kBlockPositions;
     const float* weights = &s.weights[first][b * kBlockPositions];
-    for (int32_t i = 0; i < positions; i += Kv::kPair) {
-      const typename Kv::Element* row = tile.values[b] + int64_t{i} * s.dim + dim * Kv::kPair;
+    const typename Kv::Element* row = tile.values[b] + dim * Kv::kPair;
+    int32_t i = 0;
+    for (; i + Kv::kPair <= positions; i += Kv::kPair, row += s.dim * Kv::kPair) {
       typename Kv::Operand v[kD];
-      for (int d = 0; d < kD; ++d) {
-        const typename Kv::Element* p = row + d * kLanes * Kv::kPair;
-        v[d] = lanes == kLanes ? Kv::LoadStep(p) : Kv::LoadStepFirst(p, lanes);
-      }
-      const bool whole = i + Kv::kPair <= positions;
+      for (int d = 0; d < kD; ++d) v[d] = load(row + d * kLanes * Kv::kPair);
       for (int q = 0; q < kQ; ++q) {
         for (int d = 0; d < kD; ++d) {
-          if (whole) {
-            Kv::Multiply(weights + q * kAttentionTile + i, v[d], chains[q][d]);
-          } else {
-            Kv::MultiplyEven(weights + q * kAttentionTile + i, v[d], chains[q][d]);
-          }
+          Kv::Multiply(weights + q * kAttentionTile + i, v[d], chains[q][d]);
         }
+      }
+    }
+    for (int q = 0; i < positions && q < kQ; ++q) {  // the even half of a pair
+      for (int d = 0; d < kD; ++d) {
+        Kv::MultiplyEven(weights + q * kAttentionTile + i, load(row + d * kLanes * Kv::kPair),
+                         chains[q][d]);
       }
     }
   }
@@ -192,21 +200,54 @@ GYRATOR_SIMD void ValueVectors(const TileView<Kv>& tile, Queries& s, int32_t fir
   }
 }
 
-template <class Kv, int kQ>
-void TileForQueries(const TileView<Kv>& tile, Queries& s, int32_t first, int32_t visible,
-                    float scale) {
+template <class Kv, int kQ, bool kPrefetch>
+void ScoreTile(const TileView<Kv>& tile, const TileView<Kv>& next, Queries& s, int32_t first,
+               int32_t visible) {
   for (int32_t b = 0; b < kTileBlocks && b * kBlockPositions < visible; ++b) {
-    ScoreBlock<Kv, kQ>(tile.keys[b], s, first, b);
+    ScoreBlock<Kv, kQ, kPrefetch>(tile, next, s, first, b);
   }
-  for (int q = 0; q < kQ; ++q) SoftmaxTile<Kv::kPair == 2>(s, first + q, visible, scale);
+}
+
+template <class Kv, int kQ>
+void ValueTile(const TileView<Kv>& tile, Queries& s, int32_t first, int32_t visible) {
   int32_t d = 0;
   for (; d + 2 * kLanes <= s.dim; d += 2 * kLanes) {
-    ValueVectors<Kv, kQ, 2>(tile, s, first, visible, d, kLanes);
+    ValueVectors<Kv, kQ, 2, true>(tile, s, first, visible, d);
   }
-  for (; d < s.dim; d += kLanes) {
-    const int32_t left = s.dim - d < kLanes ? s.dim - d : kLanes;
-    ValueVectors<Kv, kQ, 1>(tile, s, first, visible, d, left);
+  for (; d + kLanes <= s.dim; d += kLanes) {
+    ValueVectors<Kv, kQ, 1, true>(tile, s, first, visible, d);
   }
+  if (d < s.dim) ValueVectors<Kv, kQ, 1, false>(tile, s, first, visible, d);
+}
+
+// Queries begin .. end - 1, which all see `visible` > 0 positions of the tile.
+struct Run {
+  int32_t begin;
+  int32_t end;
+  int32_t visible;
+};
+
+// One phase after the other, so that the latencies of the softmax of many queries overlap.
+template <class Kv>
+void TileForQueries(const TileView<Kv>& tile, const TileView<Kv>& next, Queries& s,
+                    const Run& run) {
+  const auto [begin, end, visible] = run;
+  constexpr int kQ = Kv::kQueries;
+  const int32_t whole = begin + (end - begin) / kQ * kQ;
+  if (whole > begin) {
+    ScoreTile<Kv, kQ, true>(tile, next, s, begin, visible);
+  } else {
+    ScoreTile<Kv, 1, true>(tile, next, s, begin, visible);
+  }
+  for (int32_t q = begin + kQ; q < whole; q += kQ) {
+    ScoreTile<Kv, kQ, false>(tile, next, s, q, visible);
+  }
+  for (int32_t q = whole > begin ? whole : begin + 1; q < end; ++q) {
+    ScoreTile<Kv, 1, false>(tile, next, s, q, visible);
+  }
+  for (int32_t q = begin; q < end; ++q) SoftmaxTile<Kv::kPair == 2>(s, q, visible);
+  for (int32_t q = begin; q < whole; q += kQ) ValueTile<Kv, kQ>(tile, s, q, visible);
+  for (int32_t q = whole; q < end; ++q) ValueTile<Kv, 1>(tile, s, q, visible);
 }
 
 void BeginSpan(Queries& s) {
@@ -244,6 +285,7 @@ class AttentionBlock {
       : args_(args), first_(first) {
     s_.count = count;
     s_.dim = args.kv->head_dim;
+    s_.scale = args.scale;
     s_.stride = (s_.dim + 15) / 16 * 16;
     for (int32_t q = 0; q < count; ++q) {
       for (int32_t d = 0; d < s_.stride; d += kLanes) {
@@ -284,30 +326,31 @@ class AttentionBlock {
     return seen < 0 ? 0 : seen > kAttentionTile ? kAttentionTile : seen;
   }
 
-  void Tile(Position begin) {
+  // Blocks of the tile at `begin`; behind the last position the last block stands in.
+  TileView<Kv> View(Position begin) const {
     TileView<Kv> tile;
     const Position last = RowPosition(s_.count - 1);
     for (int32_t b = 0; b < kTileBlocks; ++b) {
       const Position position = begin + b * kBlockPositions;
       const uint32_t block =
-          args_.table.blocks[(position <= last ? position : begin) / kBlockPositions];
+          args_.table.blocks[(position < last ? position : last) / kBlockPositions];
       tile.keys[b] = reinterpret_cast<const typename Kv::Element*>(
           args_.kv->keys(args_.layer, block, args_.kv_head));
       tile.values[b] = reinterpret_cast<const typename Kv::Element*>(
           args_.kv->values(args_.layer, block, args_.kv_head));
     }
+    return tile;
+  }
+
+  void Tile(Position begin) {
+    const TileView<Kv> tile = View(begin);
+    const TileView<Kv> next = View(begin + kAttentionTile);
     for (int32_t q = 0; q < s_.count;) {
       const int32_t visible = Visible(q, begin);
       int32_t end = q + 1;  // of the queries that see as much
       while (end < s_.count && Visible(end, begin) == visible) ++end;
-      if (visible == 0) {
-        q = end;
-        continue;
-      }
-      for (; q + Kv::kQueries <= end; q += Kv::kQueries) {
-        TileForQueries<Kv, Kv::kQueries>(tile, s_, q, visible, args_.scale);
-      }
-      for (; q < end; ++q) TileForQueries<Kv, 1>(tile, s_, q, visible, args_.scale);
+      if (visible > 0) TileForQueries<Kv>(tile, next, s_, {q, end, visible});
+      q = end;
     }
   }
 

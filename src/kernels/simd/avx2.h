@@ -7,6 +7,7 @@
 #pragma once
 
 #define GYRATOR_SIMD inline __attribute__((always_inline))
+#define GYRATOR_SIMD_LAMBDA __attribute__((always_inline))
 
 namespace gyrator {
 namespace {
@@ -15,7 +16,7 @@ constexpr int kLanes = 8;
 constexpr int kParts = 16 / kLanes;  // vectors to 16 lanes
 constexpr int kMatMulRows = 4;       // the register tile of the packed matmul: rows x columns
 constexpr int kMatMulColumns = 3;
-constexpr int kInt8Rows = 6;  // ... and of the int8 one: rows x (kInt8Vecs * kLanes)
+constexpr int kInt8Rows = 4;  // ... and of the int8 one: rows x (kInt8Vecs * kLanes)
 constexpr int kInt8Vecs = 2;
 constexpr int kScoreRowsF32 = 4;  // queries of one attention step
 constexpr int kScoreRowsBf16 = 2;
@@ -57,6 +58,8 @@ GYRATOR_SIMD IVec ShiftRight(IVec a) {
 }
 GYRATOR_SIMD Vec ToFloat(IVec a) { return _mm256_cvtepi32_ps(a); }
 GYRATOR_SIMD IVec RoundToInt(Vec a) { return _mm256_cvtps_epi32(a); }
+
+GYRATOR_SIMD void Prefetch(const void* p) { __builtin_prefetch(p); }  // faults never
 
 // Masks. False for a NaN, but Unordered.
 GYRATOR_SIMD Mask Less(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
@@ -122,9 +125,10 @@ struct Bf16Format {
   static GYRATOR_SIMD Vec MultiplyAdd(const Part& x, const Part& w, Vec acc) {
     return Fma(x.even, w.even, Fma(x.odd, w.odd, acc));
   }
-  static GYRATOR_SIMD void StorePart(float* lines, int part, const Part& p) {
-    Store(lines + part * kLanes, p.odd);
-    Store(lines + 16 + part * kLanes, p.even);
+  // The next line of the same row lies `next` floats behind.
+  static GYRATOR_SIMD void StorePart(float* line, int64_t next, int part, const Part& p) {
+    Store(line + part * kLanes, p.odd);
+    Store(line + next + part * kLanes, p.even);
   }
   static GYRATOR_SIMD Vec MultiplyAddLine(Vec x, Vec w, Vec acc) { return Fma(x, w, acc); }
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #define GYRATOR_SIMD inline __attribute__((always_inline))
+#define GYRATOR_SIMD_LAMBDA __attribute__((always_inline))
 
 namespace gyrator {
 namespace {
@@ -52,6 +53,8 @@ GYRATOR_SIMD IVec ShiftRight(IVec a) {
 }
 GYRATOR_SIMD Vec ToFloat(IVec a) { return _mm512_cvtepi32_ps(a); }
 GYRATOR_SIMD IVec RoundToInt(Vec a) { return _mm512_cvtps_epi32(a); }
+
+GYRATOR_SIMD void Prefetch(const void* p) { __builtin_prefetch(p); }
 
 GYRATOR_SIMD Mask Less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 GYRATOR_SIMD Mask Unordered(Vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
@@ -107,8 +110,8 @@ struct Bf16Format {
   static GYRATOR_SIMD Vec MultiplyAdd(const Part& x, const Part& w, Vec acc) {
     return _mm512_dpbf16_ps(acc, (__m512bh)x.pairs, (__m512bh)w.pairs);
   }
-  static GYRATOR_SIMD void StorePart(float* lines, int /*part*/, const Part& p) {
-    Store(lines, FromBits(p.pairs));
+  static GYRATOR_SIMD void StorePart(float* line, int64_t /*next*/, int /*part*/, const Part& p) {
+    Store(line, FromBits(p.pairs));
   }
   static GYRATOR_SIMD Vec MultiplyAddLine(Vec x, Vec w, Vec acc) {
     return MultiplyAdd({Bits(x)}, {Bits(w)}, acc);

@@ -7,7 +7,7 @@
 namespace gyrator {
 namespace {
 
-constexpr int64_t kInt8BlockRows = 96;    // multiple of kInt8Rows
+constexpr int64_t kInt8BlockRows = 128;   // multiple of kInt8Rows
 constexpr int64_t kInt8BlockGroups = 16;  // of 32 along k
 constexpr int64_t kInt8Columns = int64_t{kInt8Vecs} * kLanes;
 static_assert(kInt8BlockRows % kInt8Rows == 0);
@@ -73,7 +73,10 @@ class Int8Block {
     for (int64_t r = 0; r < (rows + kInt8Rows - 1) / kInt8Rows * kInt8Rows; ++r) {
       const int8_t* row = q + (r < rows ? r : rows - 1) * k;
       for (int64_t g = 0; g < groups; ++g) {
-        Int8Format::PackActivations(row + g * 32, steps_ + (r * groups + g) * Int8Format::kSteps);
+        uint32_t steps[Int8Format::kSteps];
+        Int8Format::PackActivations(row + g * 32, steps);
+        uint32_t* to = Steps(r, g, groups) + r % kInt8Rows;
+        for (int s = 0; s < Int8Format::kSteps; ++s) to[s * kInt8Rows] = steps[s];
         sums_[r * groups + g] = Int8Format::kNeedsSum ? SumGroup(row + g * 32) : 0;
       }
     }
@@ -104,20 +107,21 @@ class Int8Block {
   // acc [kInt8Rows][kInt8Columns] += rows r .. r + kInt8Rows - 1 times the panel; x_scales: a
   // pointer to the group scales of each row.
   GYRATOR_SIMD void MultiplyTile(int64_t r, int64_t groups,
-                                 const float* const (&x_scales)[kInt8Rows], float* acc) const {
+                                 const float* const (&x_scales)[kInt8Rows], float* acc) {
     for (int64_t g = 0; g < groups; ++g) {
       const uint32_t* panel = panel_ + g * Int8Format::kSteps * kInt8Columns;
+      const uint32_t* steps = Steps(r, g, groups);
       IVec dots[kInt8Rows][kInt8Vecs];
       for (int i = 0; i < kInt8Rows; ++i) {
         const IVec start = Int8Format::Start(sums_[(r + i) * groups + g]);
         for (int v = 0; v < kInt8Vecs; ++v) dots[i][v] = start;
       }
+#pragma GCC unroll 8
       for (int s = 0; s < Int8Format::kSteps; ++s) {
         IVec w[kInt8Vecs];
         for (int v = 0; v < kInt8Vecs; ++v) w[v] = ILoad(panel + s * kInt8Columns + v * kLanes);
         for (int i = 0; i < kInt8Rows; ++i) {
-          const uint32_t step = steps_[((r + i) * groups + g) * Int8Format::kSteps + s];
-          const IVec x = ISet(static_cast<int32_t>(step));
+          const IVec x = ISet(static_cast<int32_t>(steps[s * kInt8Rows + i]));
           for (int v = 0; v < kInt8Vecs; ++v) dots[i][v] = Int8Format::Step(dots[i][v], w[v], x);
         }
       }
@@ -125,37 +129,51 @@ class Int8Block {
         const Vec w_scale = Load(scales_ + g * kInt8Columns + v * kLanes);
         for (int i = 0; i < kInt8Rows; ++i) {
           float* to = acc + i * kInt8Columns + v * kLanes;
-          const Vec scale = Mul(w_scale, Set(x_scales[i][g]));
-          Store(to, Fma(ToFloat(dots[i][v]), scale, Load(to)));
+          Store(to, Fma(ToFloat(dots[i][v]), Mul(w_scale, Set(x_scales[i][g])), Load(to)));
         }
       }
     }
   }
 
  private:
+  // [row / kInt8Rows][group][step][row % kInt8Rows]
+  uint32_t* Steps(int64_t row, int64_t group, int64_t groups) {
+    return steps_ + (row / kInt8Rows * groups + group) * Int8Format::kSteps * kInt8Rows;
+  }
+
   alignas(64) uint32_t steps_[kInt8BlockRows * kInt8BlockGroups * Int8Format::kSteps];
   alignas(64) uint32_t panel_[kInt8BlockGroups * Int8Format::kSteps * kInt8Columns];
   alignas(64) float scales_[kInt8BlockGroups * kInt8Columns];
   int32_t sums_[kInt8BlockRows * kInt8BlockGroups];
 };
 
-// The rows of a block by one panel: y is loaded unless `first`, and stored.
-void MultiplyPanel(const Int8Block& block, const float* x_scale, int64_t rows, int64_t groups,
-                   int64_t columns, bool first, float* y, const MatMulShape& shape) {
-  const auto bytes = static_cast<size_t>(columns) * sizeof(float);
+// What of y a block's rows times one panel make.
+struct Int8Part {
+  int64_t rows, groups, columns;
+  bool first;  // y is written, not added to
+};
+
+void MultiplyPanel(Int8Block& block, const float* x_scale, float* y, const MatMulShape& shape,
+                   const Int8Part& part) {
+  const auto [rows, groups, columns, first] = part;
   for (int64_t r = 0; r < rows; r += kInt8Rows) {
-    alignas(64) float acc[kInt8Rows * kInt8Columns] = {};
+    alignas(64) float acc[kInt8Rows * kInt8Columns];
     const int64_t valid = rows - r < kInt8Rows ? rows - r : kInt8Rows;
     const float* x_scales[kInt8Rows];
     for (int64_t i = 0; i < kInt8Rows; ++i) {
       x_scales[i] = x_scale + (r + (i < valid ? i : valid - 1)) * (shape.k / 32);
-    }
-    for (int64_t i = 0; !first && i < valid; ++i) {
-      std::memcpy(acc + i * kInt8Columns, y + (r + i) * shape.y_stride, bytes);
+      for (int64_t c = 0; c < kInt8Columns; c += kLanes) {
+        const bool zero = first || i >= valid || c >= columns;
+        Store(acc + i * kInt8Columns + c,
+              zero ? Zero() : LoadFirst(y + (r + i) * shape.y_stride + c, columns - c));
+      }
     }
     block.MultiplyTile(r, groups, x_scales, acc);
     for (int64_t i = 0; i < valid; ++i) {
-      std::memcpy(y + (r + i) * shape.y_stride, acc + i * kInt8Columns, bytes);
+      for (int64_t c = 0; c < columns; c += kLanes) {
+        const Vec sums = Load(acc + i * kInt8Columns + c);
+        StoreFirst(y + (r + i) * shape.y_stride + c, sums, columns - c);
+      }
     }
   }
 }
@@ -173,8 +191,8 @@ void MatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y, const MatM
         const int64_t columns =
             shape.column_end - n < kInt8Columns ? shape.column_end - n : kInt8Columns;
         block.PackWeights(w + n * all_groups + g, all_groups, columns, groups);
-        MultiplyPanel(block, x.scale + m * all_groups + g, rows, groups, columns, g == 0,
-                      y + m * shape.y_stride + n, shape);
+        MultiplyPanel(block, x.scale + m * all_groups + g, y + m * shape.y_stride + n, shape,
+                      {rows, groups, columns, g == 0});
       }
     }
   }

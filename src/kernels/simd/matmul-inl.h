@@ -31,8 +31,8 @@ struct F32Format {
   static GYRATOR_SIMD Vec MultiplyAdd(const Part& x, const Part& w, Vec acc) {
     return Fma(x.v, w.v, acc);
   }
-  static GYRATOR_SIMD void StorePart(float* lines, int part, const Part& p) {
-    Store(lines + part * kLanes, p.v);
+  static GYRATOR_SIMD void StorePart(float* line, int64_t /*next*/, int part, const Part& p) {
+    Store(line + part * kLanes, p.v);
   }
   static GYRATOR_SIMD Vec MultiplyAddLine(Vec x, Vec w, Vec acc) { return Fma(x, w, acc); }
 };
@@ -102,53 +102,74 @@ void MatMulStreamed(const typename Format::Element* x, const typename Format::El
   }
 }
 
-// Packs `count` elements of each of `rows` rows that lie `stride` apart into rows of `lines` lines;
-// rows up to `rows_padded` repeat the last one (their sums are never read).
+// `count` elements of each of `rows` rows that lie `stride` apart.
 template <class Format>
-void PackRows(const typename Format::Element* from, int64_t stride, int64_t count,
-              typename Format::Element pad, int64_t rows, int64_t rows_padded, float* to,
-              int64_t lines) {
+struct Operand {
+  const typename Format::Element* from;
+  int64_t stride;
+  int64_t rows;
+  int64_t count;
+};
+
+// Packs an operand for register tiles of kTile rows: [rows / kTile][line][kTile][16]. Rows up to
+// the next multiple of kTile repeat the last one (their sums are never read).
+template <class Format, int kTile>
+void PackRows(const Operand<Format>& operand, typename Format::Element pad, float* to) {
   constexpr int64_t kGroup = Format::kGroup;
-  for (int64_t r = 0; r < rows_padded; ++r) {
+  const auto [from, stride, rows, count] = operand;
+  const int64_t lines = (count + kGroup - 1) / kGroup * Format::kLines;
+  for (int64_t r = 0; r < (rows + kTile - 1) / kTile * kTile; ++r) {
     const typename Format::Element* row = from + (r < rows ? r : rows - 1) * stride;
-    float* line = to + r * lines * 16;
+    float* line = to + (r / kTile * lines * kTile + r % kTile) * 16;
     int64_t at = 0;
-    for (; at + kGroup <= count; at += kGroup, line += 16 * Format::kLines) {
-      for (int p = 0; p < kParts; ++p) Format::StorePart(line, p, Format::LoadPart(row + at, p));
+    for (; at + kGroup <= count; at += kGroup, line += Format::kLines * kTile * 16) {
+      Prefetch(row + stride +
+               at);  // the next row: streams of one page each are too short to be seen
+      for (int p = 0; p < kParts; ++p) {
+        Format::StorePart(line, kTile * 16, p, Format::LoadPart(row + at, p));
+      }
     }
     if (at == count) continue;
     const Tail<Format> tail(row + at, count - at, pad);
-    for (int p = 0; p < kParts; ++p) Format::StorePart(line, p, Format::LoadPart(tail.values, p));
+    for (int p = 0; p < kParts; ++p) {
+      Format::StorePart(line, kTile * 16, p, Format::LoadPart(tail.values, p));
+    }
   }
 }
 
-// sums [row][kBlockColumns][16] += x [row][lines] * w [column][lines] for one register tile.
+// Where the lane sums of row m and column n of a block lie: register tiles one after the other.
+GYRATOR_SIMD constexpr int64_t SumsAt(int64_t m, int64_t n) {
+  const int64_t tile = m / kMatMulRows * (kBlockColumns / kMatMulColumns) + n / kMatMulColumns;
+  return ((tile * kMatMulRows + m % kMatMulRows) * kMatMulColumns + n % kMatMulColumns) * 16;
+}
+
+// sums [kMatMulRows][kMatMulColumns][16] += x * w over `lines` lines of one register tile.
 template <class Format>
 GYRATOR_SIMD void MultiplyTile(const float* x, const float* w, int64_t lines, bool first,
                                float* sums) {
   for (int p = 0; p < kParts; ++p) {
-    Vec acc[kMatMulRows][kMatMulColumns];
-    for (int i = 0; i < kMatMulRows; ++i) {
-      for (int j = 0; j < kMatMulColumns; ++j) {
-        acc[i][j] = first ? Zero() : Load(sums + (i * kBlockColumns + j) * 16 + p * kLanes);
+    const float* x_line = x + p * kLanes;
+    const float* w_line = w + p * kLanes;
+    float* to = sums + p * kLanes;
+    Vec acc[kMatMulRows][kMatMulColumns] = {};
+    if (!first) {
+      for (int i = 0; i < kMatMulRows; ++i) {
+        for (int j = 0; j < kMatMulColumns; ++j)
+          acc[i][j] = Load(to + (i * kMatMulColumns + j) * 16);
       }
     }
-    for (int64_t l = 0; l < lines * 16; l += 16) {
-      Vec w_line[kMatMulColumns];
-      for (int j = 0; j < kMatMulColumns; ++j) {
-        w_line[j] = Load(w + j * lines * 16 + l + p * kLanes);
-      }
+    for (int64_t l = 0; l < lines; ++l, x_line += kMatMulRows * 16, w_line += kMatMulColumns * 16) {
+      Vec columns[kMatMulColumns];
+      for (int j = 0; j < kMatMulColumns; ++j) columns[j] = Load(w_line + j * 16);
       for (int i = 0; i < kMatMulRows; ++i) {
-        const Vec x_line = Load(x + i * lines * 16 + l + p * kLanes);
+        const Vec row = Load(x_line + i * 16);
         for (int j = 0; j < kMatMulColumns; ++j) {
-          acc[i][j] = Format::MultiplyAddLine(x_line, w_line[j], acc[i][j]);
+          acc[i][j] = Format::MultiplyAddLine(row, columns[j], acc[i][j]);
         }
       }
     }
     for (int i = 0; i < kMatMulRows; ++i) {
-      for (int j = 0; j < kMatMulColumns; ++j) {
-        Store(sums + (i * kBlockColumns + j) * 16 + p * kLanes, acc[i][j]);
-      }
+      for (int j = 0; j < kMatMulColumns; ++j) Store(to + (i * kMatMulColumns + j) * 16, acc[i][j]);
     }
   }
 }
@@ -159,31 +180,28 @@ class PackedBlock {
  public:
   using Element = typename Format::Element;
 
-  // y of `rows` <= kBlockRows rows and `columns` <= kBlockColumns columns; pointers at the first.
-  void Multiply(const Element* x, const Element* w, float* y, const MatMulShape& shape,
-                int64_t rows, int64_t columns) {
-    const int64_t rows_padded = (rows + kMatMulRows - 1) / kMatMulRows * kMatMulRows;
+  // y of at most kBlockRows rows and columns 0 .. column_end <= kBlockColumns.
+  void Multiply(const Element* x, const Element* w, float* y, const MatMulShape& shape) {
+    const int64_t rows = shape.num_rows;
+    const int64_t columns = shape.column_end;
     constexpr int64_t kDepth = kBlockLines / Format::kLines * Format::kGroup;
     for (int64_t at = 0; at < shape.k; at += kDepth) {
       const int64_t count = shape.k - at < kDepth ? shape.k - at : kDepth;
       const int64_t lines = (count + Format::kGroup - 1) / Format::kGroup * Format::kLines;
-      PackRows<Format>(x + at, shape.k, count, Element{0}, rows, rows_padded, x_, lines);
+      PackRows<Format, kMatMulRows>({x + at, shape.k, rows, count}, Element{0}, x_);
       for (int64_t n = 0; n < columns; n += kMatMulColumns) {
         const int64_t left = columns - n < kMatMulColumns ? columns - n : kMatMulColumns;
-        PackRows<Format>(w + n * shape.k + at, shape.k, count, Format::kMinusZero, left,
-                         kMatMulColumns, w_, lines);
-        for (int64_t m = 0; m < rows_padded; m += kMatMulRows) {
-          MultiplyTile<Format>(x_ + m * lines * 16, w_, lines, at == 0,
-                               sums_ + (m * kBlockColumns + n) * 16);
+        PackRows<Format, kMatMulColumns>({w + n * shape.k + at, shape.k, left, count},
+                                         Format::kMinusZero, w_);
+        for (int64_t m = 0; m < rows; m += kMatMulRows) {
+          MultiplyTile<Format>(x_ + m * lines * 16, w_, lines, at == 0, sums_ + SumsAt(m, n));
         }
       }
     }
     for (int64_t m = 0; m < rows; ++m) {
       for (int64_t n = 0; n < columns; ++n) {
         Vec lanes[kParts];
-        for (int p = 0; p < kParts; ++p) {
-          lanes[p] = Load(sums_ + (m * kBlockColumns + n) * 16 + p * kLanes);
-        }
+        for (int p = 0; p < kParts; ++p) lanes[p] = Load(sums_ + SumsAt(m, n) + p * kLanes);
         y[m * shape.y_stride + n] = Fold(lanes);
       }
     }
@@ -200,13 +218,13 @@ void MatMulLanes(const typename Format::Element* x, const typename Format::Eleme
                  const MatMulShape& shape) {
   if (shape.num_rows < kPackedRowsMin) return MatMulStreamed<Format>(x, w, y, shape);
   PackedBlock<Format> block;  // some 350 KB of stack, not initialised
+  MatMulShape part = shape;
+  part.column_begin = 0;
   for (int64_t n = shape.column_begin; n < shape.column_end; n += kBlockColumns) {
-    const int64_t columns =
-        shape.column_end - n < kBlockColumns ? shape.column_end - n : kBlockColumns;
+    part.column_end = shape.column_end - n < kBlockColumns ? shape.column_end - n : kBlockColumns;
     for (int64_t m = 0; m < shape.num_rows; m += kBlockRows) {
-      const int64_t rows = shape.num_rows - m < kBlockRows ? shape.num_rows - m : kBlockRows;
-      block.Multiply(x + m * shape.k, w + n * shape.k, y + m * shape.y_stride + n, shape, rows,
-                     columns);
+      part.num_rows = shape.num_rows - m < kBlockRows ? shape.num_rows - m : kBlockRows;
+      block.Multiply(x + m * shape.k, w + n * shape.k, y + m * shape.y_stride + n, part);
     }
   }
 }
