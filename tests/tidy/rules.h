@@ -21,11 +21,6 @@ Findings CheckLeaks(const Tree& tree);    // paths of machines, hosts of package
 Findings CheckDocs(const Tree& tree);     // links, paths, make targets and subcommands exist
 Findings CheckReadmes(const Tree& tree);  // a README of at most 20 lines in every folder of code
 
-// rules_linkage.cc: libraries among `needed` that core and command must not link.
-std::vector<std::string> ForbiddenLibraries(const std::vector<std::string>& needed);
-// The shared libraries that an ELF program names; empty when it cannot be read.
-std::vector<std::string> NeededLibraries(const std::string& program);
-
 // Exceptions, from tests/tidy/allow.txt: "rule path reason" a line; a path that ends in / is a
 // folder.
 struct Allowance {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "tests/tidy/cpp_scan.h"
 #include "tests/tidy/rules.h"
@@ -287,28 +286,6 @@ TEST(TidyPlanted, Allowances) {
               HasSubstr("needs a reason"));
   EXPECT_THAT(Only(ApplyAllowances({}, ParseAllowances("length src/a.cc why\n"))),
               HasSubstr("allowed for nothing"));
-}
-
-// --- What the command links.
-
-TEST(Linkage, CommandLinksNoTorchAndNoPython) {
-  const auto needed = NeededLibraries(std::string(GYRATOR_BINARY_DIR) + "/bin/gyrator");
-  EXPECT_THAT(needed, Contains(HasSubstr("libc.so"))) << "the ELF reader finds nothing";
-  EXPECT_THAT(ForbiddenLibraries(needed), IsEmpty());
-}
-
-TEST(Linkage, CommandHoldsNoPathOfTheSourceTree) {
-  std::ifstream stream(std::string(GYRATOR_BINARY_DIR) + "/bin/gyrator", std::ios::binary);
-  const std::string binary{std::istreambuf_iterator<char>(stream), {}};
-  ASSERT_GT(binary.size(), 1000u);
-  EXPECT_EQ(binary.find(GYRATOR_SOURCE_DIR "/"), std::string::npos);
-}
-
-TEST(TidyPlanted, ForbiddenLibraries) {
-  EXPECT_THAT(
-      ForbiddenLibraries({"libc.so.6", "libtorch_cpu.so", "libc10.so", "libpython3.11.so.1.0"}),
-      ElementsAre("libtorch_cpu.so", "libc10.so", "libpython3.11.so.1.0"));
-  EXPECT_THAT(ForbiddenLibraries({"libstdc++.so.6", "libcrypto.so.3", "libedit.so.2"}), IsEmpty());
 }
 
 }  // namespace

@@ -1,14 +1,33 @@
+// What the command links: no torch, no Python; and that it holds no path of the tree it was built
+// in.
 #include <elf.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <string>
+#include <vector>
 
-#include "tests/tidy/rules.h"
-
-namespace gyrator::tidy {
-
+namespace gyrator {
 namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const std::string& Command() {
+  static const std::string path = std::string(GYRATOR_BINARY_DIR) + "/bin/gyrator";
+  return path;
+}
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
 
 // The bytes [offset, offset + count) of `file` as a T, or zeros when they are not there.
 template <class T>
@@ -31,8 +50,7 @@ std::vector<Elf64_Shdr> Sections(const std::string& file) {
   return sections;
 }
 
-}  // namespace
-
+// Libraries among `needed` that core and command must not link.
 std::vector<std::string> ForbiddenLibraries(const std::vector<std::string>& needed) {
   std::vector<std::string> forbidden;
   for (const std::string& library : needed) {
@@ -46,9 +64,9 @@ std::vector<std::string> ForbiddenLibraries(const std::vector<std::string>& need
   return forbidden;
 }
 
+// The shared libraries that an ELF program names; empty when it cannot be read.
 std::vector<std::string> NeededLibraries(const std::string& program) {
-  std::ifstream stream(program, std::ios::binary);
-  const std::string file{std::istreambuf_iterator<char>(stream), {}};
+  const std::string file = ReadAll(program);
   const std::vector<Elf64_Shdr> sections = Sections(file);
   std::vector<std::string> needed;
   for (const Elf64_Shdr& section : sections) {
@@ -64,4 +82,23 @@ std::vector<std::string> NeededLibraries(const std::string& program) {
   return needed;
 }
 
-}  // namespace gyrator::tidy
+TEST(Linkage, CommandLinksNoTorchAndNoPython) {
+  const std::vector<std::string> needed = NeededLibraries(Command());
+  EXPECT_THAT(needed, Contains(HasSubstr("libc.so"))) << "the ELF reader finds nothing";
+  EXPECT_THAT(ForbiddenLibraries(needed), IsEmpty());
+}
+
+TEST(Linkage, ForbiddenLibrariesAreRecognised) {
+  EXPECT_THAT(ForbiddenLibraries({"libc.so.6", "libtorch_cpu.so", "libc10.so", "libpython3.11.so"}),
+              ElementsAre("libtorch_cpu.so", "libc10.so", "libpython3.11.so"));
+  EXPECT_THAT(ForbiddenLibraries({"libstdc++.so.6", "libcrypto.so.3", "libedit.so.2"}), IsEmpty());
+}
+
+TEST(Linkage, CommandHoldsNoPathOfTheSourceTree) {
+  const std::string binary = ReadAll(Command());
+  ASSERT_THAT(binary, HasSubstr("GYRATOR_HOME")) << "this is not the command";
+  EXPECT_EQ(binary.find(GYRATOR_SOURCE_DIR "/"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace gyrator
