@@ -74,8 +74,8 @@ MODELS = {
                                   tie_word_embeddings=True,
                                   rope_parameters=dict(rope_type="default", rope_theta=1000000.0)),
               torch.float32, 48, 5, 1),
-    # Yarn with every option, attention biases, f16 storage.
-    "qwen3_yarn": ("Qwen3Config", dict(SMALL, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+    # Yarn with every option, attention biases, heads of 80 (two chunks of 32 and a half), f16 storage.
+    "qwen3_yarn": ("Qwen3Config", dict(SMALL, num_attention_heads=2, num_key_value_heads=1, head_dim=80,
                                        attention_bias=True, tie_word_embeddings=False,
                                        rope_parameters=dict(rope_type="yarn", rope_theta=10000.0, factor=2.0,
                                                             original_max_position_embeddings=96, beta_fast=16.0,
