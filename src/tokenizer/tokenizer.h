@@ -1,7 +1,7 @@
 // Text to token ids and back, with the bits of Hugging Face tokenizers.
 //
-// Byte-level and byte-fallback BPE from tokenizer.json (Hugging Face) or GGUF metadata. Does not know
-// messages or templates (chat_template.h). Immutable after creation: safe for concurrent use.
+// Byte-level and byte-fallback BPE from tokenizer.json (Hugging Face) or GGUF metadata. Does not
+// know messages or templates (chat_template.h). Immutable after creation: safe for concurrent use.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,7 @@
 namespace gyrator {
 
 class GgufFile;
+class TextDecoder;
 
 struct EncodeOptions {
   bool add_special = false;   // the post-processor's BOS, EOS
@@ -26,20 +27,23 @@ struct EncodeOptions {
 class Tokenizer {
  public:
   // tokenizer.json and, where present, tokenizer_config.json, special_tokens_map.json,
-  // generation_config.json of a Hugging Face folder. kNotFound, kCorruption, kUnsupported (names the
-  // component that is not known).
+  // generation_config.json of a Hugging Face folder. kNotFound, kCorruption, kUnsupported (names
+  // the component that is not known).
   static Result<std::unique_ptr<Tokenizer>> FromHuggingFace(const std::string& folder);
   static Result<std::unique_ptr<Tokenizer>> FromGguf(const GgufFile& file);
   virtual ~Tokenizer() = default;
 
-  virtual std::vector<TokenId> Encode(std::string_view text, const EncodeOptions& options) const = 0;
+  virtual std::vector<TokenId> Encode(std::string_view text,
+                                      const EncodeOptions& options) const = 0;
   // As Hugging Face decode(skip_special_tokens, clean_up_tokenization_spaces=false): ill-formed
   // UTF-8 becomes U+FFFD. Ids out of range are skipped.
   virtual std::string Decode(std::span<const TokenId> ids, bool skip_special) const = 0;
-  // The bytes that one id adds in the middle of a text; may be part of a character. Empty for ids out
-  // of range. For streaming: stream_decoder.h.
+  // The bytes that one id adds in the middle of a text; may be part of a character. Empty for ids
+  // out of range. For streaming: stream_decoder.h.
   virtual std::string_view TokenBytes(TokenId id) const = 0;
   virtual bool IsSpecial(TokenId id) const = 0;
+  // How token texts become text; for stream_decoder.h.
+  virtual const TextDecoder& decoder() const = 0;
 
   virtual int32_t vocab_size() const = 0;  // 1 + the largest id
   virtual std::optional<TokenId> bos() const = 0;
