@@ -22,6 +22,16 @@ void AmxMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulS
   MatMulBf16Tiles<HardwareTiles>(x, w, y, shape);
 }
 
+void AmxBf16Peak(int64_t iterations) {
+  HardwareTiles tiles;  // all zeros
+  for (int64_t i = 0; i < iterations; ++i) {
+    tiles.Multiply<0, 0>();
+    tiles.Multiply<0, 1>();
+    tiles.Multiply<1, 0>();
+    tiles.Multiply<1, 1>();
+  }
+}
+
 }  // namespace gyrator
 
 #if defined(__clang__)

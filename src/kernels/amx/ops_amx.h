@@ -8,6 +8,9 @@ namespace gyrator {
 // REQUIRES AMX-TILE and AMX-BF16, permitted to the process.
 void AmxMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
 
+// `iterations` times four TDPBF16PS that do not wait for each other: for limits.cc. Likewise.
+void AmxBf16Peak(int64_t iterations);
+
 // The twin: the same bits. REQUIRES AVX2 and FMA.
 void AmxTwinMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
 
