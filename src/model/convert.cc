@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/ops.h"
 #include "model/weights.h"
@@ -58,7 +59,8 @@ bool QuantizeQ8_0(const float* x, BlockQ8_0* out) {
     amax = std::max(amax, std::fabs(x[i]));
   }
   const float scale = amax / 127.0f;
-  const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
+  // Below the normal range the f16 scale is 0 anyway, and the inverse would overflow.
+  const float inverse = scale >= std::numeric_limits<float>::min() ? 1.0f / scale : 0.0f;
   out->scale = F32ToF16(scale);
   if (!finite || (out->scale & 0x7c00u) == 0x7c00u) return false;
   for (int i = 0; i < kGroup; ++i) {

@@ -69,7 +69,8 @@ Status OpenFolder(const std::string& path, LoadedModel* model) {
                            ReadSmallFile(path + "/config.json", kConfigBytesMax));
   GYRATOR_ASSIGN_OR_RETURN(const HfConfig source, ParseHfConfig(json));
   GYRATOR_ASSIGN_OR_RETURN(model->config, ConfigFromHf(source));
-  model->config.name = std::filesystem::path(path).lexically_normal().filename().string();
+  const auto normal = std::filesystem::path(path + "/.").lexically_normal();  // ends in a slash
+  model->config.name = normal.parent_path().filename().string();
   GYRATOR_ASSIGN_OR_RETURN(model->tensors, OpenSafetensorsFolder(path));
   model->files = WeightFiles(path);
   return {};

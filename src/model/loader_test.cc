@@ -31,6 +31,8 @@ TEST(Loader, DescribesWhatItLoaded) {
   // 251 * 96, and 2 layers of 96 * (96 + 32 + 32 + 96 + 3 * 96 + 2), and the last norm.
   EXPECT_EQ(251 * 96 + 2 * 96 * (96 + 32 + 32 + 96 + 3 * 96 + 2) + 96, model.parameters);
 
+  EXPECT_EQ("smollm2", MustLoad(GoldenPath("smollm2/")).config.name);
+
   const LoadedModel sharded = MustLoad(GoldenPath("llama_bias"));
   EXPECT_EQ(4u, sharded.files.size());  // three shards and their index
   EXPECT_EQ(ComputeType::kF32, sharded.compute);

@@ -98,6 +98,10 @@ TEST(QuantizeQ8_0, FollowsTheReferenceOfGgml) {
   BlockQ8_0 block;
   ASSERT_TRUE(QuantizeQ8_0(x, &block));
   EXPECT_EQ(0, block.scale);
+  x[0] = 1e-44f;
+  ASSERT_TRUE(QuantizeQ8_0(x, &block));
+  EXPECT_EQ(0, block.scale);
+  EXPECT_EQ(0, block.q[0]);
   x[0] = 127;  // scale 1
   x[1] = 2.5f;
   x[2] = -2.5f;
