@@ -12,13 +12,14 @@ Result<std::string> Evaluator::Render(const TemplateTree& tree) {
   Frame* root = NewFrame(tree.frame, nullptr);
   Flow flow = Flow::kNext;
   Status status = Run(tree.body, root, &flow);
-  if (status.ok()) status = budget().status();
+  if (status.ok() && budget().exhausted()) status = Fail(line_, budget().status());
   if (status.ok()) return std::move(output_);
   if (status.name() == "template_exception") return status;
   return std::move(status).Annotate(fmt::format("line {}", error_line_));
 }
 
 Status Evaluator::Enter(int line) {
+  line_ = line;
   if (depth_ > limits_.depth_max) {
     return Fail(
         line, Status::Exhausted(fmt::format("calls are nested deeper than {}", limits_.depth_max)));

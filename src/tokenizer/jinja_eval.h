@@ -122,7 +122,8 @@ class Evaluator final : public Runtime {
   const std::tm* now_;
   std::string output_;  // of the innermost capture
   int depth_ = 0;
-  int error_line_ = 0;
+  int line_ = 0;        // of the node that runs
+  int error_line_ = 0;  // of the node that failed
 };
 
 }  // namespace gyrator::jinja
