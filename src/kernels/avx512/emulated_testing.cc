@@ -7,17 +7,21 @@
 #include "kernels/simd/includes.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // 64-byte vectors do not cross files here
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
+#endif
 
-#undef _mm512_slli_epi32
-#undef _mm512_srli_epi32
+#undef _mm256_dpbusd_epi32
 #undef _mm512_cmp_ps_mask
-#undef _mm512_cvtph_ps
+#undef _mm512_cmpgt_epi32_mask
 #undef _mm512_extractf32x8_ps
 #undef _mm512_inserti64x4
-#undef _mm256_dpbusd_epi32
-#undef _mm512_dpbusd_epi32
+#undef _mm512_slli_epi32
+#undef _mm512_srli_epi32
 
 #define GYRATOR_EMULATED inline __attribute__((always_inline))
 
@@ -186,4 +190,8 @@ const Ops& EmulatedAvx512Ops() { return kOps; }
 
 }  // namespace gyrator
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
