@@ -15,15 +15,6 @@ int ThreadCount(int requested) {
                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-Result<const Ops*> ChooseOps(const std::string& isa) {
-  if (const Ops* ops = FindOps(isa)) return ops;
-  const bool known = isa == "avx2" || isa == "avx512";
-  std::string available = "auto";
-  for (const Ops* ops : AvailableOps()) available += ", " + std::string(ops->name);
-  const std::string message = "isa '" + isa + "': this CPU runs " + available;
-  return known ? Status::Unsupported(message) : Status::InvalidArgument(message);
-}
-
 // The text side, or null for a folder that has weights only.
 Result<std::shared_ptr<const TextModelImpl>> OpenText(const std::string& path) {
   auto text = TextModelImpl::Open(path);
@@ -61,6 +52,15 @@ ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
 }
 
 }  // namespace
+
+Result<const Ops*> ChooseOps(const std::string& isa) {
+  if (const Ops* ops = FindOps(isa)) return ops;
+  const bool known = isa == "avx2" || isa == "avx512";
+  std::string available = "auto";
+  for (const Ops* ops : AvailableOps()) available += ", " + std::string(ops->name);
+  const std::string message = "isa '" + isa + "': this CPU runs " + available;
+  return known ? Status::Unsupported(message) : Status::InvalidArgument(message);
+}
 
 Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
                                                  const ModelOptions& options) {

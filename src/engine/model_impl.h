@@ -35,4 +35,8 @@ class ModelImpl final : public Model {
   ModelInfo info_;
 };
 
+// The kernels called `isa`. kUnsupported: this CPU lacks it; kInvalidArgument: no such name. Both
+// list what there is.
+Result<const Ops*> ChooseOps(const std::string& isa);
+
 }  // namespace gyrator

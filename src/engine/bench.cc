@@ -1,0 +1,150 @@
+#include "gyrator/bench.h"
+
+#include <algorithm>
+#include <fstream>
+#include <thread>
+
+#include "engine/engine_impl.h"
+#include "kernels/limits.h"
+
+namespace gyrator {
+
+namespace {
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// What one token costs, counted from the shapes.
+struct TokenCost {
+  double weight_bytes = 0;  // read by a decode step
+  double layer_ops = 0;     // multiply-adds x 2 of the layers' matrices
+  double kv_bytes = 0;      // of one position, all layers
+};
+
+double MatrixBytes(const Matrix& m) {
+  const BlockLayout layout = LayoutOf(m.dtype);
+  return static_cast<double>(m.rows) * static_cast<double>(m.cols) *
+         static_cast<double>(layout.bytes) / static_cast<double>(layout.elements);
+}
+
+TokenCost CountCost(const Weights& weights, const PagedKv& kv) {
+  TokenCost cost;
+  for (const LayerWeights& layer : weights.layers) {
+    for (const Matrix* m :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+      cost.weight_bytes += MatrixBytes(*m);
+      cost.layer_ops += 2.0 * static_cast<double>(m->rows) * static_cast<double>(m->cols);
+    }
+  }
+  cost.weight_bytes += MatrixBytes(weights.head);
+  cost.kv_bytes = static_cast<double>(kv.block_bytes()) * kv.num_layers / kBlockPositions;
+  return cost;
+}
+
+// Random tokens are as good as any: the work does not depend on them.
+std::vector<TokenId> RandomTokens(int32_t count, int32_t vocab) {
+  PhiloxStream random(1, 0);
+  std::vector<TokenId> tokens(static_cast<size_t>(count));
+  for (TokenId& token : tokens) token = static_cast<TokenId>(random.NextUniform() * vocab);
+  return tokens;
+}
+
+double PeakGops(const MachineLimits& limits, ComputeType compute) {
+  switch (compute) {
+    case ComputeType::kF32:
+      return limits.f32_gflop_s;
+    case ComputeType::kBF16:
+      return limits.bf16_gflop_s;
+    case ComputeType::kInt8:
+      return limits.int8_gop_s;
+  }
+  return 0;
+}
+
+Result<BenchRow> BenchPrefill(EngineImpl& engine, const MachineLimits& limits,
+                              const BenchOptions& options, int32_t tokens) {
+  const TokenCost cost = CountCost(engine.model_impl().loaded().weights, engine.kv());
+  const std::vector<TokenId> prompt = RandomTokens(tokens, engine.model().info().vocab);
+  std::vector<double> rates;
+  for (int i = 0; i < options.repetitions; ++i) {
+    GYRATOR_ASSIGN_OR_RETURN(auto session, engine.NewSession({}));
+    GYRATOR_ASSIGN_OR_RETURN(const Reply reply, session->Complete(prompt, {.tokens_max = 0}));
+    rates.push_back(tokens / (reply.prompt_ms * 1e-3));
+  }
+  BenchRow row{
+      .test = "prefill " + std::to_string(tokens), .tokens = tokens, .tokens_s = Median(rates)};
+  row.gop_s = row.tokens_s * cost.layer_ops * 1e-9;
+  row.limit_tokens_s = PeakGops(limits, engine.model().info().compute) * 1e9 / cost.layer_ops;
+  row.share = row.tokens_s / row.limit_tokens_s;
+  return row;
+}
+
+Result<BenchRow> BenchDecode(EngineImpl& engine, const MachineLimits& limits,
+                             const BenchOptions& options, int32_t depth) {
+  const TokenCost cost = CountCost(engine.model_impl().loaded().weights, engine.kv());
+  const std::vector<TokenId> prompt = RandomTokens(std::max(depth, 1), engine.model().info().vocab);
+  std::vector<double> rates;
+  GYRATOR_ASSIGN_OR_RETURN(auto session, engine.NewSession({.sampler = {.temperature = 0}}));
+  for (int i = 0; i < options.repetitions; ++i) {
+    GYRATOR_ASSIGN_OR_RETURN(
+        const Reply reply,
+        session->Complete(prompt, {.tokens_max = options.decode_tokens + 1, .ignore_end = true}));
+    // The first token comes from the prompt's logits; the rest took one step each.
+    rates.push_back(options.decode_tokens / (reply.generate_ms * 1e-3));
+  }
+  BenchRow row{.test = "decode at " + std::to_string(depth),
+               .tokens = options.decode_tokens,
+               .tokens_s = Median(rates)};
+  const double bytes = cost.weight_bytes + cost.kv_bytes * (depth + options.decode_tokens / 2.0);
+  row.gb_s = row.tokens_s * bytes * 1e-9;
+  row.limit_tokens_s = limits.read_gb_s * 1e9 / bytes;
+  row.share = row.tokens_s / row.limit_tokens_s;
+  return row;
+}
+
+// "AMD EPYC ...", as Linux names it.
+std::string CpuName() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Result<MachineLimits> MeasureLimits(const std::string& isa, int threads) {
+  GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(isa));
+  if (threads < 1) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const Limits limits = MeasureLimits(*ops, threads);
+  return MachineLimits{.cpu = CpuName(),
+                       .isa = std::string(ops->name),
+                       .threads = threads,
+                       .read_gb_s = limits.BestReadGbS(),
+                       .f32_gflop_s = limits.f32_gflop_s.all_threads,
+                       .bf16_gflop_s = limits.bf16_gflop_s.all_threads,
+                       .int8_gop_s = limits.int8_gop_s.all_threads};
+}
+
+Result<std::vector<BenchRow>> RunBench(Engine& engine, const MachineLimits& limits,
+                                       const BenchOptions& options) {
+  if (options.repetitions < 1 || options.decode_tokens < 1) {
+    return Status::InvalidArgument("bench: at least one repetition and one token expected");
+  }
+  auto& impl = static_cast<EngineImpl&>(engine);
+  std::vector<BenchRow> rows;
+  for (int32_t tokens : options.prefill) {
+    GYRATOR_ASSIGN_OR_RETURN(BenchRow row, BenchPrefill(impl, limits, options, tokens));
+    rows.push_back(std::move(row));
+  }
+  for (int32_t depth : options.depths) {
+    GYRATOR_ASSIGN_OR_RETURN(BenchRow row, BenchDecode(impl, limits, options, depth));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace gyrator
