@@ -48,12 +48,12 @@ Status CheckSampler(const SamplerOptions& options);
 
 struct EngineOptions {
   int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
-  int32_t sessions_max = 1;       // the pool holds this many sessions at full capacity
-  int32_t batch_rows = 512;       // most rows of one forward pass (--batch-size)
-  std::optional<DType> kv_dtype;  // f32, bf16, f16. Default: f32 under f32, else bf16
-  bool use_cache = true;          // false: every step decodes the whole prefix again; equal bits
-  int threads = 0;                // 0: one a core
-  Progress progress;              // long prefills
+  int32_t sessions_max = 1;            // the pool holds this many sessions at full capacity
+  int32_t batch_rows = 512;            // most rows of one forward pass (--batch-size)
+  std::optional<DType> kv_dtype = {};  // f32, bf16, f16. Default: f32 under f32, else bf16
+  bool use_cache = true;   // false: every step decodes the whole prefix again; equal bits
+  int threads = 0;         // 0: one a core
+  Progress progress = {};  // long prefills
 };
 
 enum class StopReason : uint8_t { kNone, kEndOfGeneration, kLength, kCancelled };
@@ -62,12 +62,12 @@ struct GenerateOptions {
   int32_t tokens_max = -1;  // -n; -1: until the end of the reply or of the capacity
   bool ignore_end = false;  // --ignore-eos: ends of generation get -infinity
   // One whole piece of UTF-8 at a time; false cancels after this token.
-  std::function<bool(std::string_view text)> on_text;
+  std::function<bool(std::string_view text)> on_text = {};
   // Raw logits [vocab] of each sampled step, before the chain.
-  std::function<void(std::span<const float>)> on_logits;
+  std::function<void(std::span<const float>)> on_logits = {};
   // The rows of the prompt positions before the last, as they are computed: positions that were
   // reused from the cache are decoded again, so that all are seen.
-  std::function<void(std::span<const float>)> on_prompt_logits;
+  std::function<void(std::span<const float>)> on_prompt_logits = {};
 };
 
 struct Reply {
@@ -94,8 +94,8 @@ struct SessionInfo {
 };
 
 struct SaveOptions {
-  std::string root;  // folder that holds contexts
-  std::string name;  // also point this name at it; empty: no name
+  std::string root = {};  // folder that holds contexts
+  std::string name = {};  // also point this name at it; empty: no name
 };
 
 struct SaveReport {
@@ -131,7 +131,7 @@ class Session {
 };
 
 struct SessionOptions {
-  SamplerOptions sampler;
+  SamplerOptions sampler = {};
 };
 
 struct LoadReport {
@@ -142,8 +142,8 @@ struct LoadReport {
 // One conversation's work of a joint run.
 struct BatchRequest {
   Session* session = nullptr;
-  std::vector<TokenId> prefix;  // as Complete; empty: as Respond
-  GenerateOptions options;
+  std::vector<TokenId> prefix = {};  // as Complete; empty: as Respond
+  GenerateOptions options = {};
 };
 
 class Engine {

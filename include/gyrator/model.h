@@ -23,15 +23,16 @@ using Progress = std::function<void(std::string_view what, uint64_t done, uint64
 
 // One message of a conversation.
 struct Message {
-  std::string role;     // "system", "user", "assistant", "tool"
-  std::string content;  // UTF-8
-  std::string extras;  // more fields as the text of one JSON object (tool_calls, name); empty: none
+  std::string role = {};     // "system", "user", "assistant", "tool"
+  std::string content = {};  // UTF-8
+  std::string extras =
+      {};  // more fields as the text of one JSON object (tool_calls, name); empty: none
 };
 
 struct RenderOptions {
   bool add_generation_prompt = true;
-  std::string tools;      // JSON array of tool schemas; empty: none
-  std::string variables;  // JSON object of template variables; empty: none
+  std::string tools = {};      // JSON array of tool schemas; empty: none
+  std::string variables = {};  // JSON object of template variables; empty: none
 };
 
 // Tokenizer and chat template; needs only the tokenizer's files.
@@ -61,10 +62,10 @@ class TextModel {
 struct ModelOptions {
   std::optional<ComputeType>
       compute;  // Default: by the file's dtype (F32, F16: f32; BF16: bf16; quantized: int8)
-  std::string isa = "auto";  // "auto", "ref", "avx2", "avx512", "amx"
-  int threads = 0;           // 0: one a core
-  std::string digest_cache;  // file that remembers weight digests; empty: none
-  Progress progress;
+  std::string isa = "auto";       // "auto", "ref", "avx2", "avx512", "amx"
+  int threads = 0;                // 0: one a core
+  std::string digest_cache = {};  // file that remembers weight digests; empty: none
+  Progress progress = {};
 };
 
 struct ModelInfo {
