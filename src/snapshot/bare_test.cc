@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
+#include <optional>
 
 #include "formats/npy.h"
 #include "snapshot/identity.h"
@@ -46,17 +48,18 @@ Status Verify(const Files& files) {
 
 TEST(Bare, TheGoodFolderIsGood) { EXPECT_TRUE(Verify(Good()).ok()) << Verify(Good()).ToString(); }
 
-TEST(Bare, BrokenFoldersAreRefusedByName) {
-  struct Case {
-    std::string path;
-    std::optional<std::string> content;  // nullopt: removed
-    std::string name;
-    std::string named;  // in the message
-  };
-  const std::string text = "state_inconsistent", gone = "missing_element";
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const std::string nans(reinterpret_cast<const char*>(&nan), sizeof(nan));
-  const std::vector<Case> cases = {
+struct Case {
+  std::string path;
+  std::optional<std::string> content;  // nullopt: removed
+  std::string name;
+  std::string named;  // in the message
+};
+
+const std::string text = "state_inconsistent", gone = "missing_element";
+
+// Files that are missing, too many, or say something wrong.
+std::vector<Case> WrongFiles() {
+  return {
       {"input_ids.npy", std::nullopt, "not_a_context", "input_ids.npy"},
       {"attention_mask.npy", std::nullopt, gone, "attention_mask.npy"},
       {"position_ids.npy", std::nullopt, gone, "position_ids.npy"},
@@ -84,6 +87,14 @@ TEST(Bare, BrokenFoldersAreRefusedByName) {
       {"obfchain.txt", "# x\n\nxor_mask value seed=982734\n", "chain_unknown_op", "line 3"},
       {"metadata/symbolic_map.npy", Ints({0, 1}), text, "symbolic_map.npy"},
       {"symbolic_map.npy", Ints({0, 1}), text, "symbolic_map.npy"},
+  };
+}
+
+// Tensors that are not what they should be.
+std::vector<Case> WrongTensors() {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::string nans(reinterpret_cast<const char*>(&nan), sizeof(nan));
+  return {
       {"input_ids.npy", "not numpy", text, "input_ids.npy"},
       {"input_ids.npy", Npy(DType::kF32, {1, 3}), text, "integers"},
       {"input_ids.npy", Npy(DType::kI64, {3}), text, "integers"},
@@ -106,6 +117,12 @@ TEST(Bare, BrokenFoldersAreRefusedByName) {
       {"past_key_values/0_value.npy", Npy(DType::kF32, {1, 1, 3, 2}, nans), text, "not finite"},
       {"a/b/c", "x", text, "a/b"},
   };
+}
+
+TEST(Bare, BrokenFoldersAreRefusedByName) {
+  std::vector<Case> cases = WrongFiles();
+  const std::vector<Case> tensors = WrongTensors();
+  cases.insert(cases.end(), tensors.begin(), tensors.end());
   for (const Case& c : cases) {
     Files files = Good();
     if (c.content) {

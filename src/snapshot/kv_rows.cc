@@ -22,12 +22,17 @@ int64_t ElementIndex(const PagedKv& kv, KvHalf half, int32_t dim, int32_t slot) 
                               : ValueIndex(kv.dtype, dim, slot, kv.head_dim);
 }
 
+struct RowRange {
+  int32_t begin = 0;
+  int64_t count = 0;
+};
+
 // Calls move(pointer to the element in its block, index of it in the rows) for each element.
 template <class Element, class Move>
 void ForEachElement(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
-                    int32_t begin, int64_t count, Move move) {
-  for (int64_t row = 0; row < count; ++row) {
-    const auto position = static_cast<int32_t>(begin + row);
+                    const RowRange& range, Move move) {
+  for (int64_t row = 0; row < range.count; ++row) {
+    const auto position = static_cast<int32_t>(range.begin + row);
     const uint32_t block = blocks.blocks[position / kBlockPositions];
     auto* base = reinterpret_cast<Element*>(HeadBase(kv, place, block));
     const int32_t slot = position % kBlockPositions;
@@ -37,19 +42,19 @@ void ForEachElement(const PagedKv& kv, const BlockTableView& blocks, const HeadP
   }
 }
 
-int64_t RowCount(const PagedKv& kv, const BlockTableView& blocks, int32_t begin, size_t bytes) {
+RowRange RangeOf(const PagedKv& kv, const BlockTableView& blocks, int32_t begin, size_t bytes) {
   const int64_t row_bytes = kv.element_bytes() * kv.head_dim;
   const int64_t count = static_cast<int64_t>(bytes) / row_bytes;
   GYRATOR_CHECK(static_cast<size_t>(count * row_bytes) == bytes);
   GYRATOR_CHECK(begin >= 0 && begin + count <= int64_t{blocks.num_blocks} * kBlockPositions);
-  return count;
+  return {begin, count};
 }
 
 template <class Element>
 void Gather(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place, int32_t begin,
             std::span<std::byte> rows) {
   std::byte* out = rows.data();
-  ForEachElement<Element>(kv, blocks, place, begin, RowCount(kv, blocks, begin, rows.size()),
+  ForEachElement<Element>(kv, blocks, place, RangeOf(kv, blocks, begin, rows.size()),
                           [out](const Element* element, int64_t index) {
                             std::memcpy(out + index * int64_t{sizeof(Element)}, element,
                                         sizeof(Element));
@@ -60,7 +65,7 @@ template <class Element>
 void Scatter(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place, int32_t begin,
              std::span<const std::byte> rows) {
   const std::byte* in = rows.data();
-  ForEachElement<Element>(kv, blocks, place, begin, RowCount(kv, blocks, begin, rows.size()),
+  ForEachElement<Element>(kv, blocks, place, RangeOf(kv, blocks, begin, rows.size()),
                           [in](Element* element, int64_t index) {
                             std::memcpy(element, in + index * int64_t{sizeof(Element)},
                                         sizeof(Element));
@@ -102,14 +107,6 @@ void ScatterRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlac
   } else {
     Scatter<uint16_t>(kv, blocks, place, begin, rows);
   }
-}
-
-void ScatterElement(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
-                    int32_t position, int32_t dim, const std::byte* element) {
-  const uint32_t block = blocks.blocks[position / kBlockPositions];
-  const int64_t index = ElementIndex(kv, place.half, dim, position % kBlockPositions);
-  const int64_t bytes = kv.element_bytes();
-  std::memcpy(HeadBase(kv, place, block) + index * bytes, element, static_cast<size_t>(bytes));
 }
 
 bool AllFinite(DType dtype, std::span<const std::byte> bytes) {

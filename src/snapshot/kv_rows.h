@@ -29,10 +29,6 @@ void GatherRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace
 void ScatterRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
                  int32_t begin, std::span<const std::byte> rows);
 
-// Writes one element. For files whose rows run along another axis.
-void ScatterElement(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
-                    int32_t position, int32_t dim, const std::byte* element);
-
 // Whether every element of `bytes` (dtype kF32, kF16 or kBF16, native order) is finite.
 bool AllFinite(DType dtype, std::span<const std::byte> bytes);
 

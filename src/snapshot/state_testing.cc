@@ -31,6 +31,17 @@ uint32_t RandomElement(const TestShape& shape, uint64_t* state) {
   return bits & (shape.dtype == DType::kF16 ? 0xbbffbbffu : 0xbf7fbf7fu);
 }
 
+// [head_dim] elements.
+std::vector<std::byte> RandomRow(const TestShape& shape, uint64_t* state) {
+  const size_t element = shape.dtype == DType::kF32 ? 4 : 2;
+  std::vector<std::byte> row(element * static_cast<size_t>(shape.head_dim));
+  for (size_t at = 0; at < row.size(); at += element) {
+    const uint32_t bits = RandomElement(shape, state);
+    std::memcpy(row.data() + at, &bits, element);
+  }
+  return row;
+}
+
 KeyValues TestIdentity(const TestShape& shape) {
   KeyValues identity;
   identity.Set("model", "tiny test");
@@ -70,11 +81,8 @@ TestState::TestState(const TestShape& wanted) : shape(wanted), identity(TestIden
     for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
       for (int32_t head = 0; head < shape.num_kv_heads; ++head) {
         for (int32_t p = 0; p < shape.cp; ++p) {
-          for (int32_t dim = 0; dim < shape.head_dim; ++dim) {
-            const uint32_t bits = RandomElement(shape, &state);
-            ScatterElement(kv_, blocks(), {layer, half, head}, p, dim,
-                           reinterpret_cast<const std::byte*>(&bits));
-          }
+          const std::vector<std::byte> row = RandomRow(shape, &state);
+          ScatterRows(kv_, blocks(), {layer, half, head}, p, row);
         }
       }
     }
