@@ -113,9 +113,19 @@ TEST_P(Elementwise, RopeEqualsTheReference) {
 TEST_P(Elementwise, SiluMulAndAddEqualTheReference) {
   for (size_t count = 0; count <= 70; ++count) {
     auto gate = RandomFloats(count, 1, Values::kWild);
-    const float special[] = {NAN, kInf, -kInf, 87.3f, -87.4f, 88.6f, -88.8f, 200.0f, -200.0f};
+    const float special[] = {NAN,
+                             std::bit_cast<float>(0x7fc00001u),
+                             std::bit_cast<float>(0xffc001ffu),
+                             kInf,
+                             -kInf,
+                             87.3f,
+                             -87.4f,
+                             88.6f,
+                             -88.8f,
+                             200.0f,
+                             -200.0f};
     for (size_t i = 0; i < count; ++i) {
-      if (i % 5 == 4) gate[i] = special[i / 5 % std::size(special)];
+      if (i % 4 == 3) gate[i] = special[i / 4 % std::size(special)];
     }
     const auto up = RandomFloats(count, 2, Values::kWild);
     std::vector<float> expected(count + 1, 3.0f), y(count + 1, 3.0f);
@@ -166,6 +176,7 @@ TEST(Exp, IsDefinedOutsideItsRange) {
   EXPECT_EQ(Exp(kInf), kInf);
   EXPECT_LT(Exp(kExpMax), kInf);
   EXPECT_TRUE(std::isnan(Exp(NAN)));
+  EXPECT_TRUE(std::isnan(Exp(std::bit_cast<float>(0x7fc00001u))));  // its payload reaches the shift
 }
 
 }  // namespace

@@ -128,6 +128,26 @@ TEST_P(MatMul, NotANumberAndInfinityPropagate) {
   }
 }
 
+// Products that flush to -0 in every lane: a tail padded with +0 would turn the sum into +0.
+TEST_P(MatMul, TailsKeepTheSignOfZero) {
+  for (int64_t rows : {1, 5}) {
+    for (int64_t k = 1; k <= 70; ++k) {
+      const Case c{rows, 5, k};
+      const std::vector<float> x(static_cast<size_t>(rows * k), 1e-30f);
+      const std::vector<float> w(static_cast<size_t>(5 * k), -1e-30f);
+      std::vector<float> expected(static_cast<size_t>(rows * 5)), y = expected;
+      RefOps().matmul_f32(x.data(), w.data(), expected.data(), Shape(c));
+      ops().matmul_f32(x.data(), w.data(), y.data(), Shape(c));
+      ASSERT_TRUE(SameBits(expected, y)) << k;
+      EXPECT_EQ(std::signbit(expected[0]), k >= 16) << k;
+      const std::vector<uint16_t> xb(x.size(), F32ToBF16(x[0])), wb(w.size(), F32ToBF16(w[0]));
+      RefBf16Of(ops())(xb.data(), wb.data(), expected.data(), Shape(c));
+      ops().matmul_bf16(xb.data(), wb.data(), y.data(), Shape(c));
+      ASSERT_TRUE(SameBits(expected, y)) << k;
+    }
+  }
+}
+
 // One product, whole; then rows alone and columns in pieces, each to its own place.
 template <class Multiply>
 void ExpectNoTraceOfTheCut(int64_t rows, int64_t columns, int64_t k, Multiply multiply) {
