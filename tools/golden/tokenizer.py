@@ -89,7 +89,9 @@ def sentencepiece_vocab(corpus, size):
 
 
 def sentencepiece(pieces, added=(), *, metaspace=False):
-    """Llama 2 and Mistral: byte fallback, merges made from the pieces' order as transformers makes them."""
+    """Llama 2 and Mistral: byte fallback, merges made from the pieces' order as transformers makes them.
+
+    As transformers 5 writes it, with `metaspace`, also with tokens that take the white space beside them (Phi 3)."""
     base = ["<unk>", "<s>", "</s>"] + list(added) + [f"<0x{b:02X}>" for b in range(256)]
     vocab = {text: i for i, text in enumerate(base + pieces)}
     scores = {piece: -float(i) for i, piece in enumerate(pieces)}
@@ -102,6 +104,9 @@ def sentencepiece(pieces, added=(), *, metaspace=False):
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
                                            decoders.Strip(" ", 1, 0)])
     tokenizer.add_special_tokens([special(text) for text in ["<unk>", "<s>", "</s>"] + list(added)])
+    if metaspace:
+        tokenizer.add_tokens([special("<L>", lstrip=True), special("<R>", rstrip=True),
+                              special("<LR>", lstrip=True, rstrip=True)])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
     return tokenizer
