@@ -69,118 +69,140 @@ struct Broken {
   std::function<void(Json*)> breaks;
 };
 
-const std::vector<Broken>& BrokenFiles() {
-  const Code corrupt = Code::kCorruption, unsupported = Code::kUnsupported;
-  static const std::vector<Broken> kList = {
-      {"no model", corrupt, "model", [](Json* j) { j->erase("model"); }},
-      {"model is a list", corrupt, "model", [](Json* j) { (*j)["model"] = Json::array(); }},
-      {"another model", unsupported, "Unigram", [](Json* j) { (*j)["model"]["type"] = "Unigram"; }},
-      {"no vocab", corrupt, "vocab", [](Json* j) { (*j)["model"].erase("vocab"); }},
-      {"vocab is a list", corrupt, "vocab", [](Json* j) { (*j)["model"]["vocab"] = {1}; }},
-      {"an id is text", corrupt, "\"a\"", [](Json* j) { (*j)["model"]["vocab"]["a"] = "1"; }},
-      {"an id is negative", corrupt, "\"a\"", [](Json* j) { (*j)["model"]["vocab"]["a"] = -1; }},
-      {"an id is a fraction", corrupt, "\"a\"", [](Json* j) { (*j)["model"]["vocab"]["a"] = 1.5; }},
-      {"an id is beyond memory", corrupt, "2000000000",
+constexpr Code kCorrupt = Code::kCorruption, kUnknown = Code::kUnsupported;
+
+std::vector<Broken> BrokenModels() {
+  return {
+
+      {"no model", kCorrupt, "model", [](Json* j) { j->erase("model"); }},
+      {"model is a list", kCorrupt, "model", [](Json* j) { (*j)["model"] = Json::array(); }},
+      {"another model", kUnknown, "Unigram", [](Json* j) { (*j)["model"]["type"] = "Unigram"; }},
+      {"no vocab", kCorrupt, "vocab", [](Json* j) { (*j)["model"].erase("vocab"); }},
+      {"vocab is a list", kCorrupt, "vocab", [](Json* j) { (*j)["model"]["vocab"] = {1}; }},
+      {"an id is text", kCorrupt, "\"a\"", [](Json* j) { (*j)["model"]["vocab"]["a"] = "1"; }},
+      {"an id is negative", kCorrupt, "\"a\"", [](Json* j) { (*j)["model"]["vocab"]["a"] = -1; }},
+      {"an id is a fraction", kCorrupt, "\"a\"",
+       [](Json* j) { (*j)["model"]["vocab"]["a"] = 1.5; }},
+      {"an id is beyond memory", kCorrupt, "2000000000",
        [](Json* j) { (*j)["model"]["vocab"]["a"] = 2000000000; }},
-      {"an id does not fit", corrupt, "\"a\"",
+      {"an id does not fit", kCorrupt, "\"a\"",
        [](Json* j) { (*j)["model"]["vocab"]["a"] = 5000000000; }},
-      {"an id is given twice", corrupt, "id 2", [](Json* j) { (*j)["model"]["vocab"]["a"] = 2; }},
-      {"no merges", corrupt, "merges", [](Json* j) { (*j)["model"].erase("merges"); }},
-      {"a merge of one", corrupt, "merge 0", [](Json* j) { (*j)["model"]["merges"] = {"ab"}; }},
-      {"a merge of three", corrupt, "merge 0",
+      {"an id is given twice", kCorrupt, "id 2", [](Json* j) { (*j)["model"]["vocab"]["a"] = 2; }},
+      {"no merges", kCorrupt, "merges", [](Json* j) { (*j)["model"].erase("merges"); }},
+      {"a merge of one", kCorrupt, "merge 0", [](Json* j) { (*j)["model"]["merges"] = {"ab"}; }},
+      {"a merge of three", kCorrupt, "merge 0",
        [](Json* j) { (*j)["model"]["merges"] = {"a b a"}; }},
-      {"a merge of numbers", corrupt, "merge 0",
+      {"a merge of numbers", kCorrupt, "merge 0",
        [](Json* j) { (*j)["model"]["merges"] = {{1, 2}}; }},
-      {"a merge of unknowns", corrupt, "\"z\"", [](Json* j) { (*j)["model"]["merges"] = {"a z"}; }},
-      {"a merge into an unknown", corrupt, "\"ba\"",
+      {"a merge of unknowns", kCorrupt, "\"z\"",
+       [](Json* j) { (*j)["model"]["merges"] = {"a z"}; }},
+      {"a merge into an unknown", kCorrupt, "\"ba\"",
        [](Json* j) { (*j)["model"]["merges"] = {"b a"}; }},
-      {"an unknown unk", corrupt, "<no>", [](Json* j) { (*j)["model"]["unk_token"] = "<no>"; }},
-      {"unk is a number", corrupt, "unk_token", [](Json* j) { (*j)["model"]["unk_token"] = 0; }},
-      {"dropout", unsupported, "dropout", [](Json* j) { (*j)["model"]["dropout"] = 0.1; }},
-      {"a suffix", unsupported, "</w>",
-       [](Json* j) { (*j)["model"]["end_of_word_suffix"] = "</w>"; }},
-      {"byte_fallback is text", corrupt, "byte_fallback",
+      {"an unknown unk", kCorrupt, "<no>", [](Json* j) { (*j)["model"]["unk_token"] = "<no>"; }},
+      {"unk is a number", kCorrupt, "unk_token", [](Json* j) { (*j)["model"]["unk_token"] = 0; }},
+      {"dropout", kUnknown, "dropout", [](Json* j) { (*j)["model"]["dropout"] = 0.1; }},
+      {"a suffix", kUnknown, "</w>", [](Json* j) { (*j)["model"]["end_of_word_suffix"] = "</w>"; }},
+      {"byte_fallback is text", kCorrupt, "byte_fallback",
        [](Json* j) { (*j)["model"]["byte_fallback"] = "yes"; }},
-      {"added tokens are no list", corrupt, "added_tokens",
+  };
+}
+
+std::vector<Broken> BrokenAddedTokens() {
+  return {
+      {"added tokens are no list", kCorrupt, "added_tokens",
        [](Json* j) { (*j)["added_tokens"] = 7; }},
-      {"an added token without content", corrupt, "content",
+      {"an added token without content", kCorrupt, "content",
        [](Json* j) { (*j)["added_tokens"][0].erase("content"); }},
-      {"an added token takes an id", corrupt, "id 1",
+      {"an added token takes an id", kCorrupt, "id 1",
        [](Json* j) { (*j)["added_tokens"][0]["id"] = 1; }},
-      {"an added token has two ids", corrupt, "\"a\"",
+      {"an added token has two ids", kCorrupt, "\"a\"",
        [](Json* j) { (*j)["added_tokens"][0]["content"] = "a"; }},
-      {"an added token is a book", unsupported, "1024",
+      {"an added token is a book", kUnknown, "1024",
        [](Json* j) { (*j)["added_tokens"][0]["content"] = std::string(2000, 'x'); }},
-      {"special is a number", corrupt, "special",
+      {"special is a number", kCorrupt, "special",
        [](Json* j) { (*j)["added_tokens"][0]["special"] = 1; }},
-      {"another normalizer", unsupported, "BertNormalizer",
+  };
+}
+
+std::vector<Broken> BrokenNormalizersAndPreTokenizers() {
+  return {
+      {"another normalizer", kUnknown, "BertNormalizer",
        [](Json* j) { (*j)["normalizer"] = {{"type", "BertNormalizer"}}; }},
-      {"a normalizer without type", corrupt, "type",
+      {"a normalizer without type", kCorrupt, "type",
        [](Json* j) { (*j)["normalizer"] = Json::object(); }},
-      {"a normalizer that explodes", unsupported, "256",
+      {"a normalizer that explodes", kUnknown, "256",
        [](Json* j) {
          const Json step = {{"type", "Replace"},
                             {"pattern", {{"String", "a"}}},
                             {"content", std::string(200, 'a')}};
          (*j)["normalizer"] = {{"type", "Sequence"}, {"normalizers", {step, step}}};
        }},
-      {"another pre-tokenizer", unsupported, "UnicodeScripts",
+      {"another pre-tokenizer", kUnknown, "UnicodeScripts",
        [](Json* j) { (*j)["pre_tokenizer"] = {{"type", "UnicodeScripts"}}; }},
-      {"an open group", corrupt, "(",
+      {"an open group", kCorrupt, "(",
        [](Json* j) {
          (*j)["pre_tokenizer"] = {{"type", "Split"},
                                   {"pattern", {{"Regex", "(a"}}},
                                   {"behavior", "Isolated"},
                                   {"invert", false}};
        }},
-      {"a back reference", unsupported, "\\1",
+      {"a back reference", kUnknown, "\\1",
        [](Json* j) {
          (*j)["pre_tokenizer"] = {{"type", "Split"},
                                   {"pattern", {{"Regex", "(a)\\1"}}},
                                   {"behavior", "Isolated"},
                                   {"invert", false}};
        }},
-      {"another behavior", corrupt, "Sideways",
+      {"another behavior", kCorrupt, "Sideways",
        [](Json* j) {
          (*j)["pre_tokenizer"] = {{"type", "Split"},
                                   {"pattern", {{"String", "a"}}},
                                   {"behavior", "Sideways"},
                                   {"invert", false}};
        }},
-      {"a long replacement", corrupt, "replacement",
+      {"a long replacement", kCorrupt, "replacement",
        [](Json* j) { (*j)["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "ab"}}; }},
-      {"another post-processor", unsupported, "BertProcessing",
+  };
+}
+
+std::vector<Broken> BrokenPostProcessorsAndDecoders() {
+  return {
+      {"another post-processor", kUnknown, "BertProcessing",
        [](Json* j) { (*j)["post_processor"] = {{"type", "BertProcessing"}}; }},
-      {"a template with an unknown id", corrupt, "77",
+      {"a template with an unknown id", kCorrupt, "77",
        [](Json* j) {
          (*j)["post_processor"] = {
              {"type", "TemplateProcessing"},
              {"single", {{{"SpecialToken", {{"id", "x"}}}}, {{"Sequence", {{"id", "A"}}}}}},
              {"special_tokens", {{"x", {{"ids", {77}}}}}}};
        }},
-      {"another decoder", unsupported, "WordPiece",
+      {"another decoder", kUnknown, "WordPiece",
        [](Json* j) { (*j)["decoder"] = {{"type", "WordPiece"}}; }},
-      {"a decoder that strips words", corrupt, "content",
+      {"a decoder that strips words", kCorrupt, "content",
        [](Json* j) {
          (*j)["decoder"] = {{"type", "Strip"}, {"content", "ab"}, {"start", 1}, {"stop", 0}};
        }},
-      {"a decoder that strips minus one", corrupt, "start",
+      {"a decoder that strips minus one", kCorrupt, "start",
        [](Json* j) {
          (*j)["decoder"] = {{"type", "Strip"}, {"content", "a"}, {"start", -1}, {"stop", 0}};
        }},
   };
-  return kList;
 }
 
 TEST(ParseHfTokenizer, BrokenFilesAreRefusedByName) {
-  EXPECT_GE(BrokenFiles().size(), 25u);
-  for (const Broken& broken : BrokenFiles()) {
-    Json json = Small();
-    broken.breaks(&json);
-    std::string message;
-    EXPECT_EQ(CodeOf(json, &message), broken.code) << broken.what << ": " << message;
-    EXPECT_NE(message.find(broken.named), std::string::npos) << broken.what << ": " << message;
+  size_t tried = 0;
+  for (const auto& list : {BrokenModels(), BrokenAddedTokens(), BrokenNormalizersAndPreTokenizers(),
+                           BrokenPostProcessorsAndDecoders()}) {
+    for (const Broken& broken : list) {
+      Json json = Small();
+      broken.breaks(&json);
+      std::string message;
+      EXPECT_EQ(CodeOf(json, &message), broken.code) << broken.what << ": " << message;
+      EXPECT_NE(message.find(broken.named), std::string::npos) << broken.what << ": " << message;
+      ++tried;
+    }
   }
+  EXPECT_GE(tried, 40u);
 }
 
 TEST(ParseHfTokenizer, DeepNestingIsRefused) {
@@ -214,6 +236,52 @@ TEST(ParseHfTokenizer, FuzzingStartsFromAcceptedFiles) {
     ++files;
   }
   EXPECT_GE(files, 8u);
+}
+
+// The tokenizer of a small GGUF file that `change` has broken.
+Result<std::unique_ptr<Tokenizer>> FromGgufWith(const std::string& name,
+                                                const std::function<void(std::string*)>& change) {
+  Result<std::string> bytes =
+      ReadSmallFile(GYRATOR_SOURCE_DIR "/fuzz/corpus/tokenizer/" + name, 1 << 20);
+  EXPECT_TRUE(bytes.ok()) << bytes.status().ToString();
+  change(&*bytes);
+  const auto file = GgufFile::Parse(AsBytes(*bytes), nullptr);
+  EXPECT_TRUE(file.ok()) << file.status().ToString();
+  return Tokenizer::FromGguf(*file);
+}
+
+TEST(GgufTokenizer, BrokenMetadataIsRefusedByName) {
+  const auto replaced = [](std::string from, std::string to) {
+    EXPECT_EQ(from.size(), to.size());
+    return [=](std::string* bytes) {
+      const size_t at = bytes->find(from);
+      ASSERT_NE(at, std::string::npos) << from;
+      bytes->replace(at, from.size(), to);
+    };
+  };
+  struct {
+    const char* file;
+    std::function<void(std::string*)> change;
+    Code code;
+    const char* named;
+  } const kList[] = {
+      {"bytes.gguf", replaced("gpt2", "bert"), kUnknown, "bert"},
+      {"bytes.gguf", replaced("qwen2", "qwen9"), kUnknown, "qwen9"},
+      {"bytes.gguf", replaced("ggml.merges", "ggml.mergez"), Code::kNotFound, "merges"},
+      {"bytes.gguf", replaced("ggml.tokens", "ggml.tokenz"), Code::kNotFound, "tokens"},
+      {"bytes.gguf", replaced("ggml.model", "ggml.modem"), Code::kNotFound, "model"},
+      {"bytes.gguf", replaced("a b", "a_b"), kCorrupt, "a_b"},
+      {"bytes.gguf", replaced("a b", "a z"), kCorrupt, "z"},
+      {"bytes.gguf", replaced("<s>", "<\xff>"), kCorrupt, "UTF-8"},
+      {"pieces.gguf", replaced("ggml.scores", "ggml.scorez"), Code::kNotFound, "scores"},
+      {"pieces.gguf", replaced("ab", "a\xe2"), kCorrupt, "UTF-8"},
+  };
+  for (const auto& broken : kList) {
+    const auto tokenizer = FromGgufWith(broken.file, broken.change);
+    const Status status = tokenizer.status();
+    EXPECT_EQ(status.code(), broken.code) << status.ToString();
+    EXPECT_NE(status.message().find(broken.named), std::string::npos) << status.ToString();
+  }
 }
 
 class HfFolder : public testing::Test {
