@@ -95,6 +95,10 @@ Status Chat::Open() {
   if (named()) {
     GYRATOR_ASSIGN_OR_RETURN(home_, FindHome());
     GYRATOR_ASSIGN_OR_RETURN(lock_, LockContext(home_, args_.context));
+    GYRATOR_ASSIGN_OR_RETURN(const auto removed, RecoverContexts(home_.contexts));
+    for (const std::string& path : removed) {
+      PrintNote("removed what an interrupted save left: " + path);
+    }
     Result<std::string> found = ResolveContext(home_.contexts, args_.context);
     if (!found.ok() && found.status().code() != Code::kNotFound) return std::move(found).status();
     if (found.ok()) {
@@ -148,7 +152,7 @@ Status Chat::Talk() {
   if (pretty()) {
     Result<Home> home = FindHome();
     const bool kept = home.ok() && CreateDirectories(PosixFileSystem(), home->root).ok();
-    lines = MakeLineEditor("> ", kept ? home->history : "", color());
+    lines = MakeLineEditor(">", kept ? home->history : "", color());
   } else {
     lines = MakePlainLines();
   }
@@ -193,6 +197,7 @@ Status Chat::Answer() {
   Spinner spinner(pretty() && context_.terminals.err);
   progress_.set_before_draw([&spinner] { spinner.Stop(); });
   Status printed;
+  bool begun = false;
   GenerateOptions options;
   options.tokens_max = args_.generate.tokens_max;
   options.ignore_end = args_.generate.ignore_eos;
@@ -200,6 +205,7 @@ Status Chat::Answer() {
     spinner.Stop();
     progress_.Clear();
     if (printed.ok()) printed = PrintPiece(text);
+    begun = true;
     return printed.ok() && !Interrupted();
   };
   const Result<Reply> reply = session_->Respond(options);
@@ -207,7 +213,11 @@ Status Chat::Answer() {
   progress_.Clear();
   progress_.set_before_draw(nullptr);
   unsaved_ = true;
-  Status ended = reply.ok() ? PrintEnd(*reply) : Status();
+  Status ended;
+  if (reply.ok())
+    ended = PrintEnd(*reply);
+  else if (begun && !context_.json)
+    ended = PrintText("\n");
   // What was said is kept even when it could not be finished or shown.
   Status saved = Save();
   GYRATOR_RETURN_IF_ERROR(reply.status());

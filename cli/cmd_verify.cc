@@ -21,7 +21,8 @@ Status RunVerify(const VerifyArgs& args, const Context& context) {
     return {};
   }
   const bool bare = details.verification == "bare";
-  return PrintText("ok " + folder + (bare ? " (bare: no manifest to check against)" : "") + "\n");
+  return PrintText("ok " + args.context + (bare ? " (bare: no manifest to check against)" : "") +
+                   "\n");
 }
 
 }  // namespace gyrator::cli

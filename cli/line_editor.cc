@@ -61,8 +61,9 @@ class LineEditor : public LineSource {
     // Editing counts characters by the locale's encoding; numbers keep the C locale.
     if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1)
       std::setlocale(LC_CTYPE, "C.UTF-8");
-    // \1 encloses what takes no room on the screen.
-    prompt_ = color ? "\1\033[1;32m\1" + prompt + "\1\033[0m\1" : prompt;
+    // \1 encloses what takes no room on the screen; libedit shows it with the character after it,
+    // so the colour ends before the space.
+    prompt_ = color ? "\1\033[1;32m\1" + prompt + "\1\033[0m\1 " : prompt + " ";
     edit_ = ::el_init("gyrator", stdin, stdout, stderr);
     ::el_set(edit_, EL_CLIENTDATA, this);
     ::el_set(edit_, EL_PROMPT_ESC, &LineEditor::Prompt, '\1');
