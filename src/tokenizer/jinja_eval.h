@@ -94,6 +94,7 @@ class Evaluator final : public Runtime {
   // Loops.
   Result<Loop*> NewLoop(const Stmt& stmt, Frame* outer, const Value& iterable, int64_t depth0);
   Result<bool> Pull(Loop* loop, Value* out);
+  Value Targets(const Expr& target, Frame* frame);
   Result<bool> Peek(Loop* loop);
   Result<int64_t> LoopLength(Loop* loop);
   Result<Value> CallLoop(const Value& loop, const Args& args);

@@ -146,7 +146,6 @@ Result<Value> WordCount(Runtime& runtime, const Value& self, Arguments /*args*/)
 }
 
 Result<Value> Truncate(Runtime& runtime, const Value& self, Arguments args) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string_view text, AsText(self, "the value of truncate"));
   int64_t length = 255;
   int64_t leeway = 5;
   std::string_view end = "...";
@@ -163,7 +162,9 @@ Result<Value> Truncate(Runtime& runtime, const Value& self, Arguments args) {
   if (length < end_length || leeway < 0) {
     return EvaluationError("truncate: expected length >= that of end and leeway >= 0");
   }
-  if (static_cast<int64_t>(self.string().length) - leeway <= length) return self;
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t self_length, Length(self));
+  if (self_length - leeway <= length) return self;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string_view text, AsText(self, "the value of truncate"));
   std::string kept(text.substr(0, ByteOffset(text, static_cast<size_t>(length - end_length))));
   if (!Truth(args[1])) kept = kept.substr(0, kept.rfind(' '));
   return runtime.NewString(kept + std::string(end));

@@ -151,10 +151,12 @@ class PercentFormatter {
       pos_ = percent;
       if (pos_ < format_.size()) GYRATOR_RETURN_IF_ERROR(Field());
     }
-    const bool all_used = values_.Is(Kind::kTuple) ? used_ == values_.items().size()
-                                                   : used_ == 1 || !values_.Is(Kind::kString);
-    const bool is_mapping = values_.Is(Kind::kDict) || values_.Is(Kind::kList);
-    if (!all_used || (used_ == 0 && !is_mapping && !values_.Is(Kind::kTuple))) {
+    // What can be indexed may be there for %(name)s alone.
+    const bool is_mapping = values_.Is(Kind::kDict) || values_.Is(Kind::kList) ||
+                            values_.Is(Kind::kRange) || values_.Is(Kind::kUndefined);
+    const bool all_used =
+        values_.Is(Kind::kTuple) ? used_ == values_.items().size() : used_ == 1 || is_mapping;
+    if (!all_used) {
       return EvaluationError("not all arguments converted during string formatting");
     }
     return runtime_.NewString(out_.Take());

@@ -33,11 +33,20 @@ Result<bool> Evaluator::Pull(Loop* loop, Value* out) {
       GYRATOR_RETURN_IF_ERROR(Assign(*stmt.target, candidate, frame));
       GYRATOR_ASSIGN_OR_RETURN(const Value test, Eval(*stmt.test, frame));
       if (!Truth(test)) continue;
+      candidate = Targets(*stmt.target, frame);  // Jinja passes on what was unpacked
     }
     *out = std::move(candidate);
     return true;
   }
   return false;
+}
+
+// The values of a loop's target: one, or a tuple as the target is.
+Value Evaluator::Targets(const Expr& target, Frame* frame) {
+  if (target.kind == ExprKind::kName) return At(frame, target.place);
+  std::vector<Value> values;
+  for (const ExprPtr& item : target.operands) values.push_back(Targets(*item, frame));
+  return NewTuple(std::move(values));
 }
 
 Result<bool> Evaluator::Peek(Loop* loop) {

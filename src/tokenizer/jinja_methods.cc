@@ -37,13 +37,14 @@ Result<Value> DictGet(Runtime& /*runtime*/, const Value& self, Arguments args) {
 Result<Value> Copy(Runtime& /*runtime*/, const Value& self, Arguments /*args*/) { return self; }
 
 Result<Value> SequenceCount(Runtime& runtime, const Value& self, Arguments args) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<Value> items, runtime.Items(self));
   int64_t count = 0;
-  for (const Value& item : self.items()) count += Equal(item, args[0], &runtime.budget());
+  for (const Value& item : items) count += Equal(item, args[0], &runtime.budget());
   return Value::Int(count);
 }
 
 Result<Value> SequenceIndex(Runtime& runtime, const Value& self, Arguments args) {
-  const auto& items = self.items();
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<Value> items, runtime.Items(self));
   const auto length = static_cast<int64_t>(items.size());
   int64_t bounds[2] = {0, length};
   for (size_t i = 0; i < 2; ++i) {
@@ -120,6 +121,7 @@ std::span<const Builtin> MethodsOf(Kind kind) {
     case Kind::kList:
       return kListMethods;
     case Kind::kTuple:
+    case Kind::kRange:
       return kTupleMethods;
     case Kind::kLoop:
       return kLoopMethods;

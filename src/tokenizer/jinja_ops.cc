@@ -282,7 +282,8 @@ Result<Value> Slice(Runtime& runtime, const Value& value, const SliceBounds& bou
     part->start = from.start + range.start * from.step;
     part->stop = from.start + range.stop * from.step;
     part->length = range.Count();
-    part->step = part->length > 1 ? from.step * range.step : from.step;
+    // Out of 64 bits only where no second number follows.
+    if (__builtin_mul_overflow(from.step, range.step, &part->step)) part->step = range.step;
     return Value::Of(Kind::kRange, std::move(part));
   }
   const int64_t count = range.Count();

@@ -95,7 +95,6 @@ bool IsScalarKey(const Value& value) {
     case Kind::kDict:
     case Kind::kView:
     case Kind::kMethod:
-    case Kind::kRange:
       return false;
     default:
       return true;
@@ -207,6 +206,8 @@ bool KeyEqual::operator()(const Value& a, const Value& b) const {
     case Kind::kUndefined:
     case Kind::kNone:
       return true;
+    case Kind::kRange:
+      return EqualRanges(a.range(), b.range());
     case Kind::kTuple:
       if (a.items().size() != b.items().size()) return false;
       for (size_t i = 0; i < a.items().size(); ++i) {

@@ -146,6 +146,7 @@ SNIPPETS = [
     "{%- macro render(v, depth=0) -%}{%- if v is mapping -%}{{ '{' }}{%- for k, x in v|dictsort -%}{{ k }}:{{ render(x, depth + 1) }}{{ ',' if not loop.last }}{%- endfor -%}{{ '}' }}{%- elif v is string -%}{{ v }}{%- elif v is iterable -%}[{%- for x in v -%}{{ render(x, depth + 1) }}{{ ',' if not loop.last }}{%- endfor -%}]{%- else -%}{{ v }}{%- endif -%}{%- endmacro -%}{{ render({'b': [1, {'c': none}], 'a': 'x'}) }}",
     "{% if true %}{{ 1 if true else 2|nosuchfilter }}{% endif %}",
     "{% for i in range(3) %}{% for j in range(3) if j != i %}{{ i }}{{ j }}{{ ' ' if not loop.last else ';' }}{% endfor %}{% endfor %}",
+    "{% for i, j in [{'a': 1, 'b': 2}, {'c': 3, 'd': 4}] if i %}{{ i }}{{ loop.nextitem }}{% endfor %} {{ range(3).index(1) }} {{ range(3) in {} }} {{ range(9)[8:0:9] }} {{ 'text' % nope }} {{ [1]|truncate }}",
     "{% set ns = namespace(stop=false) %}{% for i in range(5) if not ns.stop %}{{ i }}{% if i == 2 %}{% set ns.stop = true %}{% endif %}{% endfor %}",
     ("{{ big }} {{ big + 1 }} {{ f }} {{ z }} {{ nothing }} {{ -z }} {{ f * 3 }} {{ 10 / 4 }} {{ 1e300 * 1e10 }} {{ -(1e300 * 1e10) }}", DATA),
     "{{ [1, 2, 3] | length > 2 }} {{ 'a' ~ 'b' | upper }} {{ ('a' ~ 'b') | upper }} {{ -1 | abs }} {{ 2 + 3 | string | length }} {{ [1] + [2] | list }} {{ 'a' if [] | length else 'b' }}",
