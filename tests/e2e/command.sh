@@ -49,7 +49,8 @@ exits "installed" 0 "$work/lonely/bin/gyrator" model info
 
 # --- A terminal: colours, prompt, editor. script(1) makes one.
 typed() { printf 'Hello.\n/show\n/exit\n' | script -qec "$1" /dev/null 2>&1 | tr -d '\r'; }
-contains "a terminal has a prompt" "> " "$(typed "'$gyrator' chat -n 8 --seed 1")"
+uncoloured() { sed 's/\x1b\[[0-9;]*m//g'; }
+contains "a terminal has a prompt" "> " "$(typed "'$gyrator' chat -n 8 --seed 1" | uncoloured)"
 contains "and commands" "tokens" "$(typed "'$gyrator' chat -n 8 --seed 1")"
 contains "and colours" $'\e[' "$(TERM=xterm typed "'$gyrator' chat -n 8 --seed 1")"
 finish
