@@ -8,6 +8,8 @@
 #   trainer  gyrator-train and the command
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Objects are the same in every clone: let the compiler cache find them there.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 
 with_trainer() {
   local torch
