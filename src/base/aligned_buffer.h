@@ -21,9 +21,9 @@ using AlignedBuffer = std::unique_ptr<std::byte[], FreeAligned>;
 // `count` uninitialized bytes at a multiple of 64. kExhausted, naming `what`, when the system has
 // no such memory.
 inline Result<AlignedBuffer> AllocateAligned(uint64_t count, const std::string& what) {
-  constexpr uint64_t kMax = PTRDIFF_MAX - kCacheLine;
+  constexpr uint64_t kMax = uint64_t{1} << 40;  // more than any machine has: a wrong size
   const uint64_t rounded = (count / kCacheLine + 1) * kCacheLine;  // never 0
-  void* bytes = count > kMax ? nullptr : std::aligned_alloc(kCacheLine, rounded);
+  void* bytes = count >= kMax ? nullptr : std::aligned_alloc(kCacheLine, rounded);
   if (bytes == nullptr) {
     return Status::Exhausted(what + ": no memory for " + std::to_string(count) + " bytes");
   }
