@@ -199,6 +199,9 @@ TEST(ChatTemplateBounds, AHostileTemplateEnds) {
       {"{% set ns = namespace(a=[]) %}{% for i in range(9999) %}{% set ns.a = [ns.a] %}{% endfor "
        "%}",
        Code::kExhausted, "values nested deeper"},
+      {"{% set ns = namespace(a=1) %}{% for i in range(9999) %}{% set ns.a = {'k': ns.a} %}"
+       "{% endfor %}",
+       Code::kExhausted, "values nested deeper"},
       {"{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}", Code::kExhausted, "holds itself"},
       {"{% set ns = namespace(a=[1]) %}{% for i in range(99) %}{% set ns.a = [ns.a, ns.a] %}"
        "{% endfor %}{{ ns.a }}",

@@ -24,7 +24,7 @@ class Value;
 
 // Bounds of one render. A template comes with the model: it is not trusted.
 struct Limits {
-  uint64_t steps_max = 20'000'000;         // evaluated nodes, visited elements
+  uint64_t steps_max = 10'000'000;         // evaluated nodes, visited elements
   uint64_t bytes_max = uint64_t{1} << 29;  // of all values made and of the output
   int depth_max = 500;                     // nested evaluations, calls included
 };

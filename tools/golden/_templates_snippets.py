@@ -140,6 +140,7 @@ SNIPPETS = [
     "{{ '12'.isdigit() }} {{ 'a1'.isalnum() }} {{ 'a1'.isalpha() }} {{ ' '.isspace() }} {{ ''.isspace() }} {{ 'ab'.islower() }} {{ 'AB1'.isupper() }} {{ '1'.isupper() }} {{ '²'.isdigit() }} {{ '²'.isdecimal() }} {{ '٣'.isdecimal() }} {{ '世'.isalpha() }}",
     "{{ [1, 2, 1].count(1) }} {{ [1, 2].index(2) }} {{ (1, 2, 2).count(2) }} {{ (5, 6).index(6) }} {{ [1].copy() }} {{ {'a': 1}.copy() }} {{ {'a': 1}.keys() == {'a': 2}.keys() }}",
     "{{ 'abc'['upper']() }} {{ {'upper': 1}.upper }} {{ {'items': 1}['items'] }} {{ {'items': 1}.items is callable }} {{ [{'a': 1}][0].a }} {{ {'a': {'b': [1, {'c': 2}]}}.a.b[1].c }} {{ {1: 'x'}[1] }} {{ {(1, 2): 't'}[1, 2] }}",
+    "[{{ {'update': 1}.update }}] {{ {'pop': 2}['pop'] }} {{ {'get': 3}['get'] }}",
     "{% set f = 'abc'.upper %}{{ f() }} {% set g = {'a': 1}.get %}{{ g('a') }}{{ g('z', 'd') }}",
     "{% set it = [1, 2]|map('string') %}{{ it|list }}{{ it|list }} {% set r = [1, 2]|reverse %}{% for x in r %}{{ x }}{% endfor %}{% for x in r %}{{ x }}{% else %}gone{% endfor %}",
     "{% set content = '<think>\\nhm\\n</think>\\n\\nhi' %}{{ content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') }}|{{ content.split('</think>')[-1].lstrip('\\n') }}",
