@@ -1,9 +1,9 @@
-// What can be told and asked: attributes of the user, of relations and of named people, each with its
-// ways to be told, asked and answered.
+// What can be told and asked: attributes of the user, of relations and of named people, each with
+// its ways to be told, asked and answered.
 //
 // Templates are text with placeholders: {M} {Y} the owner's possessive as the user and as the
-// assistant says it ("my", "your"), {m} {y} the same as subjects ("I", "you"), {n} the noun, {v} the
-// value. An attribute's templates have everything but {v} filled in.
+// assistant says it ("my", "your"), {m} {y} the same as subjects ("I", "you"), {n} the noun, {v}
+// the value. An attribute's templates have everything but {v} filled in.
 #pragma once
 
 #include <string>

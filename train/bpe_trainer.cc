@@ -28,7 +28,8 @@ const std::array<std::string, 256>& ByteAlphabet() {
     std::array<std::string, 256> out;
     int next = 256;
     for (int byte = 0; byte < 256; ++byte) {
-      const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+      const bool printable =
+          (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
       const int code = printable ? byte : next++;
       std::string& text = out[static_cast<size_t>(byte)];
       if (code < 0x80) {
@@ -76,7 +77,8 @@ std::vector<Word> CountWords(const std::vector<std::string>& texts) {
 std::pair<TokenId, TokenId> BestPair(const std::vector<Word>& words) {
   std::unordered_map<uint64_t, int64_t> counts;
   for (const Word& word : words) {
-    for (size_t i = 0; i + 1 < word.ids.size(); ++i) counts[PairKey(word.ids[i], word.ids[i + 1])] += word.count;
+    for (size_t i = 0; i + 1 < word.ids.size(); ++i)
+      counts[PairKey(word.ids[i], word.ids[i + 1])] += word.count;
   }
   uint64_t best = 0;
   int64_t best_count = 0;
@@ -105,10 +107,12 @@ std::vector<std::string_view> SplitWords(std::string_view text) {
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     return std::unique_ptr<pcre2_code, Free>(code);
   }();
-  const std::unique_ptr<pcre2_match_data, Free> match(pcre2_match_data_create_from_pattern(kCode.get(), nullptr));
+  const std::unique_ptr<pcre2_match_data, Free> match(
+      pcre2_match_data_create_from_pattern(kCode.get(), nullptr));
   std::vector<std::string_view> words;
   for (size_t at = 0; at < text.size();) {
-    const int found = pcre2_match(kCode.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, 0, match.get(), nullptr);
+    const int found = pcre2_match(kCode.get(), reinterpret_cast<PCRE2_SPTR>(text.data()),
+                                  text.size(), at, 0, match.get(), nullptr);
     GYRATOR_CHECK(found > 0);  // the pattern matches at every position of well-formed text
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
     words.push_back(text.substr(range[0], range[1] - range[0]));
@@ -123,15 +127,20 @@ void BpeVocab::AddMerge(TokenId left, TokenId right) {
   tokens_.push_back(tokens_[static_cast<size_t>(left)] + tokens_[static_cast<size_t>(right)]);
 }
 
-Result<BpeVocab> BpeVocab::Train(const std::vector<std::string>& texts, int32_t vocab_size, std::vector<std::string> specials) {
+Result<BpeVocab> BpeVocab::Train(const std::vector<std::string>& texts, int32_t vocab_size,
+                                 std::vector<std::string> specials) {
   const int32_t num_merges = vocab_size - 256 - static_cast<int32_t>(specials.size());
-  if (num_merges < 0) return Status::InvalidArgument("vocabulary of " + std::to_string(vocab_size) + " tokens is smaller than the 256 bytes");
+  if (num_merges < 0)
+    return Status::InvalidArgument("vocabulary of " + std::to_string(vocab_size) +
+                                   " tokens is smaller than the 256 bytes");
   BpeVocab vocab;
   for (const std::string& text : ByteAlphabet()) vocab.tokens_.push_back(text);
   std::vector<Word> words = CountWords(texts);
   while (static_cast<int32_t>(vocab.merges_.size()) < num_merges) {
     const auto [left, right] = BestPair(words);
-    if (left < 0) return Status::InvalidArgument("text has too few pairs for a vocabulary of " + std::to_string(vocab_size) + " tokens");
+    if (left < 0)
+      return Status::InvalidArgument("text has too few pairs for a vocabulary of " +
+                                     std::to_string(vocab_size) + " tokens");
     const TokenId merged = vocab.size();
     vocab.AddMerge(left, right);
     for (Word& word : words) Apply(word.ids, left, right, merged);
@@ -151,7 +160,8 @@ std::vector<TokenId> BpeVocab::EncodeWord(std::string_view word) const {
       if (rank != ranks_.end() && (best < 0 || rank->second < best)) best = rank->second;
     }
     if (best < 0) return ids;
-    Apply(ids, merges_[static_cast<size_t>(best)].first, merges_[static_cast<size_t>(best)].second, 256 + best);
+    Apply(ids, merges_[static_cast<size_t>(best)].first, merges_[static_cast<size_t>(best)].second,
+          256 + best);
   }
 }
 
@@ -188,7 +198,8 @@ std::string BpeVocab::Decode(const std::vector<TokenId>& ids) const {
 
 std::vector<std::string> BpeVocab::MergeTexts() const {
   std::vector<std::string> out;
-  for (const auto& [left, right] : merges_) out.push_back(tokens_[static_cast<size_t>(left)] + " " + tokens_[static_cast<size_t>(right)]);
+  for (const auto& [left, right] : merges_)
+    out.push_back(tokens_[static_cast<size_t>(left)] + " " + tokens_[static_cast<size_t>(right)]);
   return out;
 }
 
@@ -205,39 +216,72 @@ Json BpeVocab::ToJson() const {
     if (id < size() - num_specials_) {
       vocab[text] = id;
     } else {
-      added.push_back({{"id", id}, {"content", text}, {"single_word", false}, {"lstrip", false},
-                       {"rstrip", false}, {"normalized", false}, {"special", true}});
+      added.push_back({{"id", id},
+                       {"content", text},
+                       {"single_word", false},
+                       {"lstrip", false},
+                       {"rstrip", false},
+                       {"normalized", false},
+                       {"special", true}});
     }
   }
-  for (const auto& [left, right] : merges_) merges.push_back({tokens_[static_cast<size_t>(left)], tokens_[static_cast<size_t>(right)]});
-  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", false}};
-  const Json split = {{"type", "Split"}, {"pattern", {{"Regex", kSplitPattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  return {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added}, {"normalizer", nullptr},
-          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level})}}},
-          {"post_processor", nullptr}, {"decoder", byte_level},
-          {"model", {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                     {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", false},
-                     {"vocab", vocab}, {"merges", merges}}}};
+  for (const auto& [left, right] : merges_)
+    merges.push_back({tokens_[static_cast<size_t>(left)], tokens_[static_cast<size_t>(right)]});
+  const Json byte_level = {{"type", "ByteLevel"},
+                           {"add_prefix_space", false},
+                           {"trim_offsets", false},
+                           {"use_regex", false}};
+  const Json split = {{"type", "Split"},
+                      {"pattern", {{"Regex", kSplitPattern}}},
+                      {"behavior", "Isolated"},
+                      {"invert", false}};
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", added},
+          {"normalizer", nullptr},
+          {"pre_tokenizer",
+           {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level})}}},
+          {"post_processor", nullptr},
+          {"decoder", byte_level},
+          {"model",
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", nullptr},
+            {"continuing_subword_prefix", nullptr},
+            {"end_of_word_suffix", nullptr},
+            {"fuse_unk", false},
+            {"byte_fallback", false},
+            {"ignore_merges", false},
+            {"vocab", vocab},
+            {"merges", merges}}}};
 }
 
 Result<BpeVocab> BpeVocab::FromJson(const Json& json) {
-  const auto bad = [](const std::string& what) { return Status::Corruption("tokenizer of the trainer: " + what); };
-  if (!json.contains("model") || !json["model"].contains("vocab") || !json["model"].contains("merges") || !json.contains("added_tokens")) {
+  const auto bad = [](const std::string& what) {
+    return Status::Corruption("tokenizer of the trainer: " + what);
+  };
+  if (!json.contains("model") || !json["model"].contains("vocab") ||
+      !json["model"].contains("merges") || !json.contains("added_tokens")) {
     return bad("expected model.vocab, model.merges and added_tokens");
   }
   BpeVocab out;
   for (const std::string& text : ByteAlphabet()) out.tokens_.push_back(text);
   const Json& vocab = json["model"]["vocab"];
   for (const Json& merge : json["model"]["merges"]) {
-    if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string()) return bad("a merge is not a pair of strings");
-    const auto left = vocab.find(merge[0].get<std::string>()), right = vocab.find(merge[1].get<std::string>());
-    if (left == vocab.end() || right == vocab.end() || left->get<TokenId>() >= out.size() || right->get<TokenId>() >= out.size()) {
+    if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string())
+      return bad("a merge is not a pair of strings");
+    const auto left = vocab.find(merge[0].get<std::string>()),
+               right = vocab.find(merge[1].get<std::string>());
+    if (left == vocab.end() || right == vocab.end() || left->get<TokenId>() >= out.size() ||
+        right->get<TokenId>() >= out.size()) {
       return bad("merge " + merge.dump() + " joins unknown tokens");
     }
     out.AddMerge(left->get<TokenId>(), right->get<TokenId>());
   }
   for (const Json& added : json["added_tokens"]) {
-    if (!added.contains("content") || !added["content"].is_string()) return bad("an added token without content");
+    if (!added.contains("content") || !added["content"].is_string())
+      return bad("an added token without content");
     out.tokens_.push_back(added["content"].get<std::string>());
     ++out.num_specials_;
   }

@@ -1,9 +1,9 @@
 // Byte-level BPE learned from text: the vocabulary of the shipped model.
 //
-// Alphabet of GPT-2, splitting of Qwen2 (digits one by one, which makes numbers easy to copy; known to
-// llama.cpp as pre-tokenizer "qwen2"). Ids: 256 bytes, merges in order, then the special tokens. Encode
-// is the trainer's own fast path over plain text, without special tokens; src/tokenizer reads the same
-// vocabulary from tokenizer.json or GGUF. Not for concurrent use (words are cached).
+// Alphabet of GPT-2, splitting of Qwen2 (digits one by one, which makes numbers easy to copy; known
+// to llama.cpp as pre-tokenizer "qwen2"). Ids: 256 bytes, merges in order, then the special tokens.
+// Encode is the trainer's own fast path over plain text, without special tokens; src/tokenizer
+// reads the same vocabulary from tokenizer.json or GGUF. Not for concurrent use (words are cached).
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,9 @@ namespace gyrator::train {
 
 class BpeVocab {
  public:
-  // Learns vocab_size - 256 - specials.size() merges from `texts`, the most frequent pair first, ties
-  // to the smaller pair of ids. kInvalidArgument when the text has too few pairs or the size is too small.
+  // Learns vocab_size - 256 - specials.size() merges from `texts`, the most frequent pair first,
+  // ties to the smaller pair of ids. kInvalidArgument when the text has too few pairs or the size
+  // is too small.
   static Result<BpeVocab> Train(const std::vector<std::string>& texts, int32_t vocab_size,
                                 std::vector<std::string> specials);
   // The inverse of ToJson. kCorruption names what is missing.
@@ -38,7 +39,7 @@ class BpeVocab {
   int32_t num_specials() const { return num_specials_; }
   const std::vector<std::string>& tokens() const { return tokens_; }  // in GPT-2's alphabet
   std::vector<std::string> MergeTexts() const;                        // "a b", by rank
-  TokenId SpecialId(std::string_view token) const;  // REQUIRES: it exists
+  TokenId SpecialId(std::string_view token) const;                    // REQUIRES: it exists
 
  private:
   void AddMerge(TokenId left, TokenId right);

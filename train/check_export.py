@@ -8,6 +8,7 @@ import sys
 import gguf
 import numpy as np
 import torch
+from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
@@ -46,6 +47,12 @@ def main(folder, path):
         worst = max(worst, float(error.max()))
     assert not weights, f"not in the file: {list(weights)}"
     assert worst < 0.6, f"a weight is off by {worst} quantization steps"
+    check = load_file(f"{folder}/check.safetensors")
+    with torch.no_grad():
+        logits = model(torch.from_numpy(check["ids"])).logits.numpy()
+    spread = float(check["logits"].max() - check["logits"].min())
+    difference = float(np.abs(logits - check["logits"]).max())
+    assert difference < 1e-5 * spread, f"logits differ by {difference} of {spread}"
     field = reader.get_field("tokenizer.ggml.tokens")
     tokens = [bytes(field.parts[i]).decode() for i in field.data]
     assert tokens == tokenizer.convert_ids_to_tokens(range(len(tokens))), "vocabularies differ"
@@ -57,7 +64,7 @@ def main(folder, path):
     assert text == expected, text
     ids = tokenizer(text, return_tensors="pt").input_ids
     out = model.generate(ids, max_new_tokens=24, do_sample=False)
-    print(f"{len(reader.tensors)} tensors, worst error {worst:.3f} steps, {len(tokens)} tokens")
+    print(f"{len(reader.tensors)} tensors, worst error {worst:.3f} steps, {len(tokens)} tokens, logits within {difference:.2g} of {spread:.3g}")
     print(tokenizer.decode(out[0]))
 
 

@@ -16,8 +16,9 @@ ByteSpan BytesOf(const at::Tensor& tensor) {
 Status Fill(const TensorIndex& tensors, const std::string& name, at::Tensor& into) {
   GYRATOR_ASSIGN_OR_RETURN(const TensorView view, tensors.Get(name));
   if (view.dtype != DType::kF32 || view.shape != ShapeOf(into)) {
-    return Status::Mismatch("checkpoint: " + name + " is " + std::string(DTypeName(view.dtype)) + " " +
-                            ShapeText(view.shape) + ", expected f32 " + ShapeText(ShapeOf(into)));
+    return Status::Mismatch("checkpoint: " + name + " is " + std::string(DTypeName(view.dtype)) +
+                            " " + ShapeText(view.shape) + ", expected f32 " +
+                            ShapeText(ShapeOf(into)));
   }
   std::memcpy(into.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
   return {};
@@ -34,7 +35,8 @@ Moments ZeroMoments(const Decoder& decoder) {
   return moments;
 }
 
-Status SaveCheckpoint(const std::string& path, const Decoder& decoder, const Moments& moments, const Progress& progress) {
+Status SaveCheckpoint(const std::string& path, const Decoder& decoder, const Moments& moments,
+                      const Progress& progress) {
   SafetensorsWriter writer;
   DescribeCheckpoint(decoder.config(), progress, writer);
   for (size_t i = 0; i < decoder.parameters().size(); ++i) {
@@ -48,8 +50,15 @@ Status SaveCheckpoint(const std::string& path, const Decoder& decoder, const Mom
 }
 
 Status LoadWeights(const CheckpointFile& file, Decoder& decoder) {
-  for (auto& [name, weight] : decoder.parameters()) GYRATOR_RETURN_IF_ERROR(Fill(file.tensors, name, weight));
+  for (auto& [name, weight] : decoder.parameters())
+    GYRATOR_RETURN_IF_ERROR(Fill(file.tensors, name, weight));
   return {};
+}
+
+Result<std::unique_ptr<Decoder>> LoadDecoder(const CheckpointFile& file) {
+  auto decoder = std::make_unique<Decoder>(file.config, file.progress.seed);
+  GYRATOR_RETURN_IF_ERROR(LoadWeights(file, *decoder));
+  return decoder;
 }
 
 Status LoadMoments(const CheckpointFile& file, const Decoder& decoder, Moments& moments) {

@@ -27,7 +27,8 @@ void ForEachField(Config& c, Visit visit) {
 
 }  // namespace
 
-void DescribeCheckpoint(const DecoderConfig& config, const Progress& progress, SafetensorsWriter& writer) {
+void DescribeCheckpoint(const DecoderConfig& config, const Progress& progress,
+                        SafetensorsWriter& writer) {
   Json json;
   ForEachField(config, [&](const char* key, const auto& field) { json[key] = field; });
   writer.SetMetadata("format", kFormat);
@@ -43,7 +44,8 @@ Result<CheckpointFile> OpenCheckpoint(const std::string& path) {
     const auto at = file.metadata.find(key);
     return at == file.metadata.end() ? std::string() : at->second;
   };
-  if (text("format") != kFormat) return Status::Corruption(path + ": not a checkpoint of gyrator-train");
+  if (text("format") != kFormat)
+    return Status::Corruption(path + ": not a checkpoint of gyrator-train");
   CheckpointFile out;
   std::string missing;
   const auto number = [&](const char* key, auto& field) {

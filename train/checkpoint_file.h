@@ -25,6 +25,7 @@ struct CheckpointFile {
 Result<CheckpointFile> OpenCheckpoint(const std::string& path);
 
 // The metadata that OpenCheckpoint reads.
-void DescribeCheckpoint(const DecoderConfig& config, const Progress& progress, SafetensorsWriter& writer);
+void DescribeCheckpoint(const DecoderConfig& config, const Progress& progress,
+                        SafetensorsWriter& writer);
 
 }  // namespace gyrator::train

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "copy_init.h"
 
 namespace gyrator::train {
 namespace {
@@ -22,11 +23,12 @@ Decoder::Decoder(const DecoderConfig& config, uint64_t seed) : config_(config) {
   torch::manual_seed(seed);
   const double narrow = 0.02, into_residual = 0.02 / std::sqrt(2.0 * config.num_layers);
   const int64_t h = config.hidden, ffn = config.ffn;
-  const int64_t q = int64_t{config.num_heads} * config.head_dim, kv = int64_t{config.num_kv_heads} * config.head_dim;
+  const int64_t q = int64_t{config.num_heads} * config.head_dim,
+                kv = int64_t{config.num_kv_heads} * config.head_dim;
   embedding_ = Add("model.embed_tokens.weight", {config.vocab, h}, narrow);
   for (int32_t i = 0; i < config.num_layers; ++i) {
     const std::string at = "model.layers." + std::to_string(i) + ".";
-    Layer& layer = layers_.emplace_back();
+    DecoderLayer& layer = layers_.emplace_back();
     layer.attn_norm = Add(at + "input_layernorm.weight", {h}, 0);
     layer.q = Add(at + "self_attn.q_proj.weight", {q, h}, narrow);
     layer.k = Add(at + "self_attn.k_proj.weight", {kv, h}, narrow);
@@ -38,6 +40,7 @@ Decoder::Decoder(const DecoderConfig& config, uint64_t seed) : config_(config) {
     layer.down = Add(at + "mlp.down_proj.weight", {h, ffn}, into_residual);
   }
   final_norm_ = Add("model.norm.weight", {h}, 0);
+  if (config.num_layers >= 2) InitCopyHeads(config_, embedding_, layers_[0], layers_[1]);
   const at::Tensor dims = torch::arange(0, config.head_dim, 2, torch::kFloat32) / config.head_dim;
   const at::Tensor angles = torch::outer(torch::arange(config.context_max, torch::kFloat32),
                                          torch::pow(config.rope_theta, -dims));
@@ -52,8 +55,10 @@ at::Tensor Decoder::Add(const std::string& name, at::IntArrayRef shape, double d
   return weight;
 }
 
-at::Tensor Decoder::Attend(const Layer& layer, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) const {
-  const int64_t batch = x.size(0), tokens = x.size(1), group = config_.num_heads / config_.num_kv_heads;
+at::Tensor Decoder::Attend(const DecoderLayer& layer, const at::Tensor& x, const at::Tensor& cos,
+                           const at::Tensor& sin) const {
+  const int64_t batch = x.size(0), tokens = x.size(1),
+                group = config_.num_heads / config_.num_kv_heads;
   auto heads = [&](const at::Tensor& weight) {
     return at::linear(x, weight).view({batch, tokens, -1, config_.head_dim}).transpose(1, 2);
   };
@@ -68,9 +73,11 @@ at::Tensor Decoder::Forward(const at::Tensor& ids) const {
   const int64_t tokens = ids.size(1), h = config_.hidden;
   GYRATOR_CHECK(tokens <= config_.context_max);
   const at::Tensor cos = cos_.narrow(0, 0, tokens), sin = sin_.narrow(0, 0, tokens);
-  auto norm = [&](const at::Tensor& x, const at::Tensor& weight) { return at::rms_norm(x, {h}, weight, config_.norm_eps); };
+  auto norm = [&](const at::Tensor& x, const at::Tensor& weight) {
+    return at::rms_norm(x, {h}, weight, config_.norm_eps);
+  };
   at::Tensor x = at::embedding(embedding_, ids);
-  for (const Layer& layer : layers_) {
+  for (const DecoderLayer& layer : layers_) {
     x = x + Attend(layer, norm(x, layer.attn_norm), cos, sin);
     const at::Tensor y = norm(x, layer.ffn_norm);
     x = x + at::linear(at::silu(at::linear(y, layer.gate)) * at::linear(y, layer.up), layer.down);

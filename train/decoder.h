@@ -1,8 +1,8 @@
 // Llama's decoder in libtorch: the maths of Hugging Face's LlamaForCausalLM, for training.
 //
-// RMS norm, rotate-half RoPE, grouped-query attention, SwiGLU, tied embeddings. Weights carry Hugging
-// Face's names and shapes ([out, in]). Deterministic on a CPU with a fixed number of threads. Used by
-// one thread at a time (torch has its own inside).
+// RMS norm, rotate-half RoPE, grouped-query attention, SwiGLU, tied embeddings. Weights carry
+// Hugging Face's names and shapes ([out, in]). Deterministic on a CPU with a fixed number of
+// threads. Used by one thread at a time (torch has its own inside).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,14 +16,19 @@
 
 namespace gyrator::train {
 
+struct DecoderLayer {
+  at::Tensor attn_norm, q, k, v, o, ffn_norm, gate, up, down;
+};
+
 class Decoder {
  public:
   // Random weights: normal, deviation 0.02, projections into the residual stream scaled by
-  // 1 / sqrt(2 layers); norms one. A function of `seed`.
+  // 1 / sqrt(2 layers); norms one; and copying heads (copy_init.h) in the first two layers, which
+  // otherwise take most of a short training to emerge. A function of `seed`.
   Decoder(const DecoderConfig& config, uint64_t seed);
 
-  // ids [batch, tokens] int64, tokens <= context_max -> logits [batch, tokens, vocab]. Position 0 is
-  // the first column; causal.
+  // ids [batch, tokens] int64, tokens <= context_max -> logits [batch, tokens, vocab]. Position 0
+  // is the first column; causal.
   at::Tensor Forward(const at::Tensor& ids) const;
 
   const DecoderConfig& config() const { return config_; }
@@ -32,17 +37,14 @@ class Decoder {
   const std::vector<std::pair<std::string, at::Tensor>>& parameters() const { return parameters_; }
 
  private:
-  struct Layer {
-    at::Tensor attn_norm, q, k, v, o, ffn_norm, gate, up, down;
-  };
-
   at::Tensor Add(const std::string& name, at::IntArrayRef shape, double deviation);
-  at::Tensor Attend(const Layer& layer, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) const;
+  at::Tensor Attend(const DecoderLayer& layer, const at::Tensor& x, const at::Tensor& cos,
+                    const at::Tensor& sin) const;
 
   DecoderConfig config_;
   std::vector<std::pair<std::string, at::Tensor>> parameters_;
   at::Tensor embedding_, final_norm_;
-  std::vector<Layer> layers_;
+  std::vector<DecoderLayer> layers_;
   at::Tensor cos_, sin_;  // [context_max, head_dim]
 };
 

@@ -37,7 +37,9 @@ std::string JoinList(const std::vector<std::string>& items) {
   return out;
 }
 
-std::string Value(const std::string& text, const std::string& value) { return Fill(text, "{v}", value); }
+std::string Value(const std::string& text, const std::string& value) {
+  return Fill(text, "{v}", value);
+}
 
 // An order ("call me Ada") cannot follow "remember that".
 bool IsOrder(const std::string& clause) {
@@ -72,9 +74,10 @@ constexpr Prefix kPrefixes[] = {
 
 constexpr sv kAskPrefixes[] = {"Hey, ", "So, ", "Now, ", "Okay, ", "Quick question: ", "Hi, "};
 
-constexpr sv kCorrections[] = {"Actually, {c}.",       "No, {c}.",           "Sorry, {c}, not {o}.",
-                               "I was wrong, {c}.",    "Correction: {c}.",   "Wait, {c}.",
-                               "{c}, not {o}.",        "I made a mistake. {C}.", "No, {c}, not {o}."};
+constexpr sv kCorrections[] = {
+    "Actually, {c}.",   "No, {c}.",   "Sorry, {c}, not {o}.", "I was wrong, {c}.",
+    "Correction: {c}.", "Wait, {c}.", "{c}, not {o}.",        "I made a mistake. {C}.",
+    "No, {c}, not {o}."};
 
 std::string Unknown(const Attribute& attribute) { return "ou have not told me " + attribute.yours; }
 
@@ -90,7 +93,8 @@ Conversation::Conversation(uint64_t seed, uint64_t index, Split split)
   american_ = random_.Chance(0.35);
   facts_max_ = random_.Chance(0.3) ? random_.Between(1, 5) : random_.Between(5, 45);
   const Catalogue& catalogue = UserCatalogue();
-  for (int i = random_.Between(1, 4); i > 0; --i) others_.push_back(&random_.Pick(catalogue.others));
+  for (int i = random_.Between(1, 4); i > 0; --i)
+    others_.push_back(&random_.Pick(catalogue.others));
   for (int i = random_.Between(0, 2); i > 0; --i) {
     people_.push_back(std::make_unique<std::vector<Attribute>>(
         PersonAttributes(DrawValue(ValueKind::kName, split_, random_))));
@@ -152,7 +156,8 @@ void Conversation::FinishUserText(std::string& text, Typing typing) const {
   if (typing == Typing::kNoPoint) return;
   const bool keep_mark = typing == Typing::kLower && text.size() % 2 == 0;
   text = Lower(text);
-  if (typing == Typing::kSloppy) text.erase(std::remove(text.begin(), text.end(), '\''), text.end());
+  if (typing == Typing::kSloppy)
+    text.erase(std::remove(text.begin(), text.end(), '\''), text.end());
   if (keep_mark) text += '.';
 }
 
@@ -161,6 +166,7 @@ std::vector<std::string> Conversation::DrawValues(const Attribute& attribute, Ty
   for (int count = attribute.is_list ? random_.Between(2, 4) : 1; count > 0;) {
     std::string value = DrawValue(attribute.kind, split_, random_);
     if (typing == Typing::kLower || typing == Typing::kSloppy) value = Lower(value);
+    if (typing == Typing::kSloppy) std::erase(value, '\'');  // as the whole line will lose it
     if (std::find(values.begin(), values.end(), value) != values.end()) continue;
     values.push_back(std::move(value));
     --count;
@@ -259,7 +265,8 @@ Turn Conversation::MakeCorrection(Fact& fact) {
   const std::string value = JoinList(fact.values);
   std::string echo = attribute.yours + " is " + value;
   if (last_told_ == &attribute && random_.Chance(0.5)) {
-    static constexpr sv kShort[] = {"No, it is {v}.", "No, it's {v}.", "Not {o}, {v}.", "I meant {v}.", "Sorry, {v}.", "No, {v}."};
+    static constexpr sv kShort[] = {"No, it is {v}.", "No, it's {v}.", "Not {o}, {v}.",
+                                    "I meant {v}.",   "Sorry, {v}.",   "No, {v}."};
     turn.user = Fill(Value(std::string(random_.Pick(kShort)), value), "{o}", old_value);
   } else {
     const Tell& tell = DrawTell(attribute, "lower");
@@ -280,9 +287,11 @@ Turn Conversation::MakeAddition(Fact& fact) {
   const Attribute& attribute = *fact.attribute;
   const Typing typing = DrawTyping(attribute);
   const std::string item = DrawValues(attribute, typing)[0];
-  if (std::find(fact.values.begin(), fact.values.end(), item) != fact.values.end()) return MakeChat();
+  if (std::find(fact.values.begin(), fact.values.end(), item) != fact.values.end())
+    return MakeChat();
   const std::string& addition = random_.Pick(attribute.additions);
-  turn.user = (addition.starts_with("{v}") ? Value(addition, item) : Sentence(Value(addition, item))) + ".";
+  turn.user =
+      (addition.starts_with("{v}") ? Value(addition, item) : Sentence(Value(addition, item))) + ".";
   turn.reply = "Okay, I added " + item + ".";
   FinishUserText(turn.user, typing);
   fact.values.push_back(item);
@@ -316,7 +325,8 @@ Turn Conversation::MakeAskUnknown() {
     Turn turn;
     turn.kind = TurnKind::kAskUnknown;
     turn.expected = {"have not told me " + attribute.yours};
-    if (american_) turn.expected[0] = Fill(Fill(turn.expected[0], "avourite", "avorite"), "colour", "color");
+    if (american_)
+      turn.expected[0] = Fill(Fill(turn.expected[0], "avourite", "avorite"), "colour", "color");
     const Ask& ask = random_.Pick(attribute.asks);
     turn.user = Sentence(ask.question);
     turn.reply = (ask.answer.starts_with("Yes, ") ? "No, y" : "Y") + Unknown(attribute) + ".";
@@ -327,7 +337,8 @@ Turn Conversation::MakeAskUnknown() {
 }
 
 Turn Conversation::MakeAskMany() {
-  static constexpr sv kForms[] = {"What are {l}?", "What are {l}?", "Tell me {l}.", "Do you remember {l}?", "What is {w}?", "Remind me of {l}."};
+  static constexpr sv kForms[] = {"What are {l}?",        "What are {l}?", "Tell me {l}.",
+                                  "Do you remember {l}?", "What is {w}?",  "Remind me of {l}."};
   Turn turn;
   turn.kind = TurnKind::kAskMany;
   std::vector<std::string> asked, known, unknown;
@@ -337,7 +348,9 @@ Turn Conversation::MakeAskMany() {
   const bool one_unknown = random_.Chance(0.15);
   for (int tries = 0; tries < 30 && static_cast<int>(asked.size()) < count; ++tries) {
     const bool want_unknown = one_unknown && static_cast<int>(asked.size()) + 1 == count;
-    const Attribute& attribute = want_unknown ? DrawAttribute() : *facts_[random_.Below(static_cast<uint32_t>(facts_.size()))].attribute;
+    const Attribute& attribute =
+        want_unknown ? DrawAttribute()
+                     : *facts_[random_.Below(static_cast<uint32_t>(facts_.size()))].attribute;
     const Fact* fact = Find(attribute);
     if ((fact == nullptr) != want_unknown || attribute.is_list) continue;
     if (std::find(seen.begin(), seen.end(), &attribute) != seen.end()) continue;
@@ -372,14 +385,16 @@ Turn Conversation::MakeCheck(const Fact& fact) {
   const bool right = random_.Chance(0.5);
   const std::string guess = right ? fact.values[0] : DrawValue(attribute.kind, split_, random_);
   turn.user = "Is " + attribute.mine + " " + guess + "?";
-  turn.reply = (guess == fact.values[0] ? "Yes, " : "No, ") + attribute.yours + " is " + fact.values[0] + ".";
+  turn.reply = (guess == fact.values[0] ? "Yes, " : "No, ") + attribute.yours + " is " +
+               fact.values[0] + ".";
   turn.expected = {fact.values[0]};
   turn.age = turn_ - fact.turn;
   return turn;
 }
 
 Turn Conversation::MakeChat() {
-  const SmallTalk& talk = random_.Chance(0.15) ? random_.Pick(Greetings()) : random_.Pick(SmallTalks());
+  const SmallTalk& talk =
+      random_.Chance(0.15) ? random_.Pick(Greetings()) : random_.Pick(SmallTalks());
   Turn turn{std::string(talk.user), std::string(talk.reply), TurnKind::kChat, {}, 0};
   FinishUserText(turn.user, DrawTyping(UserCatalogue().own[0]));
   return turn;

@@ -1,7 +1,7 @@
 // An endless, seeded stream of conversations in which a user tells things and asks for them later.
 //
-// Every turn says what a right reply must contain, so that recall is measured exactly. The reply is a
-// function of the conversation so far (no coin is tossed for it): exact match can be learned.
+// Every turn says what a right reply must contain, so that recall is measured exactly. The reply is
+// a function of the conversation so far (no coin is tossed for it): exact match can be learned.
 // Knows no tokens. Deterministic over platforms. A Conversation is used by one thread at a time.
 #pragma once
 
@@ -71,7 +71,7 @@ class Conversation {
   bool american_;                // "favorite"
   int32_t turn_ = 0;
   int32_t facts_max_;
-  std::vector<const std::vector<Attribute>*> others_;       // relations of this conversation
+  std::vector<const std::vector<Attribute>*> others_;            // relations of this conversation
   std::vector<std::unique_ptr<std::vector<Attribute>>> people_;  // named people
   std::vector<Fact> facts_;
   const Attribute* last_told_ = nullptr;  // by the turn just before

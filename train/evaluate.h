@@ -12,6 +12,7 @@
 
 #include "bpe_trainer.h"
 #include "decoder.h"
+#include "gyrator/status.h"
 
 namespace gyrator::train {
 
@@ -27,6 +28,7 @@ inline constexpr std::array<int32_t, 5> kPositionBounds = {128, 256, 512, 1024, 
 struct Recall {
   std::array<Score, 5> by_position;  // of the reply's first token; facts asked for
   Score facts, unknown, many;        // one fact; "you have not told me"; several at once
+  int64_t rows = 0, turns = 0;       // conversations and turns in them
   std::vector<std::string> samples;  // wrong replies, expected and found
 };
 
@@ -38,6 +40,12 @@ struct EvalOptions {
 };
 
 // Rows of conversations with held-out values. Adds to `recall`.
-void Evaluate(const Decoder& decoder, const BpeVocab& vocab, const EvalOptions& options, Recall& recall);
+void Evaluate(const Decoder& decoder, const BpeVocab& vocab, const EvalOptions& options,
+              Recall& recall);
+
+// The decoder's logits [1, 64, vocab] for the first 64 tokens of a held-out row, as safetensors
+// ("ids", "logits"): what check_export.py compares transformers with.
+Status WriteLogits(const Decoder& decoder, const BpeVocab& vocab, uint64_t seed,
+                   const std::string& path);
 
 }  // namespace gyrator::train

@@ -24,7 +24,8 @@ struct Place {
 std::vector<Place> Places(const DecoderConfig& config) {
   std::vector<Place> places = {{"model.embed_tokens.weight", "token_embd.weight"}};
   for (int32_t i = 0; i < config.num_layers; ++i) {
-    const std::string from = "model.layers." + std::to_string(i) + ".", to = "blk." + std::to_string(i) + ".";
+    const std::string from = "model.layers." + std::to_string(i) + ".",
+                      to = "blk." + std::to_string(i) + ".";
     places.push_back({from + "input_layernorm.weight", to + "attn_norm.weight"});
     places.push_back({from + "self_attn.q_proj.weight", to + "attn_q.weight", config.num_heads});
     places.push_back({from + "self_attn.k_proj.weight", to + "attn_k.weight", config.num_kv_heads});
@@ -53,7 +54,8 @@ std::vector<float> PermuteRows(const std::vector<float>& rows, int64_t cols, int
     for (int64_t i = 0; i < half; ++i) {
       for (int64_t side = 0; side < 2; ++side) {
         const int64_t from = head * dim + side * half + i, to = head * dim + 2 * i + side;
-        std::memcpy(&out[static_cast<size_t>(to * cols)], &rows[static_cast<size_t>(from * cols)], static_cast<size_t>(cols) * sizeof(float));
+        std::memcpy(&out[static_cast<size_t>(to * cols)], &rows[static_cast<size_t>(from * cols)],
+                    static_cast<size_t>(cols) * sizeof(float));
       }
     }
   }
@@ -63,17 +65,21 @@ std::vector<float> PermuteRows(const std::vector<float>& rows, int64_t cols, int
 Result<std::vector<BlockQ8_0>> Quantize(const std::vector<float>& values, const std::string& name) {
   std::vector<BlockQ8_0> blocks(values.size() / 32);
   for (size_t i = 0; i < blocks.size(); ++i) {
-    if (!QuantizeQ8_0(&values[i * 32], &blocks[i])) return Status::Corruption(name + ": a weight is not finite");
+    if (!QuantizeQ8_0(&values[i * 32], &blocks[i]))
+      return Status::Corruption(name + ": a weight is not finite");
   }
   return blocks;
 }
 
 void SetModelKeys(const DecoderConfig& c, GgufWriter& writer) {
-  const auto u32 = [&](const char* key, int32_t value) { writer.Set<uint32_t>(key, static_cast<uint32_t>(value)); };
+  const auto u32 = [&](const char* key, int32_t value) {
+    writer.Set<uint32_t>(key, static_cast<uint32_t>(value));
+  };
   writer.Set<std::string_view>("general.architecture", "llama");
   writer.Set<std::string_view>("general.type", "model");
   writer.Set<std::string_view>("general.name", kModelName);
-  writer.Set<std::string_view>("general.description", "Chats in short English sentences and recalls what it was told");
+  writer.Set<std::string_view>("general.description",
+                               "Chats in short English sentences and recalls what it was told");
   writer.Set<std::string_view>("general.license", "apache-2.0");
   u32("general.quantization_version", 2);
   u32("general.file_type", 7);  // mostly Q8_0
@@ -98,28 +104,44 @@ void SetTokenizerKeys(const BpeVocab& vocab, GgufWriter& writer) {
   writer.SetArray<std::string>("tokenizer.ggml.tokens", vocab.tokens());
   writer.SetArray<int32_t>("tokenizer.ggml.token_type", types);
   writer.SetArray<std::string>("tokenizer.ggml.merges", vocab.MergeTexts());
-  writer.Set<uint32_t>("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(vocab.SpecialId("<|end|>")));
+  writer.Set<uint32_t>("tokenizer.ggml.eos_token_id",
+                       static_cast<uint32_t>(vocab.SpecialId("<|end|>")));
   writer.Set<bool>("tokenizer.ggml.add_bos_token", false);
   writer.Set<std::string_view>("tokenizer.chat_template", kChatTemplate);
 }
 
 Json ConfigJson(const DecoderConfig& c, const BpeVocab& vocab) {
-  return {{"architectures", Json::array({"LlamaForCausalLM"})}, {"model_type", "llama"}, {"hidden_size", c.hidden},
-          {"intermediate_size", c.ffn}, {"num_hidden_layers", c.num_layers}, {"num_attention_heads", c.num_heads},
-          {"num_key_value_heads", c.num_kv_heads}, {"head_dim", c.head_dim}, {"hidden_act", "silu"},
-          {"max_position_embeddings", c.context_max}, {"rms_norm_eps", c.norm_eps}, {"rope_theta", c.rope_theta},
-          {"rope_parameters", {{"rope_type", "default"}, {"rope_theta", c.rope_theta}}}, {"tie_word_embeddings", true},
-          {"attention_bias", false}, {"mlp_bias", false}, {"vocab_size", c.vocab}, {"dtype", "float32"},
-          {"bos_token_id", nullptr}, {"eos_token_id", vocab.SpecialId("<|end|>")}};
+  return {{"architectures", Json::array({"LlamaForCausalLM"})},
+          {"model_type", "llama"},
+          {"hidden_size", c.hidden},
+          {"intermediate_size", c.ffn},
+          {"num_hidden_layers", c.num_layers},
+          {"num_attention_heads", c.num_heads},
+          {"num_key_value_heads", c.num_kv_heads},
+          {"head_dim", c.head_dim},
+          {"hidden_act", "silu"},
+          {"max_position_embeddings", c.context_max},
+          {"rms_norm_eps", c.norm_eps},
+          {"rope_theta", c.rope_theta},
+          {"rope_parameters", {{"rope_type", "default"}, {"rope_theta", c.rope_theta}}},
+          {"tie_word_embeddings", true},
+          {"attention_bias", false},
+          {"mlp_bias", false},
+          {"vocab_size", c.vocab},
+          {"dtype", "float32"},
+          {"bos_token_id", nullptr},
+          {"eos_token_id", vocab.SpecialId("<|end|>")}};
 }
 
 Status WriteJson(const std::string& path, const Json& json) {
-  return WriteWholeFile(path, [&](const ByteSink& sink) { return sink(AsBytes(DumpJson(json, 2) + "\n")); });
+  return WriteWholeFile(
+      path, [&](const ByteSink& sink) { return sink(AsBytes(DumpJson(json, 2) + "\n")); });
 }
 
 }  // namespace
 
-Status ExportGguf(const CheckpointFile& checkpoint, const BpeVocab& vocab, const std::string& path) {
+Status ExportGguf(const CheckpointFile& checkpoint, const BpeVocab& vocab,
+                  const std::string& path) {
   GgufWriter writer;
   SetModelKeys(checkpoint.config, writer);
   SetTokenizerKeys(vocab, writer);
@@ -136,21 +158,27 @@ Status ExportGguf(const CheckpointFile& checkpoint, const BpeVocab& vocab, const
     if (place.permuted_heads > 0) values = PermuteRows(values, view.shape[1], place.permuted_heads);
     GYRATOR_ASSIGN_OR_RETURN(auto blocks, Quantize(values, place.ours));
     quantized.push_back(std::move(blocks));
-    writer.AddTensor(place.ggufs, DType::kQ8_0, view.shape, std::as_bytes(std::span(quantized.back())));
+    writer.AddTensor(place.ggufs, DType::kQ8_0, view.shape,
+                     std::as_bytes(std::span(quantized.back())));
   }
   return writer.WriteFile(path);
 }
 
-Status ExportHuggingFace(const CheckpointFile& checkpoint, const BpeVocab& vocab, const std::string& folder) {
-  if (mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) return Status::Io("cannot create " + folder);
+Status ExportHuggingFace(const CheckpointFile& checkpoint, const BpeVocab& vocab,
+                         const std::string& folder) {
+  if (mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST)
+    return Status::Io("cannot create " + folder);
   const TokenId end = vocab.SpecialId("<|end|>");
   GYRATOR_RETURN_IF_ERROR(WriteJson(folder + "/config.json", ConfigJson(checkpoint.config, vocab)));
-  GYRATOR_RETURN_IF_ERROR(WriteJson(folder + "/generation_config.json", {{"eos_token_id", end}, {"do_sample", false}}));
+  GYRATOR_RETURN_IF_ERROR(
+      WriteJson(folder + "/generation_config.json", {{"eos_token_id", end}, {"do_sample", false}}));
   GYRATOR_RETURN_IF_ERROR(WriteJson(folder + "/tokenizer.json", vocab.ToJson()));
   GYRATOR_RETURN_IF_ERROR(WriteJson(folder + "/tokenizer_config.json",
-                                    {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"eos_token", "<|end|>"},
+                                    {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                     {"eos_token", "<|end|>"},
                                      {"model_max_length", checkpoint.config.context_max},
-                                     {"clean_up_tokenization_spaces", false}, {"chat_template", kChatTemplate}}));
+                                     {"clean_up_tokenization_spaces", false},
+                                     {"chat_template", kChatTemplate}}));
   SafetensorsWriter writer;
   writer.SetMetadata("format", "pt");
   for (const Place& place : Places(checkpoint.config)) {

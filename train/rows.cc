@@ -37,7 +37,8 @@ Row MakeRow(const BpeVocab& vocab, uint64_t seed, uint64_t index, const RowOptio
     const auto begin = static_cast<int32_t>(row.ids.size());
     Append(row, reply, 1.0f);
     Append(row, {end}, 1.0f);
-    if (!turn.expected.empty()) row.questions.push_back({begin, static_cast<int32_t>(row.ids.size()), turn.age, turn.kind});
+    if (!turn.expected.empty())
+      row.questions.push_back({begin, static_cast<int32_t>(row.ids.size()), turn.age, turn.kind});
     ++row.num_turns;
   }
 }

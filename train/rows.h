@@ -1,7 +1,8 @@
 // Conversations as rows of token ids: the shipped model's chat format, loss weights and questions.
 //
-// A message is `<|role|>text<|end|>`; no BOS. One conversation fills one row from position 0, so that
-// attention needs no mask but the causal one and every position up to the row's length is trained.
+// A message is `<|role|>text<|end|>`; no BOS. One conversation fills one row from position 0, so
+// that attention needs no mask but the causal one and every position up to the row's length is
+// trained.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ struct Question {
 };
 
 struct Row {
-  std::vector<TokenId> ids;     // at most row_tokens
-  std::vector<float> weights;   // of the loss of predicting ids[i]; 1 in replies, `other` elsewhere
+  std::vector<TokenId> ids;    // at most row_tokens
+  std::vector<float> weights;  // of the loss of predicting ids[i]; 1 in replies, `other` elsewhere
   std::vector<Question> questions;
   int32_t num_turns = 0;
 };

@@ -1,5 +1,5 @@
-// When which learning rate and which rows: pure functions of the step, so that a run can be resumed,
-// extended or brought to its end at any checkpoint.
+// When which learning rate and which rows: pure functions of the step, so that a run can be
+// resumed, extended or brought to its end at any checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace gyrator::train {
 struct Schedule {
   double peak = 2e-3;
   int64_t warmup_steps = 200;
-  int64_t steps = 2000;        // of the whole run
-  int64_t decay_steps = 800;   // the last ones
+  int64_t steps = 2000;       // of the whole run
+  int64_t decay_steps = 800;  // the last ones
 };
 double LearningRate(const Schedule& schedule, int64_t step);
 
@@ -19,8 +19,8 @@ struct BatchShape {
   int32_t rows;
   int32_t row_tokens;
 };
-// Short conversations and small batches first (copying is learned from many steps), then every length
-// up to 2,048. A function of seed, step and the tokens seen before it.
+// Short conversations and small batches first (copying is learned from many steps), then every
+// length up to 2,048. A function of seed, step and the tokens seen before it.
 BatchShape DrawBatchShape(uint64_t seed, int64_t step, int64_t tokens_seen);
 
 }  // namespace gyrator::train

@@ -19,7 +19,7 @@ namespace gyrator::train {
 enum class Precision : uint8_t { kAuto, kF32, kBF16 };  // auto: bf16 where the CPU multiplies it
 
 struct TrainOptions {
-  std::string out;  // folder of checkpoint.safetensors and log.jsonl; must exist
+  std::string out = "build/train";  // folder of checkpoint.safetensors and log.jsonl; must exist
   uint64_t seed = 1;
   DecoderConfig config;
   Schedule schedule;
