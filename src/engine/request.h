@@ -30,7 +30,8 @@ struct Request {
   uint64_t started_ns = 0;
   uint64_t first_token_ns = 0;  // 0: none yet
 
-  bool wants_prompt_logits() const { return static_cast<bool>(options->on_prompt_logits); }
+  // Until the first token is sampled; without the cache the prompt is decoded again after it.
+  bool wants_prompt_logits() const { return options->on_prompt_logits && reply.tokens.empty(); }
 };
 
 }  // namespace gyrator

@@ -179,6 +179,20 @@ TEST_F(SessionTest, PromptLogitsComeForEveryPositionBeforeTheLast) {
                            rows[20].size() * sizeof(float)));
 }
 
+TEST_F(SessionTest, PromptLogitsComeOnceWithoutTheCacheToo) {
+  EngineOptions options;
+  options.context = 64;
+  options.threads = 1;
+  options.use_cache = false;
+  auto engine = *Engine::Create(LoadGolden("llama3", ComputeType::kF32), options);
+  auto session = *engine->NewSession({.sampler = Greedy()});
+  int rows = 0;
+  GenerateOptions generate = Steps(3);
+  generate.on_prompt_logits = [&](std::span<const float>) { ++rows; };
+  ASSERT_TRUE(session->Complete(Numbers(5), generate).ok());
+  EXPECT_EQ(4, rows);
+}
+
 TEST_F(SessionTest, SavedAndLoadedIsTheSameSession) {
   SamplerOptions sampler;
   sampler.seed = 11;
