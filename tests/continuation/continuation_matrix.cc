@@ -226,15 +226,16 @@ Trace SavedAndLoaded(const Setting& s, int steps_before) {
 struct Tally {
   int passed = 0;
   int failed = 0;
-  // table[row][column]: "equal" or "DIFFERS", rows in order of first use.
+  // table[row][way][where]; rows in order of first use.
   std::vector<std::string> rows;
-  std::map<std::string, std::map<std::string, std::string>> table;
+  std::map<std::string, std::map<std::string, std::map<std::string, bool>>> table;
 
-  void Note(const std::string& row, const std::string& column, bool equal) {
+  void Note(const std::string& row, const std::string& way, const std::string& where, bool equal) {
     equal ? ++passed : ++failed;
-    std::printf("%s %s: %s\n", equal ? "ok  " : "FAIL", row.c_str(), column.c_str());
+    std::printf("%s %s: %s, %s\n", equal ? "ok  " : "FAIL", row.c_str(), way.c_str(),
+                where.c_str());
     if (!table.contains(row)) rows.push_back(row);
-    table[row][column] = equal ? "equal" : "**differs**";
+    table[row][way][where] = equal;
   }
 };
 
@@ -264,7 +265,7 @@ void RunCells(Setting base, const std::string& row, Tally* tally) {
       const std::string where = std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
                                 (isa == "auto" ? "" : ", " + isa);
       const auto cell = [&](const std::string& name, const Trace& trace) {
-        tally->Note(row, name + ", " + where, trace == expected);
+        tally->Note(row, name, where, trace == expected);
       };
       cell("whole prompt", PlainRun(s));
       for (int chunk : {1, 7, 64}) {
@@ -292,9 +293,17 @@ void WriteTable(const Tally& tally, const std::string& path) {
           "loaded and continued "
           "by a new process; \"at once\": its first token\ncomes from the stored logits.\n";
   for (const std::string& row : tally.rows) {
-    file << "\n## " << row << "\n\n| way | bits |\n|---|---|\n";
-    for (const auto& [column, verdict] : tally.table.at(row))
-      file << "| " << column << " | " << verdict << " |\n";
+    const auto& ways = tally.table.at(row);
+    file << "\n## " << row << "\n\n| way |";
+    for (const auto& [where, equal] : ways.begin()->second) file << ' ' << where << " |";
+    file << "\n|---|";
+    for (size_t i = 0; i < ways.begin()->second.size(); ++i) file << "---|";
+    file << '\n';
+    for (const auto& [way, cells] : ways) {
+      file << "| " << way << " |";
+      for (const auto& [where, equal] : cells) file << (equal ? " equal |" : " **differs** |");
+      file << '\n';
+    }
   }
 }
 
