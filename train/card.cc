@@ -89,7 +89,7 @@ gyrator-train card --out build/train --to models
 ```
 
 or `make model`. The run is a function of its seed, the number of threads and the machine's arithmetic.
-)";
+{note})";
 
 }  // namespace
 
@@ -168,6 +168,7 @@ Status WriteCard(const CheckpointFile& checkpoint, const CardOptions& options) {
       fmt::arg("vocab", c.vocab), fmt::arg("steps", checkpoint.progress.step),
       fmt::arg("tokens", static_cast<double>(checkpoint.progress.tokens) * 1e-6),
       fmt::arg("seed", checkpoint.progress.seed), fmt::arg("decay", options.decay_steps),
+      fmt::arg("note", options.note.empty() ? "" : "\n" + options.note + "\n"),
       fmt::arg("recall", RecallTable(recall)));
   const auto write = [](const std::string& path, const std::string& content) {
     return WriteWholeFile(path, [&](const ByteSink& sink) { return sink(AsBytes(content)); });

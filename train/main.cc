@@ -160,6 +160,7 @@ int Main(int argc, char** argv) {
                        "Hugging Face folder, in F32, with check.safetensors for check_export.py");
   auto* card = app.add_subcommand("card", "Write the model card from the files in OUT");
   card->add_option("--to", flags.card.folder, "folder of README.md and loss.svg");
+  card->add_option("--note", flags.card.note, "a paragraph about this very run");
   card->add_option("--decay-steps", flags.card.decay_steps, "that the run was ended with");
   for (auto* command : {data, tokenizer, train, eval, exporter, card}) {
     command->add_option("--seed", options.seed, "of data and weights");
