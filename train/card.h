@@ -25,7 +25,7 @@ std::string DrawCurve(const std::vector<LogPoint>& log);
 struct CardOptions {
   std::string out = "build/train";  // folder of the run: log.jsonl, recall.json (written by `eval`)
   std::string folder = "models";    // gets README.md and loss.svg
-  std::string note;                 // what else is to be known of the run; may be empty
+  std::string note = {};            // what else is to be known of the run; may be empty
   int64_t decay_steps = 0;          // that the run was ended with
 };
 Status WriteCard(const CheckpointFile& checkpoint, const CardOptions& options);
