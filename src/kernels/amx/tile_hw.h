@@ -1,9 +1,18 @@
 // The tiles of the CPU: 0..3 sums, 4 and 5 weights, 6 and 7 activations. One object per thread at a
 // time; it configures the tiles and releases them.
+//
+// Configuration and loads are assembly: GCC 12's intrinsics do not say which memory they read, so the
+// stores before them may be dropped.
 #pragma once
 
 namespace gyrator {
 namespace {
+
+// Tile kTile from 16 rows of 64 bytes, `stride` bytes apart.
+template <int kTile>
+inline __attribute__((always_inline)) void LoadTile(const void* from, int64_t stride) {
+  __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTile) : "memory");
+}
 
 class HardwareTiles {
  public:
@@ -14,7 +23,7 @@ class HardwareTiles {
       uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     } config;
     static_assert(sizeof(config) == 64);
-    _tile_loadconfig(&config);
+    __asm__ volatile("ldtilecfg %0" ::"m"(config));
   }
   ~HardwareTiles() { _tile_release(); }
   HardwareTiles(const HardwareTiles&) = delete;
@@ -22,13 +31,11 @@ class HardwareTiles {
 
   template <int kW>
   void LoadWeights(const uint16_t* from, int64_t stride) {
-    if constexpr (kW == 0) _tile_loadd(4, from, stride * 2);
-    if constexpr (kW == 1) _tile_loadd(5, from, stride * 2);
+    LoadTile<4 + kW>(from, stride * 2);
   }
   template <int kX>
   void LoadActivations(const uint32_t* from) {
-    if constexpr (kX == 0) _tile_loadd(6, from, 64);
-    if constexpr (kX == 1) _tile_loadd(7, from, 64);
+    LoadTile<6 + kX>(from, 64);
   }
   template <int kW, int kX>
   void Multiply() {
@@ -46,10 +53,10 @@ class HardwareTiles {
       _tile_zero(3);
       return;
     }
-    _tile_loadd(0, &c[0][0], 64);
-    if constexpr (kX == 2) _tile_loadd(1, &c[0][1], 64);
-    if constexpr (kW == 2) _tile_loadd(2, &c[1][0], 64);
-    if constexpr (kW == 2 && kX == 2) _tile_loadd(3, &c[1][1], 64);
+    LoadTile<0>(&c[0][0], 64);
+    if constexpr (kX == 2) LoadTile<1>(&c[0][1], 64);
+    if constexpr (kW == 2) LoadTile<2>(&c[1][0], 64);
+    if constexpr (kW == 2 && kX == 2) LoadTile<3>(&c[1][1], 64);
   }
   template <int kW, int kX>
   void StoreSums(float (&c)[2][2][16][16]) {
