@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "kernels/bf16_operand.h"
 #include "kernels/ops.h"
 
 namespace gyrator {
@@ -72,7 +73,8 @@ void MatMulF32(benchmark::State& state, const Ops* ops, Sizes s) {
 }
 
 void MatMulBf16(benchmark::State& state, const Ops* ops, Sizes s) {
-  const auto x = RandomBytes<uint16_t>(s.rows * s.k), w = RandomBytes<uint16_t>(s.columns * s.k);
+  const auto x = RandomBytes<uint16_t>(Bf16OperandElements(s.rows, s.k));
+  const auto w = RandomBytes<uint16_t>(s.columns * s.k);
   RunMatMul(state, s, s.columns * s.k * 2, [&](const MatMulShape& shape, float* y) {
     ops->matmul_bf16(x.data(), w.data(), y, shape);
   });

@@ -116,6 +116,19 @@ TEST_P(Attention, EqualsTheReferenceOverSpans) {
   }
 }
 
+// Queries enough for tiles of 16 and of 32 of them, whole and ragged.
+TEST_P(Attention, EqualsTheReferenceWithManyQueries) {
+  for (DType dtype : {DType::kF32, DType::kBF16}) {
+    for (int32_t dim : {32, 48, 64, 128}) {
+      const Pool pool(dtype, dim, 1100, 9);
+      for (const Rows& rows : {Rows{0, 70, 4}, {33, 48, 1}, {64, 21, 3}, {1010, 40, 4}}) {
+        ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), Attend(ops(), pool, rows)))
+            << DTypeName(dtype) << " " << dim << " " << rows.first;
+      }
+    }
+  }
+}
+
 TEST_P(Attention, BitsDoNotDependOnTheChunks) {
   for (DType dtype : {DType::kF32, DType::kBF16}) {
     const int32_t positions = 1060, begin = 1000;  // a span ends between them

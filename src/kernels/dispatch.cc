@@ -11,13 +11,21 @@
 namespace gyrator {
 namespace {
 
-// The best of the other functions, with matmul_bf16 by tiles or their twin.
+void AttendByTilesOrLanes(const AttentionArgs& args) {
+  if (AmxAttends(args)) return AmxAttention(args);
+  Avx512Ops().attention(args);
+}
+
+// The best of the other functions, with matmul_bf16 and attention by tiles, or the twin of the
+// first.
 const Ops& AmxOps() {
   static const Ops kOps = [] {
     Ops ops = Cpu().avx512 ? Avx512Ops() : Cpu().avx2 ? Avx2Ops() : RefOps();
     ops.name = "amx";
     ops.bf16_numerics = "bf16.amx.v1";
+    ops.bf16_layout = Cpu().avx2 ? Bf16Layout::kTiles : Bf16Layout::kRows;
     ops.matmul_bf16 = Cpu().amx ? AmxMatMulBf16 : Cpu().avx2 ? AmxTwinMatMulBf16 : RefMatMulBf16Amx;
+    if (Cpu().amx) ops.attention = AttendByTilesOrLanes;
     return ops;
   }();
   return kOps;

@@ -87,7 +87,8 @@ TEST_P(MatMul, Bf16EqualsTheReferenceOfItsNumerics) {
       const auto w = RandomBf16(static_cast<size_t>(c.columns * c.k), 2, values);
       std::vector<float> expected(static_cast<size_t>(c.rows * c.columns)), y = expected;
       RefBf16Of(ops())(x.data(), w.data(), expected.data(), Shape(c));
-      ops().matmul_bf16(x.data(), w.data(), y.data(), Shape(c));
+      const auto operand = Bf16Operand(ops(), x.data(), c.rows, c.k);
+      ops().matmul_bf16(operand.data(), w.data(), y.data(), Shape(c));
       ASSERT_TRUE(SameBits(expected, y)) << c.rows << " x " << c.columns << " x " << c.k;
     }
   }
@@ -122,7 +123,8 @@ TEST_P(MatMul, NotANumberAndInfinityPropagate) {
     std::transform(x.begin(), x.end(), xb.begin(), F32ToBF16);
     std::transform(w.begin(), w.end(), wb.begin(), F32ToBF16);
     RefBf16Of(ops())(xb.data(), wb.data(), expected.data(), Shape(c));
-    ops().matmul_bf16(xb.data(), wb.data(), y.data(), Shape(c));
+    const auto operand = Bf16Operand(ops(), xb.data(), c.rows, c.k);
+    ops().matmul_bf16(operand.data(), wb.data(), y.data(), Shape(c));
     EXPECT_TRUE(SameBits(expected, y));
     EXPECT_TRUE(std::isnan(y[0]));
   }
@@ -142,7 +144,8 @@ TEST_P(MatMul, TailsKeepTheSignOfZero) {
       EXPECT_EQ(std::signbit(expected[0]), k >= 16) << k;
       const std::vector<uint16_t> xb(x.size(), F32ToBF16(x[0])), wb(w.size(), F32ToBF16(w[0]));
       RefBf16Of(ops())(xb.data(), wb.data(), expected.data(), Shape(c));
-      ops().matmul_bf16(xb.data(), wb.data(), y.data(), Shape(c));
+      const auto operand = Bf16Operand(ops(), xb.data(), rows, k);
+      ops().matmul_bf16(operand.data(), wb.data(), y.data(), Shape(c));
       ASSERT_TRUE(SameBits(expected, y)) << k;
     }
   }
@@ -177,7 +180,8 @@ TEST_P(MatMul, BitsDoNotDependOnTheCut) {
   });
   const auto xb = RandomBf16(kRows * kK, 3), wb = RandomBf16(kColumns * kK, 4);
   ExpectNoTraceOfTheCut(kRows, kColumns, kK, [&](int64_t m, const MatMulShape& s, float* y) {
-    ops().matmul_bf16(xb.data() + m * kK, wb.data(), y, s);
+    const auto operand = Bf16Operand(ops(), xb.data() + m * kK, s.num_rows, kK);
+    ops().matmul_bf16(operand.data(), wb.data(), y, s);
   });
   const Int8Matrix xq = RandomInt8(kRows, kK / 32, 5), wq = RandomInt8(kColumns, kK / 32, 6);
   ExpectNoTraceOfTheCut(kRows, kColumns, kK, [&](int64_t m, const MatMulShape& s, float* y) {
@@ -194,7 +198,8 @@ TEST_P(MatMul, WritesOnlyItsColumns) {
         .num_rows = rows, .k = 40, .column_begin = 3, .column_end = 17, .y_stride = 25};
     ops().matmul_f32(x.data(), w.data(), y.data(), shape);
     const auto xb = RandomBf16(static_cast<size_t>(rows * 40), 1), wb = RandomBf16(20 * 40, 2);
-    ops().matmul_bf16(xb.data(), wb.data(), y.data(), shape);
+    const auto operand = Bf16Operand(ops(), xb.data(), rows, 40);
+    ops().matmul_bf16(operand.data(), wb.data(), y.data(), shape);
     const Int8Matrix xq = RandomInt8(rows, 1, 5), wq = RandomInt8(20, 1, 6);
     MatMulShape short_shape = shape;
     short_shape.k = 32;

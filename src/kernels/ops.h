@@ -47,13 +47,20 @@ class FloatEnvironment {
 };
 
 // y[m][n] for rows 0 <= m < num_rows and columns column_begin <= n < column_end:
-// y[m * y_stride + n] = sum_k x[m][k] * w[n][k]. x and w are row-major and contiguous.
+// y[m * y_stride + n] = sum_k x[m][k] * w[n][k]. x and w are row-major and contiguous, but for x in
+// matmul_bf16 (Bf16Layout).
 struct MatMulShape {
   int64_t num_rows = 0;
   int64_t k = 0;  // int8: multiple of 32
   int64_t column_begin = 0;
   int64_t column_end = 0;
   int64_t y_stride = 0;
+};
+
+// How the left operand of matmul_bf16 lies (bf16_operand.h).
+enum class Bf16Layout : uint8_t {
+  kRows,   // [row][k]
+  kTiles,  // [row / 16][k / 32][16][32], zeros behind k, a gap between the rows of tiles
 };
 
 // Rows of int8 activations: q [num_rows][k], scale [num_rows][k / 32].
@@ -106,6 +113,7 @@ struct AttentionArgs {
 struct Ops {
   std::string_view name;           // "ref", "avx2", "avx512", "amx"
   std::string_view bf16_numerics;  // "bf16.dp.v1" or "bf16.amx.v1": recorded in snapshots
+  Bf16Layout bf16_layout;          // of x in matmul_bf16
 
   void (*matmul_f32)(const float* x, const float* w, float* y, const MatMulShape& shape);
   void (*matmul_bf16)(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
@@ -115,8 +123,8 @@ struct Ops {
   // F32ToBF16 of `count` values.
   void (*round_bf16)(const float* x, uint16_t* y, int64_t count);
   // Groups of 32: scale = amax / 127, q = nearest even of x * (127 / amax); a group of zeros has
-  // scale 0. False when an input is not finite (outputs then unspecified). REQUIRES count % 32 ==
-  // 0.
+  // scale 0 (one whose scale flushes to 0 as well: q is 0 then). False when an input is not finite
+  // (outputs then unspecified). REQUIRES count % 32 == 0.
   bool (*quantize)(const float* x, int8_t* q, float* scale, int64_t count);
 
   // y = (x * (1 / sqrt(lane sum of x*x by fma / dim + eps))) * weight. x may equal y.
@@ -126,7 +134,7 @@ struct Ops {
   // (each product rounded).
   void (*rope)(float* x, int64_t num_heads, int64_t head_dim, int64_t rotary_dim, const float* cos,
                const float* sin, RopeStyle style);
-  // y[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
+  // y[i] = gate[i] / (1 + exp(-gate[i])) * up[i]. y may be `gate` or `up`.
   void (*silu_mul)(const float* gate, const float* up, float* y, int64_t count);
   // x[i] += y[i].
   void (*add)(float* x, const float* y, int64_t count);

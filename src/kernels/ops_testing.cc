@@ -4,6 +4,7 @@
 
 #include "kernels/amx/ops_amx.h"
 #include "kernels/avx512/emulated_testing.h"
+#include "kernels/bf16_operand.h"
 #include "kernels/cpu.h"
 
 namespace gyrator {
@@ -47,6 +48,14 @@ std::vector<uint16_t> RandomBf16(size_t count, uint32_t seed, Values values) {
   std::transform(floats.begin(), floats.end(), result.begin(), F32ToBF16);
   for (size_t i = 0; values == Values::kWild && i < count; i += 17) result[i] = 0x0001 + i % 64;
   return result;
+}
+
+std::vector<uint16_t> Bf16Operand(const Ops& ops, const uint16_t* x, int64_t rows, int64_t k) {
+  std::vector<uint16_t> operand(static_cast<size_t>(Bf16OperandElements(rows, k)));
+  for (int64_t i = 0; i < rows * k; ++i) {
+    operand[static_cast<size_t>(Bf16OperandIndex(ops.bf16_layout, i / k, i % k, k))] = x[i];
+  }
+  return operand;
 }
 
 testing::AssertionResult SameBits(std::span<const float> a, std::span<const float> b) {

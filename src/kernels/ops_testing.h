@@ -37,6 +37,9 @@ enum class Values {
 std::vector<float> RandomFloats(size_t count, uint32_t seed, Values values = Values::kNormal);
 std::vector<uint16_t> RandomBf16(size_t count, uint32_t seed, Values values = Values::kNormal);
 
+// x [rows][k] as the left operand of the implementation's matmul_bf16.
+std::vector<uint16_t> Bf16Operand(const Ops& ops, const uint16_t* x, int64_t rows, int64_t k);
+
 // Equal bits; any NaN equals any NaN.
 testing::AssertionResult SameBits(std::span<const float> a, std::span<const float> b);
 

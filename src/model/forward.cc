@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/check.h"
+#include "kernels/bf16_operand.h"
 
 namespace gyrator {
 
@@ -100,8 +101,9 @@ Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeTyp
       {&ForwardArena::int8_scale, int8_width / 32, 0},
   };
   for (auto& buffer : floats) buffer.offset = take(buffer.width, sizeof(float));
-  const uint64_t bf16_offset = take(bf16_width, sizeof(uint16_t));
   const uint64_t int8_offset = take(int8_width, sizeof(int8_t));
+  const uint64_t bf16_offset = total;
+  total += static_cast<uint64_t>(Bf16OperandElements(rows_max, bf16_width)) * sizeof(uint16_t);
 
   GYRATOR_ASSIGN_OR_RETURN(arena->memory, AllocateAligned(total, "forward arena"));
   std::byte* base = arena->memory.get();
@@ -232,7 +234,7 @@ void Pass::SetOperand(const float* x, int64_t rows, int64_t cols, const float* n
         row = arena_.normed + r * cols;
       }
       if (compute_ == ComputeType::kBF16) {
-        ops_.round_bf16(row, arena_.bf16 + r * cols, cols);
+        SetBf16Row(ops_, row, r, cols, arena_.bf16);
       } else if (compute_ == ComputeType::kInt8 &&
                  !ops_.quantize(row, arena_.int8 + r * cols, arena_.int8_scale + r * (cols / 32),
                                 cols)) {

@@ -1,13 +1,17 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "kernels/amx/ops_amx.h"
+#include "kernels/bf16_operand.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,avx512f,amx-tile,amx-bf16"))), \
                              apply_to = function)
 #else
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 in its own _mm512_undefined_*
 #pragma GCC push_options
 #pragma GCC target("avx2,avx512f,amx-tile,amx-bf16")
 #endif

@@ -1,4 +1,4 @@
-// matmul_bf16 with numerics bf16.amx.v1. Contracts: kernels/ops.h.
+// matmul_bf16 with numerics bf16.amx.v1, and attention by tiles. Contracts: kernels/ops.h.
 #pragma once
 
 #include "kernels/ops.h"
@@ -7,6 +7,11 @@ namespace gyrator {
 
 // REQUIRES AMX-TILE and AMX-BF16, permitted to the process.
 void AmxMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
+
+// Attention for what AmxAttends says it is made for: the bits of every other implementation.
+// REQUIRES AMX and AVX-512.
+void AmxAttention(const AttentionArgs& args);
+bool AmxAttends(const AttentionArgs& args);
 
 // `iterations` times four TDPBF16PS that do not wait for each other: for limits.cc. Likewise.
 void AmxBf16Peak(int64_t iterations);

@@ -1,8 +1,8 @@
-// The tiles of the CPU: 0..3 sums, 4 and 5 weights, 6 and 7 activations. One object per thread at a
-// time; it configures the tiles and releases them.
+// The tiles of the CPU: 0..3 sums, 4 and 5 A, 6 and 7 B. One object per thread at a time configures
+// them, and releases them; they are the thread's while it lives.
 //
-// Configuration and loads are assembly: GCC 12's intrinsics do not say which memory they read, so the
-// stores before them may be dropped.
+// Configuration and loads are assembly: GCC 12's intrinsics do not say which memory they read, so
+// the stores before them may be dropped.
 #pragma once
 
 namespace gyrator {
@@ -29,41 +29,72 @@ class HardwareTiles {
   HardwareTiles(const HardwareTiles&) = delete;
   HardwareTiles& operator=(const HardwareTiles&) = delete;
 
-  template <int kW>
-  void LoadWeights(const uint16_t* from, int64_t stride) {
-    LoadTile<4 + kW>(from, stride * 2);
-  }
-  template <int kX>
-  void LoadActivations(const uint32_t* from) {
-    LoadTile<6 + kX>(from, 64);
-  }
-  template <int kW, int kX>
-  void Multiply() {
-    if constexpr (kW == 0 && kX == 0) _tile_dpbf16ps(0, 4, 6);
-    if constexpr (kW == 0 && kX == 1) _tile_dpbf16ps(1, 4, 7);
-    if constexpr (kW == 1 && kX == 0) _tile_dpbf16ps(2, 5, 6);
-    if constexpr (kW == 1 && kX == 1) _tile_dpbf16ps(3, 5, 7);
-  }
-  template <int kW, int kX>
-  void LoadSums(const float (&c)[2][2][16][16], bool zero) {
-    if (zero) {
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-      return;
+  // A [16 rows][32], `stride` elements between rows, to B: pairs[i] = elements 2 i, 2 i + 1 of
+  // rows. A row is loaded once and whole: rows a power of two apart share a set of the first cache.
+  static void Transpose(const uint16_t* from, int64_t stride, uint32_t (&pairs)[16][16]) {
+    __m512i rows[16], twos[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) rows[i] = _mm512_loadu_si512(from + i * stride);
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {  // pairs of two rows next to each other
+      twos[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+      twos[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
     }
-    LoadTile<0>(&c[0][0], 64);
-    if constexpr (kX == 2) LoadTile<1>(&c[0][1], 64);
-    if constexpr (kW == 2) LoadTile<2>(&c[1][0], 64);
-    if constexpr (kW == 2 && kX == 2) LoadTile<3>(&c[1][1], 64);
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {  // rows[i + j], part p: pair 4 p + j of rows i .. i + 3
+      rows[i] = _mm512_unpacklo_epi64(twos[i], twos[i + 2]);
+      rows[i + 1] = _mm512_unpackhi_epi64(twos[i], twos[i + 2]);
+      rows[i + 2] = _mm512_unpacklo_epi64(twos[i + 1], twos[i + 3]);
+      rows[i + 3] = _mm512_unpackhi_epi64(twos[i + 1], twos[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {  // the parts of pairs j, 4 + j, 8 + j, 12 + j
+      const __m512i low = _mm512_shuffle_i32x4(rows[j], rows[4 + j], 0x88);
+      const __m512i high = _mm512_shuffle_i32x4(rows[8 + j], rows[12 + j], 0x88);
+      const __m512i low_odd = _mm512_shuffle_i32x4(rows[j], rows[4 + j], 0xdd);
+      const __m512i high_odd = _mm512_shuffle_i32x4(rows[8 + j], rows[12 + j], 0xdd);
+      _mm512_store_si512(pairs[j], _mm512_shuffle_i32x4(low, high, 0x88));
+      _mm512_store_si512(pairs[4 + j], _mm512_shuffle_i32x4(low_odd, high_odd, 0x88));
+      _mm512_store_si512(pairs[8 + j], _mm512_shuffle_i32x4(low, high, 0xdd));
+      _mm512_store_si512(pairs[12 + j], _mm512_shuffle_i32x4(low_odd, high_odd, 0xdd));
+    }
   }
-  template <int kW, int kX>
-  void StoreSums(float (&c)[2][2][16][16]) {
-    _tile_stored(0, &c[0][0], 64);
-    if constexpr (kX == 2) _tile_stored(1, &c[0][1], 64);
-    if constexpr (kW == 2) _tile_stored(2, &c[1][0], 64);
-    if constexpr (kW == 2 && kX == 2) _tile_stored(3, &c[1][1], 64);
+
+  template <int kA>
+  static void LoadRows(const uint16_t* from, int64_t stride) {
+    LoadTile<4 + kA>(from, stride * 2);
+  }
+  template <int kB>
+  static void LoadPairs(const void* from) {
+    LoadTile<6 + kB>(from, 64);
+  }
+  template <int kA, int kB>
+  static void Multiply() {
+    if constexpr (kA == 0 && kB == 0) _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kA == 0 && kB == 1) _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kA == 1 && kB == 0) _tile_dpbf16ps(2, 5, 6);
+    if constexpr (kA == 1 && kB == 1) _tile_dpbf16ps(3, 5, 7);
+  }
+  static void ClearSums() {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  // kA x kB tiles of c, `stride` floats between rows.
+  template <int kA, int kB>
+  static void LoadSums(const float* c, int64_t stride) {
+    LoadTile<0>(c, stride * 4);
+    if constexpr (kB == 2) LoadTile<1>(c + 16, stride * 4);
+    if constexpr (kA == 2) LoadTile<2>(c + 16 * stride, stride * 4);
+    if constexpr (kA == 2 && kB == 2) LoadTile<3>(c + 16 * stride + 16, stride * 4);
+  }
+  template <int kA, int kB>
+  static void StoreSums(float* c, int64_t stride) {
+    _tile_stored(0, c, stride * 4);
+    if constexpr (kB == 2) _tile_stored(1, c + 16, stride * 4);
+    if constexpr (kA == 2) _tile_stored(2, c + 16 * stride, stride * 4);
+    if constexpr (kA == 2 && kB == 2) _tile_stored(3, c + 16 * stride + 16, stride * 4);
   }
 };
 

@@ -6,57 +6,77 @@ namespace {
 
 class TwinTiles {
  public:
-  template <int kW>
-  void LoadWeights(const uint16_t* from, int64_t stride) {
-    for (int n = 0; n < 16; ++n) std::memcpy(weights_[kW][n], from + n * stride, 64);
+  // A [16 rows][32], `stride` elements between rows, to B: pairs [i] = elements 2 i, 2 i + 1 of
+  // rows.
+  static void Transpose(const uint16_t* from, int64_t stride, uint32_t (&pairs)[16][16]) {
+    for (int row = 0; row < 16; ++row) {
+      for (int i = 0; i < 16; ++i) {
+        std::memcpy(&pairs[i][row], from + row * stride + 2 * i, sizeof(uint32_t));
+      }
+    }
   }
-  template <int kX>
-  void LoadActivations(const uint32_t* from) {
+
+  template <int kA>
+  void LoadRows(const uint16_t* from, int64_t stride) {
+    for (int r = 0; r < 16; ++r) std::memcpy(rows_[kA][r], from + r * stride, 64);
+  }
+  template <int kB>
+  void LoadPairs(const uint32_t* from) {
     for (int i = 0; i < 256; i += kLanes) {
       const IVec pairs = ILoad(from + i);
-      Store(even_[kX] + i, FromBits(ShiftLeft<16>(pairs)));
-      Store(odd_[kX] + i, FromBits(IAnd(pairs, ISet(static_cast<int32_t>(0xffff0000u)))));
+      Store(even_[kB] + i, FromBits(ShiftLeft<16>(pairs)));
+      Store(odd_[kB] + i, FromBits(IAnd(pairs, ISet(static_cast<int32_t>(0xffff0000u)))));
     }
   }
 
   // TDPBF16PS (Intel SDM): two chains of fma from zero over the pairs, their sum added to the sums.
-  template <int kW, int kX>
+  template <int kA, int kB>
   void Multiply() {
-    for (int n = 0; n < 16; ++n) {
+    for (int r = 0; r < 16; ++r) {
       Vec even[kParts] = {}, odd[kParts] = {};
       for (int pair = 0; pair < 16; ++pair) {
-        uint32_t w;
-        std::memcpy(&w, weights_[kW][n] + 2 * pair, sizeof(w));
-        const Vec w_even = FromBits(ISet(static_cast<int32_t>(w << 16)));
-        const Vec w_odd = FromBits(ISet(static_cast<int32_t>(w & 0xffff0000u)));
+        uint32_t a;
+        std::memcpy(&a, rows_[kA][r] + 2 * pair, sizeof(a));
+        const Vec a_even = FromBits(ISet(static_cast<int32_t>(a << 16)));
+        const Vec a_odd = FromBits(ISet(static_cast<int32_t>(a & 0xffff0000u)));
         for (int p = 0; p < kParts; ++p) {
-          even[p] = Fma(w_even, Load(even_[kX] + pair * 16 + p * kLanes), even[p]);
-          odd[p] = Fma(w_odd, Load(odd_[kX] + pair * 16 + p * kLanes), odd[p]);
+          even[p] = Fma(a_even, Load(even_[kB] + pair * 16 + p * kLanes), even[p]);
+          odd[p] = Fma(a_odd, Load(odd_[kB] + pair * 16 + p * kLanes), odd[p]);
         }
       }
-      float* sums = sums_[kW][kX][n];
+      float* sums = sums_[kA][kB][r];
       for (int p = 0; p < kParts; ++p) {
         Store(sums + p * kLanes, Add(Load(sums + p * kLanes), Add(even[p], odd[p])));
       }
     }
   }
-  template <int kW, int kX>
-  void LoadSums(const float (&c)[2][2][16][16], bool zero) {
-    if (zero) {
-      std::memset(sums_, 0, sizeof(sums_));
-    } else {
-      std::memcpy(sums_, c, sizeof(sums_));
-    }
+  void ClearSums() { std::memset(sums_, 0, sizeof(sums_)); }
+  template <int kA, int kB>
+  void LoadSums(const float* c, int64_t stride) {
+    ForEachRow<kA, kB>([&](int i, int j, int r) {
+      std::memcpy(sums_[i][j][r], c + (16 * i + r) * stride + 16 * j, 64);
+    });
   }
-  template <int kW, int kX>
-  void StoreSums(float (&c)[2][2][16][16]) {
-    std::memcpy(c, sums_, sizeof(sums_));
+  template <int kA, int kB>
+  void StoreSums(float* c, int64_t stride) {
+    ForEachRow<kA, kB>([&](int i, int j, int r) {
+      std::memcpy(c + (16 * i + r) * stride + 16 * j, sums_[i][j][r], 64);
+    });
   }
 
  private:
+  template <int kA, int kB, class Body>
+  static void ForEachRow(Body body) {
+    for (int i = 0; i < kA; ++i) {
+      for (int j = 0; j < kB; ++j) {
+        for (int r = 0; r < 16; ++r) body(i, j, r);
+      }
+    }
+  }
+
   float sums_[2][2][16][16];
-  uint16_t weights_[2][16][32];
-  float even_[2][256], odd_[2][256];  // of the activations, [pair][column]
+  uint16_t rows_[2][16][32];
+  float even_[2][256], odd_[2][256];  // of B, [pair][column]
 };
 
 }  // namespace

@@ -70,6 +70,7 @@ const Ops& RefOps() {
   static constexpr Ops kOps = {
       .name = "ref",
       .bf16_numerics = "bf16.dp.v1",
+      .bf16_layout = Bf16Layout::kRows,
       .matmul_f32 = RefMatMulF32,
       .matmul_bf16 = RefMatMulBf16,
       .matmul_int8 = RefMatMulInt8,

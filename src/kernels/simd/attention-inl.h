@@ -19,6 +19,7 @@ struct F32Kv {
   static constexpr int kPair = 1;                 // elements of a step
   static constexpr int kChunk = kHeadDimMax;      // steps before a chain is added to the sum
   static constexpr int kQueries = kScoreRowsF32;  // of a register tile
+  static constexpr bool kBf16Queries = false;     // Queries::query_bf16 is wanted
   struct Chain {
     Vec sum;
     GYRATOR_SIMD Vec AddTo(Vec) const { return sum; }
@@ -51,6 +52,7 @@ struct Bf16Kv {
   static constexpr int kPair = 2;
   static constexpr int kChunk = 16;
   static constexpr int kQueries = kScoreRowsBf16;
+  static constexpr bool kBf16Queries = false;
   struct Chain {
     Vec even, odd;
     GYRATOR_SIMD Vec AddTo(Vec sum) const { return Add(sum, Add(even, odd)); }
@@ -77,11 +79,13 @@ struct Bf16Kv {
   }
 };
 
-template <class Kv>
+template <class Element>
 struct TileView {
-  const typename Kv::Element* keys[kTileBlocks];
-  const typename Kv::Element* values[kTileBlocks];
+  const Element* keys[kTileBlocks];
+  const Element* values[kTileBlocks];
 };
+template <class Kv>
+using TileOf = TileView<typename Kv::Element>;
 
 // The state of one block of queries.
 struct Queries {
@@ -94,6 +98,7 @@ struct Queries {
   float decay[kQueriesMax];                              // of the current tile
   alignas(64) float weights[kQueriesMax][kAttentionTile];
   alignas(64) float query[kQueryFloats];
+  alignas(64) uint16_t query_bf16[kQueryFloats];
   alignas(64) float acc[kQueryFloats];
   alignas(64) float total[kQueryFloats];
 };
@@ -101,7 +106,7 @@ struct Queries {
 // weights[q][16 block ...] = dot(query, key) of one block for kQ queries. With kPrefetch the lines
 // of the block after the next one are asked for on the way: blocks are too short for the hardware.
 template <class Kv, int kQ, bool kPrefetch>
-GYRATOR_SIMD void ScoreBlock(const TileView<Kv>& tile, const TileView<Kv>& next, Queries& s,
+GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s,
                              int32_t first, int32_t block) {
   const typename Kv::Element* keys = tile.keys[block];
   Vec sums[kQ][kParts] = {};
@@ -164,7 +169,7 @@ GYRATOR_SIMD void SoftmaxTile(Queries& s, int32_t q, int32_t visible) {
 // acc = acc * decay + weights x values over the first `visible` positions, for kQ queries and kD
 // vectors of dimensions from `dim` on; unless kWhole, one that ends with the head.
 template <class Kv, int kQ, int kD, bool kWhole>
-GYRATOR_SIMD void ValueVectors(const TileView<Kv>& tile, Queries& s, int32_t first, int32_t visible,
+GYRATOR_SIMD void ValueVectors(const TileOf<Kv>& tile, Queries& s, int32_t first, int32_t visible,
                                int32_t dim) {
   typename Kv::Chain chains[kQ][kD] = {};
   const auto load = [&](const typename Kv::Element* p) GYRATOR_SIMD_LAMBDA {
@@ -201,7 +206,7 @@ GYRATOR_SIMD void ValueVectors(const TileView<Kv>& tile, Queries& s, int32_t fir
 }
 
 template <class Kv, int kQ, bool kPrefetch>
-void ScoreTile(const TileView<Kv>& tile, const TileView<Kv>& next, Queries& s, int32_t first,
+void ScoreTile(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s, int32_t first,
                int32_t visible) {
   for (int32_t b = 0; b < kTileBlocks && b * kBlockPositions < visible; ++b) {
     ScoreBlock<Kv, kQ, kPrefetch>(tile, next, s, first, b);
@@ -209,7 +214,7 @@ void ScoreTile(const TileView<Kv>& tile, const TileView<Kv>& next, Queries& s, i
 }
 
 template <class Kv, int kQ>
-void ValueTile(const TileView<Kv>& tile, Queries& s, int32_t first, int32_t visible) {
+void ValueTile(const TileOf<Kv>& tile, Queries& s, int32_t first, int32_t visible) {
   int32_t d = 0;
   for (; d + 2 * kLanes <= s.dim; d += 2 * kLanes) {
     ValueVectors<Kv, kQ, 2, true>(tile, s, first, visible, d);
@@ -229,8 +234,7 @@ struct Run {
 
 // One phase after the other, so that the latencies of the softmax of many queries overlap.
 template <class Kv>
-void TileForQueries(const TileView<Kv>& tile, const TileView<Kv>& next, Queries& s,
-                    const Run& run) {
+void TileForQueries(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s, const Run& run) {
   const auto [begin, end, visible] = run;
   constexpr int kQ = Kv::kQueries;
   const int32_t whole = begin + (end - begin) / kQ * kQ;
@@ -291,6 +295,9 @@ class AttentionBlock {
       for (int32_t d = 0; d < s_.stride; d += kLanes) {
         const Vec x = LoadFirst(args.q + Offset(q) + d, s_.dim - d);
         Store(s_.query + q * s_.stride + d, Kv::kPair == 2 ? RoundToBf16(x) : x);
+        if constexpr (Kv::kBf16Queries) {
+          StoreLowHalves(s_.query_bf16 + q * s_.stride + d, Bf16Bits(x));
+        }
       }
     }
   }
@@ -327,8 +334,8 @@ class AttentionBlock {
   }
 
   // Blocks of the tile at `begin`; behind the last position the last block stands in.
-  TileView<Kv> View(Position begin) const {
-    TileView<Kv> tile;
+  TileOf<Kv> View(Position begin) const {
+    TileOf<Kv> tile;
     const Position last = RowPosition(s_.count - 1);
     for (int32_t b = 0; b < kTileBlocks; ++b) {
       const Position position = begin + b * kBlockPositions;
@@ -343,8 +350,8 @@ class AttentionBlock {
   }
 
   void Tile(Position begin) {
-    const TileView<Kv> tile = View(begin);
-    const TileView<Kv> next = View(begin + kAttentionTile);
+    const TileOf<Kv> tile = View(begin);
+    const TileOf<Kv> next = View(begin + kAttentionTile);
     for (int32_t q = 0; q < s_.count;) {
       const int32_t visible = Visible(q, begin);
       int32_t end = q + 1;  // of the queries that see as much

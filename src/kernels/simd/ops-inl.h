@@ -16,6 +16,7 @@ constexpr Ops MakeOps(std::string_view name) {
   return {
       .name = name,
       .bf16_numerics = "bf16.dp.v1",
+      .bf16_layout = Bf16Layout::kRows,
       .matmul_f32 = MatMulLanes<F32Format>,
       .matmul_bf16 = MatMulLanes<Bf16Format>,
       .matmul_int8 = MatMulInt8,
