@@ -1,6 +1,6 @@
 # A thin front: each target is one script of tools/. What it installs, and what to run after which
 # change: CONTRIBUTING.md.
-.PHONY: help chat build test bench fuzz golden model recall lanes format
+.PHONY: help chat build test bench fuzz golden model lanes format
 
 help:
 	@echo "make chat     build the command and chat with the shipped model (ARGS='--context NAME')"
@@ -10,8 +10,7 @@ help:
 	@echo "make lanes    address, undefined-behaviour and thread sanitizers, clang, short fuzzing"
 	@echo "make fuzz     every fuzz target for FUZZ_SECONDS (300)"
 	@echo "make golden   remake the golden files"
-	@echo "make model    remake the shipped model (about an hour)"
-	@echo "make recall   what the shipped model knows after a kill, over 200 conversations (not in make test yet)"
+	@echo "make model    remake the shipped model (an hour and more)"
 	@echo "make format   clang-format over all sources"
 
 chat: build
@@ -30,11 +29,6 @@ bench:
 	@tools/setup.sh core test
 	@tools/build.sh bench
 	@tools/bench.sh
-
-recall:
-	@tools/setup.sh core test train
-	@tools/build.sh tests
-	@tests/recall/recall.sh build
 
 lanes:
 	@tools/setup.sh core test lanes

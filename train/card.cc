@@ -39,11 +39,15 @@ std::string Percent(const Json& score) {  // [right, asked]
 
 std::string RecallTable(const Json& recall) {
   std::string text =
-      "| conversation | one fact | several at once | never told |\n|---|---|---|---|\n";
+      "| conversation | one fact | several at once | never told | all |\n|---|---|---|---|---|\n";
   for (const Json& row : recall["lengths"]) {
-    text += fmt::format("| {} tokens, about {} turns | {} | {} | {} |\n",
+    Json all = {0, 0};
+    for (const char* kind : {"fact", "many", "untold"}) {
+      for (const int i : {0, 1}) all[i] = all[i].get<int>() + row[kind][i].get<int>();
+    }
+    text += fmt::format("| {} tokens, about {} turns | {} | {} | {} | {} |\n",
                         row["row_tokens"].get<int>(), row["turns"].get<int>(), Percent(row["fact"]),
-                        Percent(row["many"]), Percent(row["untold"]));
+                        Percent(row["many"]), Percent(row["untold"]), Percent(all));
   }
   return text;
 }

@@ -10,8 +10,8 @@ namespace gyrator::train {
 struct Schedule {
   double peak = 2e-3;
   int64_t warmup_steps = 200;
-  int64_t steps = 2000;       // of the whole run
-  int64_t decay_steps = 800;  // the last ones
+  int64_t steps = 3448;        // of the whole run: the shipped model's
+  int64_t decay_steps = 1500;  // the last ones
 };
 double LearningRate(const Schedule& schedule, int64_t step);
 

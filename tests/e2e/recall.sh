@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The shipped model: what it was told before a SIGKILL it knows in the next process, and says what it
 # would have said in one that was never stopped. 200 generated conversations (CONVERSATIONS).
-. "$(dirname "$0")/../e2e/_lib.sh"
+. "$(dirname "$0")/_lib.sh"
 
 # --- By name.
 chat=("$gyrator" chat -m "$model" --temp 0)
