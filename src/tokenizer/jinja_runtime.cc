@@ -294,9 +294,10 @@ Result<Value> CallBuiltin(Runtime& runtime, const Builtin& builtin, const Value&
   std::vector<Value> bound = std::move(args.positional);
   bound.resize(parameters.size());
   for (auto& [name, value] : args.named) {
-    const auto at = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) {
-      return p.name == name && !p.positional_only;
-    });
+    const auto at = std::find_if(parameters.begin(), parameters.end(),
+                                 [&, wanted = std::string_view(name)](const Parameter& p) {
+                                   return p.name == wanted && !p.positional_only;
+                                 });
     if (at == parameters.end()) {
       return EvaluationError(
           fmt::format("{}() got an unexpected keyword argument {}", builtin.name, Quote(name)));
