@@ -9,6 +9,9 @@
 
 namespace gyrator {
 
+// As the system names it ("AMD EPYC ..."), else "unknown".
+std::string CpuName();
+
 // The limits of this machine with `threads` threads.
 struct MachineLimits {
   std::string cpu;

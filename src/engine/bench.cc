@@ -104,7 +104,8 @@ Result<BenchRow> BenchDecode(EngineImpl& engine, const MachineLimits& limits,
   return row;
 }
 
-// "AMD EPYC ...", as Linux names it.
+}  // namespace
+
 std::string CpuName() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -113,8 +114,6 @@ std::string CpuName() {
   }
   return "unknown";
 }
-
-}  // namespace
 
 Result<MachineLimits> MeasureLimits(const std::string& isa, int threads) {
   GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(isa));

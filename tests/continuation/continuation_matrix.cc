@@ -22,7 +22,9 @@
 #include <vector>
 
 #include "base/sha256.h"
+#include "gyrator/bench.h"
 #include "gyrator/engine.h"
+#include "kernels/cpu.h"
 
 namespace gyrator {
 namespace {
@@ -291,7 +293,10 @@ void WriteTable(const Tally& tally, const std::string& path) {
           "(one thread, whole "
           "prompt, alone, cached, never stopped).\n\"Restored\": saved in the middle of a reply, "
           "loaded and continued "
-          "by a new process; \"at once\": its first token\ncomes from the stored logits.\n";
+          "by a new process; \"at once\": its first token\ncomes from the stored logits.\n\nRun on "
+          "a CPU that calls itself "
+       << CpuName() << ". AVX-512: " << (Cpu().avx512 ? "its own" : "not here")
+       << "; AMX: " << (Cpu().amx ? "its tiles" : "the twin") << ".\n";
   for (const std::string& row : tally.rows) {
     const auto& ways = tally.table.at(row);
     file << "\n## " << row << "\n\n| way |";

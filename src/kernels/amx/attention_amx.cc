@@ -132,7 +132,7 @@ void TileForQueries<TiledKv>(const TileView<uint16_t>& tile, const TileView<uint
   const int32_t pairs_end = begin + (end - begin) / (2 * kTileQueries) * (2 * kTileQueries);
   for (int32_t q = begin; q < pairs_end; q += 2 * kTileQueries) TileScores<2>(tile, s, q);
   if (pairs_end < end) TileScores<1>(tile, s, pairs_end);
-  for (int32_t q = begin; q < end; ++q) SoftmaxTile<true>(s, q, visible);
+  SoftmaxTile<true>(s, begin, end, visible);
   ValueTiles values;  // not initialised
   values.Copy(tile, s.dim);
   for (int32_t q = begin; q < pairs_end; q += 2 * kTileQueries) TileValues<2>(values, s, q);

@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#include <bit>
+
 #include "kernels/simd/includes.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // 64-byte vectors do not cross files here
@@ -118,6 +120,26 @@ GYRATOR_EMULATED __m256i _mm512_cvtepi32_epi16(__m512i a) {
   uint16_t r[16];
   for (int i = 0; i < 16; ++i) r[i] = static_cast<uint16_t>(((Words)a)[i]);
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(r));
+}
+GYRATOR_EMULATED __m512i _mm512_cvtepu16_epi32(__m256i a) {
+  Words r;
+  uint16_t words[16];
+  std::memcpy(words, &a, 32);
+  for (int i = 0; i < 16; ++i) r[i] = words[i];
+  return (__m512i)r;
+}
+GYRATOR_EMULATED __m256bh _mm512_cvtneps_pbh(__m512 a) {
+  __m256bh r;
+  uint16_t words[16];
+  for (int i = 0; i < 16; ++i) {
+    const auto bits = std::bit_cast<uint32_t>(static_cast<float>(a[i]));
+    const uint32_t magnitude = bits & 0x7fffffff, high = bits >> 16;
+    const uint32_t rounded = (bits + (high & 1) + 0x7fff) >> 16;
+    const uint32_t flushed = magnitude < 0x00800000 ? high & 0x8000 : rounded;
+    words[i] = static_cast<uint16_t>(magnitude > 0x7f800000 ? high | 0x40 : flushed);
+  }
+  std::memcpy(&r, words, 32);
+  return r;
 }
 GYRATOR_EMULATED __m128i _mm512_cvtepi32_epi8(__m512i a) {
   uint8_t r[16];

@@ -141,29 +141,42 @@ GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const TileOf<Kv>& next, Que
   }
 }
 
-// Scores of the tile's first `visible` positions to weights of the softmax; max, sum, decay.
+// Scores of the tile's first `visible` positions to weights of the softmax; max, sum and decay of
+// queries begin .. end - 1.
 template <bool kRoundBf16>
-GYRATOR_SIMD void SoftmaxTile(Queries& s, int32_t q, int32_t visible) {
+void SoftmaxTile(Queries& s, int32_t begin, int32_t end, int32_t visible) {
   constexpr int kVecs = kAttentionTile / kLanes;
   const Vec lowest = FromBits(ISet(static_cast<int32_t>(0xff800000u)));
-  Vec e[kVecs];
-  Vec top = lowest;
-  for (int v = 0; v < kVecs; ++v) {
-    e[v] = Mul(Load(&s.weights[q][v * kLanes]), Set(s.scale));
-    if (visible < kAttentionTile) e[v] = Select(FirstLanes(visible - v * kLanes), e[v], lowest);
-    top = Max(top, e[v]);
+  float max[kQueriesMax], fold[kQueriesMax];
+  for (int32_t q = begin; q < end; ++q) {
+    Vec top = lowest;
+    for (int v = 0; v < kVecs; ++v) {
+      Vec x = Mul(Load(&s.weights[q][v * kLanes]), Set(s.scale));
+      if (visible < kAttentionTile) x = Select(FirstLanes(visible - v * kLanes), x, lowest);
+      Store(&s.weights[q][v * kLanes], x);
+      top = Max(top, x);
+    }
+    const float tile_max = MaxLane(top);
+    max[q] = tile_max > s.max[q] ? tile_max : s.max[q];
   }
-  const float tile_max = MaxLane(top);
-  const float max = tile_max > s.max[q] ? tile_max : s.max[q];
-  Vec lanes[kParts] = {};
-  for (int v = 0; v < kVecs; ++v) {
-    e[v] = VectorExp(Sub(e[v], Set(max)));  // 0 where masked
-    lanes[v % kParts] = Add(lanes[v % kParts], e[v]);
-    Store(&s.weights[q][v * kLanes], kRoundBf16 ? RoundToBf16(e[v]) : e[v]);
+  for (int32_t q = begin; q < end; ++q) {
+    Vec lanes[kParts] = {};
+    for (int v = 0; v < kVecs; ++v) {
+      const Vec e = VectorExp(Sub(Load(&s.weights[q][v * kLanes]), Set(max[q])));  // 0: masked
+      lanes[v % kParts] = Add(lanes[v % kParts], e);
+      Store(&s.weights[q][v * kLanes], kRoundBf16 ? RoundToBf16(e) : e);
+    }
+    fold[q] = Fold(lanes);
   }
-  s.decay[q] = ScalarExp(s.max[q] - max);  // 0 in the first tile: s.max is -infinity
-  s.sum[q] = First(Fma(Set(s.sum[q]), Set(s.decay[q]), Set(Fold(lanes))));
-  s.max[q] = max;
+  ForEachVector(end - begin, [&](int64_t i, int64_t count) {
+    const int64_t q = begin + i;
+    const Vec now = LoadFirst(max + q, count);
+    const Vec decay = VectorExp(Sub(LoadFirst(s.max + q, count), now));  // 0 in the first tile
+    const Vec sum = Fma(LoadFirst(s.sum + q, count), decay, LoadFirst(fold + q, count));
+    StoreFirst(s.decay + q, decay, count);
+    StoreFirst(s.sum + q, sum, count);
+    StoreFirst(s.max + q, now, count);
+  });
 }
 
 // acc = acc * decay + weights x values over the first `visible` positions, for kQ queries and kD
@@ -249,7 +262,7 @@ void TileForQueries(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s, 
   for (int32_t q = whole > begin ? whole : begin + 1; q < end; ++q) {
     ScoreTile<Kv, 1, false>(tile, next, s, q, visible);
   }
-  for (int32_t q = begin; q < end; ++q) SoftmaxTile<Kv::kPair == 2>(s, q, visible);
+  SoftmaxTile<Kv::kPair == 2>(s, begin, end, visible);
   for (int32_t q = begin; q < whole; q += kQ) ValueTile<Kv, kQ>(tile, s, q, visible);
   for (int32_t q = whole; q < end; ++q) ValueTile<Kv, 1>(tile, s, q, visible);
 }

@@ -94,6 +94,17 @@ GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[4]) {
   IStore(p, _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
 }
 
+// F32ToBF16 (tensor/dtype.h) in the low half of each lane.
+GYRATOR_SIMD IVec Bf16Bits(Vec x) {
+  const IVec bits = Bits(x);
+  const IVec high = ShiftRight<16>(bits);
+  const IVec magnitude = IAnd(bits, ISet(0x7fffffff));
+  const IVec rounded = ShiftRight<16>(IAdd(bits, IAdd(IAnd(high, ISet(1)), ISet(0x7fff))));
+  const Vec flushed = Select(ILess(magnitude, ISet(0x00800000)), FromBits(IAnd(high, ISet(0x8000))),
+                             FromBits(rounded));
+  return Bits(Select(ILess(ISet(0x7f800000), magnitude), FromBits(IOr(high, ISet(0x40))), flushed));
+}
+
 // The fold of a lane sum.
 GYRATOR_SIMD float Fold(const Vec (&v)[kParts]) {
   const Vec eight = Add(v[0], v[1]);

@@ -83,6 +83,9 @@ GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[2]) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16), _mm512_cvtepi32_epi8(v[1]));
 }
 
+// vcvtneps2bf16 flushes denormals and rounds to nearest even, whatever MXCSR says (Intel SDM).
+GYRATOR_SIMD IVec Bf16Bits(Vec x) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)); }
+
 GYRATOR_SIMD float Fold(const Vec (&v)[kParts]) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v[0]), _mm512_extractf32x8_ps(v[0], 1));
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -21,16 +21,6 @@ GYRATOR_SIMD Vec VectorExp(Vec x) {
 
 GYRATOR_SIMD float ScalarExp(float x) { return First(VectorExp(Set(x))); }
 
-// F32ToBF16 (tensor/dtype.h) in the low half of each lane.
-GYRATOR_SIMD IVec Bf16Bits(Vec x) {
-  const IVec bits = Bits(x);
-  const IVec high = ShiftRight<16>(bits);
-  const IVec magnitude = IAnd(bits, ISet(0x7fffffff));
-  const IVec rounded = ShiftRight<16>(IAdd(bits, IAdd(IAnd(high, ISet(1)), ISet(0x7fff))));
-  const Vec flushed = Select(ILess(magnitude, ISet(0x00800000)), FromBits(IAnd(high, ISet(0x8000))),
-                             FromBits(rounded));
-  return Bits(Select(ILess(ISet(0x7f800000), magnitude), FromBits(IOr(high, ISet(0x40))), flushed));
-}
 GYRATOR_SIMD Vec RoundToBf16(Vec x) { return FromBits(ShiftLeft<16>(Bf16Bits(x))); }
 
 // rows[i] lane j -> rows[j] lane i, for 8 x 8 lanes of 32 bits.
