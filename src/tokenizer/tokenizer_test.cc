@@ -14,6 +14,7 @@
 #include "base/mapped_file.h"
 #include "base/utf8.h"
 #include "formats/gguf.h"
+#include "formats/gguf_writer.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/hf_tokenizer.h"
 #include "tokenizer/stream_decoder.h"
@@ -282,6 +283,33 @@ TEST(GgufTokenizer, BrokenMetadataIsRefusedByName) {
     EXPECT_EQ(status.code(), broken.code) << status.ToString();
     EXPECT_NE(status.message().find(broken.named), std::string::npos) << status.ToString();
   }
+}
+
+// "ab" and "bcc" have one score; the longer left piece, then the longer right one, goes first, as in
+// transformers' generate_merges.
+TEST(GgufTokenizer, EqualScoresMergeTheLongerPiecesFirst) {
+  const std::vector<std::string> tokens = {"<unk>", "a", "b", "c", "ab", "cc", "bcc"};
+  const std::vector<float> scores = {0, -10, -10, -10, -1, 0, -1};
+  const std::vector<int32_t> types = {2, 1, 1, 1, 1, 1, 1};
+  GgufWriter writer;
+  writer.Set<std::string_view>("general.architecture", "llama");
+  writer.Set<std::string_view>("tokenizer.ggml.model", "llama");
+  writer.Set<bool>("tokenizer.ggml.add_space_prefix", false);
+  writer.Set<bool>("tokenizer.ggml.add_bos_token", false);
+  writer.SetArray<std::string>("tokenizer.ggml.tokens", tokens);
+  writer.SetArray<float>("tokenizer.ggml.scores", scores);
+  writer.SetArray<int32_t>("tokenizer.ggml.token_type", types);
+  std::string bytes;
+  const Status written = writer.Write([&](ByteSpan part) {
+    bytes.append(reinterpret_cast<const char*>(part.data()), part.size());
+    return Status();
+  });
+  ASSERT_TRUE(written.ok()) << written.ToString();
+  const auto file = GgufFile::Parse(AsBytes(bytes), nullptr);
+  ASSERT_TRUE(file.ok()) << file.status().ToString();
+  const auto tokenizer = Tokenizer::FromGguf(*file);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ((*tokenizer)->Encode("abcc", {}), (std::vector<TokenId>{1, 6}));
 }
 
 class HfFolder : public testing::Test {
