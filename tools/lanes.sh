@@ -29,9 +29,8 @@ unit_tests() {  # of one preset, all test programs or those named
   fi
 }
 
-lane "address and undefined-behaviour sanitizers" unit_tests asan
+lane "clang: address and undefined-behaviour sanitizers, thread-safety analysis" unit_tests clang
 lane "thread sanitizer" unit_tests tsan base_test kernels_test model_test engine_test
-lane "clang: thread-safety analysis is an error" unit_tests clang
 lane "clang: libFuzzer, ${FUZZ_SECONDS:-20} s a target" env FUZZ_SECONDS="${FUZZ_SECONDS:-20}" tools/fuzz.sh
 printf '%s\n' "${summary[@]}"
 exit $failed

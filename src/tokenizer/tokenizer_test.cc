@@ -285,8 +285,8 @@ TEST(GgufTokenizer, BrokenMetadataIsRefusedByName) {
   }
 }
 
-// "ab" and "bcc" have one score; the longer left piece, then the longer right one, goes first, as in
-// transformers' generate_merges.
+// "ab" and "bcc" have one score; the longer left piece, then the longer right one, goes first, as
+// in transformers' generate_merges.
 TEST(GgufTokenizer, EqualScoresMergeTheLongerPiecesFirst) {
   const std::vector<std::string> tokens = {"<unk>", "a", "b", "c", "ab", "cc", "bcc"};
   const std::vector<float> scores = {0, -10, -10, -10, -1, 0, -1};
