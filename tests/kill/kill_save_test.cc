@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <climits>
 #include <csignal>
 #include <filesystem>
 #include <string>
@@ -110,7 +112,11 @@ TEST(KillSave, EveryStopLeavesTheOldListOrTheNewFolder) {
   fs::remove_all(Root());
   // One thread only, so that the child can be forked with the engine in it.
   auto engine = TinyEngine();
+  // A save that meets the turn of a second in its stamp makes some calls fewer: stop n is not
+  // always the same place.
+  constexpr int kJitter = 16;
   int old_seen = 0, new_seen = 0, stops = 0;
+  int first_new = INT_MAX;
   for (int n = 1;; ++n) {
     fs::remove_all(Root());
     ASSERT_TRUE(SaveTokens(*engine, 16).ok());
@@ -118,13 +124,17 @@ TEST(KillSave, EveryStopLeavesTheOldListOrTheNewFolder) {
     const int32_t tokens = CheckRoot(n);
     ASSERT_TRUE(tokens == 16 || tokens == 24) << "stop " << n << ": " << tokens;
     (tokens == 16 ? old_seen : new_seen)++;
-    EXPECT_TRUE(new_seen == 0 || tokens == 24)
+    if (tokens == 24) first_new = std::min(first_new, n);
+    EXPECT_TRUE(tokens == 24 || n < first_new || n - first_new < kJitter)
         << "stop " << n << ": the new folder went away again";
     // What the kill left lying is swept, and the context is still there.
     ASSERT_TRUE(RecoverContexts(Root()).ok());
     EXPECT_EQ(1, FoldersIn(Root())) << "stop " << n;
     EXPECT_EQ(tokens, CheckRoot(n));
-    if (outcome == Outcome::kSaved) break;
+    if (outcome == Outcome::kSaved) {
+      EXPECT_EQ(24, tokens);
+      break;
+    }
     ASSERT_LT(++stops, 5000);
   }
   EXPECT_GT(old_seen, 50);  // the save has that many system calls before its commit

@@ -25,7 +25,7 @@
 #undef _mm512_slli_epi32
 #undef _mm512_srli_epi32
 
-#define GYRATOR_EMULATED inline __attribute__((always_inline))
+#define GYRATOR_EMULATED [[maybe_unused]] inline __attribute__((always_inline))
 
 namespace gyrator {
 namespace {
