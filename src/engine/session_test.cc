@@ -2,6 +2,7 @@
 // saving.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -95,6 +96,18 @@ TEST_F(SessionTest, DecodesOnlyWhatIsNotInTheCache) {
   EXPECT_EQ(0, session->Complete(edited, Steps(1))->tokens_decoded);
   // A proper prefix has no logits any more: its last token is decoded again.
   EXPECT_EQ(1, session->Complete(Numbers(10), Steps(0))->tokens_decoded);
+}
+
+TEST_F(SessionTest, AnEditOfTheLastTokenAloneIsSeen) {
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Complete(Numbers(25), Steps(0)).ok());
+  auto edited = Numbers(25);
+  edited[24] = 248;
+  EXPECT_EQ(24, session->Complete(edited, Steps(0))->tokens_reused);
+  auto fresh = *engine_->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(fresh->Complete(edited, Steps(0)).ok());
+  EXPECT_TRUE(std::ranges::equal(fresh->tokens(), session->tokens()));
+  EXPECT_TRUE(std::ranges::equal(fresh->last_logits(), session->last_logits()));
 }
 
 TEST_F(SessionTest, CapacityIsATypedErrorThatNamesCapacityAndCp) {
@@ -284,6 +297,11 @@ TEST_F(SessionTest, AnotherSeedStartsItsOwnStream) {
   ASSERT_TRUE(session->SetSampler(sampler).ok());  // same seed: the stream goes on
   const auto second = session->Complete(Numbers(8), Steps(10))->tokens;
   EXPECT_NE(first, second);
+  sampler.seed = 2;
+  ASSERT_TRUE(session->SetSampler(sampler).ok());  // another seed: its stream from the beginning
+  auto fresh = *engine_->NewSession({.sampler = sampler});
+  EXPECT_EQ(fresh->Complete(Numbers(8), Steps(10))->tokens,
+            session->Complete(Numbers(8), Steps(10))->tokens);
   sampler.top_p = 2;
   EXPECT_EQ(Code::kInvalidArgument, session->SetSampler(sampler).code());
 }
