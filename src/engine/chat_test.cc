@@ -2,6 +2,7 @@
 // verdict on every kind of other model.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -141,6 +142,10 @@ TEST_F(ChatTest, APendingReplyIsMadeAgainWordForWord) {
   ASSERT_TRUE(session->Append(User("What is my name?")).ok());
   auto saved = session->Save({.root = root_, .name = "ada"});
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto details = ShowContext(saved->folder);
+  ASSERT_TRUE(details.ok()) << details.status().ToString();
+  const std::pair<std::string, std::string> phase = {"phase", "pending"};
+  EXPECT_EQ(1, std::ranges::count(details->session, phase));
   auto expected = session->Respond(Short());
   auto restored = engine_->LoadSession(saved->folder, nullptr);
   ASSERT_TRUE(restored.ok()) << restored.status().ToString();

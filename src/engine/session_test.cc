@@ -222,6 +222,7 @@ TEST_F(SessionTest, SavedAndLoadedIsTheSameSession) {
   EXPECT_TRUE(report.notes.empty()) << report.notes[0];
   EXPECT_EQ(session->info().id, (*loaded)->info().id);
   EXPECT_EQ(saved->root_digest, (*loaded)->info().parent);
+  EXPECT_EQ(saved->root_digest, session->info().parent);  // of what is saved next
   EXPECT_EQ(session->sampler(), (*loaded)->sampler());
   std::vector<TokenId> prefix(session->tokens().begin(), session->tokens().end());
   const auto expected = session->Complete(prefix, Steps(8));
