@@ -17,10 +17,11 @@ std::string GoldenModel(const std::string& name) {
   return std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/" + name;
 }
 
-std::shared_ptr<const Model> LoadGolden(const std::string& name, ComputeType compute) {
+std::shared_ptr<const Model> LoadGolden(const std::string& name, ComputeType compute,
+                                        const std::string& isa = "auto") {
   auto model = Model::Load(
       GoldenModel(name),
-      {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
+      {.compute = compute, .isa = isa, .threads = 1, .digest_cache = {}, .progress = {}});
   EXPECT_TRUE(model.ok()) << model.status().ToString();
   return *std::move(model);
 }
@@ -267,6 +268,21 @@ TEST_F(SessionTest, AnotherModelOrCapacityIsRefusedByName) {
   std::vector<TokenId> prefix(session->tokens().begin(), session->tokens().end());
   EXPECT_EQ(session->Complete(prefix, Steps(5))->tokens,
             (*grown)->Complete(prefix, Steps(5))->tokens);
+}
+
+TEST_F(SessionTest, OtherNumericsOfBf16AreReported) {
+  auto dots = MakeEngine(LoadGolden("llama3", ComputeType::kBF16, "ref"), 64);
+  auto session = *dots->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Complete(Numbers(20), Steps(1)).ok());
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  auto tiles = MakeEngine(LoadGolden("llama3", ComputeType::kBF16, "amx"), 64);
+  LoadReport report;
+  ASSERT_TRUE(tiles->LoadSession(saved->folder, &report).ok());
+  ASSERT_EQ(1u, report.notes.size());
+  for (const char* part : {"numerics", "bf16.dp.v1", "bf16.amx.v1"}) {
+    EXPECT_NE(std::string::npos, report.notes[0].find(part)) << report.notes[0];
+  }
 }
 
 TEST_F(SessionTest, ADamagedFolderIsRefusedAndTheLiveSessionGoesOn) {
