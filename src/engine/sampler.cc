@@ -105,11 +105,13 @@ TokenId Sampler::Greedy() const {
   return best->id;  // the first of equals: the lowest id
 }
 
+bool Sampler::Better(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
 void Sampler::Sort() {
   if (sorted_) return;
-  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  });
+  std::sort(candidates_.begin(), candidates_.end(), Better);
   sorted_ = true;
 }
 
@@ -127,9 +129,7 @@ void Sampler::TopK() {
   const auto k = static_cast<size_t>(options_.top_k);
   if (k == 0 || k >= candidates_.size()) return;
   std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k),
-                   candidates_.end(), [](const Candidate& a, const Candidate& b) {
-                     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-                   });
+                   candidates_.end(), Better);
   candidates_.resize(k);
 }
 

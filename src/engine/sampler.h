@@ -46,7 +46,8 @@ class Sampler {
   void TopP();
   void MinP();
   TokenId Draw();
-  void Sort();  // logit descending, id ascending
+  static bool Better(const Candidate& a, const Candidate& b);  // ties go to the lowest id
+  void Sort();                                                 // logit descending, id ascending
   void Softmax();
 
   SamplerOptions options_;

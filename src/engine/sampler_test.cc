@@ -56,6 +56,23 @@ TEST(Sampler, TopPKeepsTheSmallestSetThatReachesTheMass) {
   EXPECT_NEAR(0.7 / 0.9, shares.at(2), 0.01);
 }
 
+TEST(Sampler, TopPTakesTheLowestIdOfEquals) {
+  auto options = Plain();
+  options.top_p = 0.25f;
+  const auto shares = Shares(options, {1, 3, 3, 3});
+  EXPECT_EQ(1u, shares.size());
+  EXPECT_TRUE(shares.count(1));
+}
+
+// Of (.5, .3, .2) top-p .6 keeps two, and both pass min-p; the other way round, the third would be
+// cut first, and the best would reach .6 alone.
+TEST(Sampler, TopPActsBeforeMinP) {
+  auto options = Plain();
+  options.top_p = 0.6f;
+  options.min_p = 0.5f;
+  EXPECT_EQ(2u, Shares(options, {std::log(.5f), std::log(.3f), std::log(.2f)}).size());
+}
+
 TEST(Sampler, MinPCutsBelowAShareOfTheBest) {
   auto options = Plain();
   options.min_p = 0.25f;
