@@ -122,6 +122,20 @@ TEST_F(ChatTest, TheStreamIsTheReply) {
   EXPECT_EQ(streamed, reply->text);
 }
 
+TEST_F(ChatTest, WithoutAnEndNoTokenOfTheEndIsDrawn) {
+  auto session = *engine_->NewSession({.sampler = Sampled()});
+  ASSERT_TRUE(session->Append(User("My name is Ada.")).ok());
+  GenerateOptions options;
+  options.tokens_max = 60;
+  options.ignore_end = true;
+  const auto reply = session->Respond(options);
+  ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+  EXPECT_EQ(60u, reply->tokens.size());
+  for (const TokenId end : model_->text()->end_of_generation()) {
+    EXPECT_EQ(0, std::ranges::count(reply->tokens, end)) << end;
+  }
+}
+
 TEST_F(ChatTest, ACancelledReplyStaysAsFarAsItGot) {
   auto session = *engine_->NewSession({.sampler = Sampled()});
   ASSERT_TRUE(session->Append(User("Hello.")).ok());
