@@ -30,7 +30,7 @@ unit_tests() {  # of one preset, all test programs or those named
 }
 
 lane "clang: address and undefined-behaviour sanitizers, thread-safety analysis" unit_tests clang
-lane "thread sanitizer" unit_tests tsan base_test model_test engine_test  # the kernels start no thread
+lane "thread sanitizer" unit_tests tsan base_test model_test engine_test  # they run the kernels on threads
 lane "clang: libFuzzer, ${FUZZ_SECONDS:-20} s a target" env FUZZ_SECONDS="${FUZZ_SECONDS:-20}" tools/fuzz.sh
 printf '%s\n' "${summary[@]}"
 exit $failed

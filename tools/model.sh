@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Remakes the shipped model, its card and its loss curve (about an hour on 2 cores with AMX, two or
-# three without; resumes where it was killed). STEPS and DECAY_STEPS change the length of the run, OUT its folder.
+# Remakes the shipped model, its card and its loss curve; resumes where it was killed. By its rate
+# (docs/training.md) about an hour on 2 cores with AMX, longer without. STEPS and DECAY_STEPS change
+# the length of the run, OUT its folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-build/train}

@@ -27,7 +27,7 @@ struct CardOptions {
   std::string out = "build/train";  // folder of the run: log.jsonl, recall.json (written by `eval`)
   std::string folder = "models";    // gets README.md and loss.svg
   std::string note = {};            // what else is to be known of the run; may be empty
-  int64_t decay_steps = Schedule{}.decay_steps;          // that the run was ended with
+  int64_t decay_steps = Schedule{}.decay_steps;  // that the run was ended with
 };
 Status WriteCard(const CheckpointFile& checkpoint, const CardOptions& options);
 
