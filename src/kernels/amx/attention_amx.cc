@@ -83,7 +83,7 @@ void TileScores(const TileView<uint16_t>& tile, Queries& s, int32_t q) {
       Tiles::Multiply<1, 1>();
     }
   }
-  Tiles::StoreSums<kA, 2>(s.weights[q], kAttentionTile);
+  Tiles::StoreSums<kA, 2>(s.weights[q]);
 }
 
 // acc = acc * decay + weights x values for kA tiles of queries.
@@ -110,7 +110,7 @@ void TileValues(const ValueTiles& values, Queries& s, int32_t q) {
       Tiles::Multiply<1, 0>();
       Tiles::Multiply<1, 1>();
     }
-    Tiles::StoreSums<kA, 2>(sums[0], 2 * kTileDims);
+    Tiles::StoreSums<kA, 2>(sums[0]);
     for (int32_t i = 0; i < kQ; ++i) {
       const Vec decay = Set(s.decay[q + i]);
       float* acc = s.acc + (q + i) * s.stride + d;

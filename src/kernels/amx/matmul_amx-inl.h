@@ -77,7 +77,7 @@ inline __attribute__((always_inline)) void MultiplyTiles(Tiles& tiles, int64_t c
   if (sums.from == nullptr) {
     tiles.ClearSums();
   } else {
-    tiles.template LoadSums<kA, kB>(sums.from, kPair);
+    tiles.template LoadSums<kA, kB>(sums.from);
   }
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     tiles.template LoadPairs<0>(&b[chunk][0][0][0]);
@@ -93,7 +93,7 @@ inline __attribute__((always_inline)) void MultiplyTiles(Tiles& tiles, int64_t c
       if constexpr (kB == 2) tiles.template Multiply<1, 1>();
     }
   }
-  tiles.template StoreSums<kA, kB>(sums.to, kPair);
+  tiles.template StoreSums<kA, kB>(sums.to);
 }
 
 // body<kA, kB>() for 1 or 2 tiles of each.

@@ -81,20 +81,20 @@ class HardwareTiles {
     _tile_zero(2);
     _tile_zero(3);
   }
-  // kA x kB tiles of c, `stride` floats between rows.
+  // kA x kB tiles of c [32][32].
   template <int kA, int kB>
-  static void LoadSums(const float* c, int64_t stride) {
-    LoadTile<0>(c, stride * 4);
-    if constexpr (kB == 2) LoadTile<1>(c + 16, stride * 4);
-    if constexpr (kA == 2) LoadTile<2>(c + 16 * stride, stride * 4);
-    if constexpr (kA == 2 && kB == 2) LoadTile<3>(c + 16 * stride + 16, stride * 4);
+  static void LoadSums(const float* c) {
+    LoadTile<0>(c, 128);
+    if constexpr (kB == 2) LoadTile<1>(c + 16, 128);
+    if constexpr (kA == 2) LoadTile<2>(c + 16 * 32, 128);
+    if constexpr (kA == 2 && kB == 2) LoadTile<3>(c + 16 * 32 + 16, 128);
   }
   template <int kA, int kB>
-  static void StoreSums(float* c, int64_t stride) {
-    _tile_stored(0, c, stride * 4);
-    if constexpr (kB == 2) _tile_stored(1, c + 16, stride * 4);
-    if constexpr (kA == 2) _tile_stored(2, c + 16 * stride, stride * 4);
-    if constexpr (kA == 2 && kB == 2) _tile_stored(3, c + 16 * stride + 16, stride * 4);
+  static void StoreSums(float* c) {
+    _tile_stored(0, c, 128);
+    if constexpr (kB == 2) _tile_stored(1, c + 16, 128);
+    if constexpr (kA == 2) _tile_stored(2, c + 16 * 32, 128);
+    if constexpr (kA == 2 && kB == 2) _tile_stored(3, c + 16 * 32 + 16, 128);
   }
 };
 

@@ -52,15 +52,15 @@ class TwinTiles {
   }
   void ClearSums() { std::memset(sums_, 0, sizeof(sums_)); }
   template <int kA, int kB>
-  void LoadSums(const float* c, int64_t stride) {
+  void LoadSums(const float* c) {
     ForEachRow<kA, kB>([&](int i, int j, int r) {
-      std::memcpy(sums_[i][j][r], c + (16 * i + r) * stride + 16 * j, 64);
+      std::memcpy(sums_[i][j][r], c + (16 * i + r) * 32 + 16 * j, 64);
     });
   }
   template <int kA, int kB>
-  void StoreSums(float* c, int64_t stride) {
+  void StoreSums(float* c) {
     ForEachRow<kA, kB>([&](int i, int j, int r) {
-      std::memcpy(c + (16 * i + r) * stride + 16 * j, sums_[i][j][r], 64);
+      std::memcpy(c + (16 * i + r) * 32 + 16 * j, sums_[i][j][r], 64);
     });
   }
 
