@@ -23,7 +23,7 @@ void RunOnce(const ModelConfig& config, const Weights& weights, ComputeType comp
   if (static_cast<uint64_t>(kv.total_bytes()) > kKvBytesMax) return;
   std::vector<std::byte> memory(static_cast<size_t>(kv.total_bytes()));
   kv.base = memory.data();
-  const auto arena = CreateForwardArena(config, compute, 1);
+  const auto arena = CreateForwardArena(config, compute, 1, 1);
   GYRATOR_CHECK(arena.ok());
   const TokenId tokens[] = {config.vocab - 1};
   const uint32_t blocks[] = {0};

@@ -15,6 +15,8 @@ namespace {
 constexpr int kSpins = 4000;             // some 50 us: longer than the pause between two matrices
 constexpr int64_t kRangesPerThread = 4;  // uneven threads even out; ranges stay long
 
+thread_local int this_thread = 0;
+
 }  // namespace
 
 // One loop is a number of ranges to claim. `ticket` holds the loop's generation (high half) and how
@@ -75,9 +77,14 @@ ThreadPool::ThreadPool(int num_threads)
     : num_threads_(num_threads), shared_(std::make_unique<Shared>()) {
   GYRATOR_CHECK(num_threads >= 1);
   for (int i = 1; i < num_threads; ++i) {
-    shared_->workers.emplace_back([shared = shared_.get()] { shared->WorkerLoop(); });
+    shared_->workers.emplace_back([shared = shared_.get(), i] {
+      this_thread = i;
+      shared->WorkerLoop();
+    });
   }
 }
+
+int ThreadPool::ThisThread() { return this_thread; }
 
 ThreadPool::~ThreadPool() {
   shared_->stop.store(true, std::memory_order_release);

@@ -21,8 +21,11 @@ class ThreadPool {
 
   int num_threads() const { return num_threads_; }
 
-  // body(begin, end) over disjoint ranges that cover [0, count), each a multiple of `grain` long but
-  // the last. Returns when all are done. One caller at a time; not from inside a body.
+  // Within a body: which thread of the pool runs it, 0 (the caller) to num_threads() - 1.
+  static int ThisThread();
+
+  // body(begin, end) over disjoint ranges that cover [0, count), each a multiple of `grain` long
+  // but the last. Returns when all are done. One caller at a time; not from inside a body.
   void ParallelFor(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
  private:

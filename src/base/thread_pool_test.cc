@@ -30,6 +30,20 @@ TEST(ThreadPool, CoversEveryIndexOnceInRangesOfTheGrain) {
   }
 }
 
+TEST(ThreadPool, AThreadIsAloneWithItsNumber) {
+  ThreadPool pool(3);
+  std::atomic<int> running[3] = {};
+  for (int round = 0; round < 200; ++round) {
+    pool.ParallelFor(50, 1, [&](int64_t, int64_t) {
+      const int thread = ThreadPool::ThisThread();
+      ASSERT_TRUE(thread >= 0 && thread < 3);
+      EXPECT_EQ(running[thread].fetch_add(1), 0);
+      running[thread].fetch_sub(1);
+    });
+  }
+  EXPECT_EQ(ThreadPool::ThisThread(), 0);
+}
+
 TEST(ThreadPool, WritesOfALoopAreSeenByTheNext) {
   ThreadPool pool(4);
   std::vector<int64_t> values(257, 0);

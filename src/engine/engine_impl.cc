@@ -83,7 +83,8 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const Model
                                            .num_blocks = static_cast<int32_t>(PoolBlocks(options)),
                                            .num_kv_heads = config.num_kv_heads,
                                            .head_dim = config.head_dim}));
-  GYRATOR_ASSIGN_OR_RETURN(engine->arena_, CreateForwardArena(config, compute, options.batch_rows));
+  GYRATOR_ASSIGN_OR_RETURN(
+      engine->arena_, CreateForwardArena(config, compute, options.batch_rows, options.threads));
   return engine;
 }
 

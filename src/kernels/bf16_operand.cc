@@ -28,16 +28,19 @@ int64_t Bf16OperandIndex(Bf16Layout layout, int64_t row, int64_t column, int64_t
   return (tile * kTileRows + row % kTileRows) * kTileColumns + column % kTileColumns;
 }
 
-void SetBf16Row(const Ops& ops, const float* x, int64_t row, int64_t k, uint16_t* operand) {
-  if (ops.bf16_layout == Bf16Layout::kRows) return ops.round_bf16(x, operand + row * k, k);
+void SetBf16Columns(const Ops& ops, const float* x, const Bf16Columns& columns, uint16_t* operand) {
+  const auto [row, begin, count, k] = columns;
+  if (ops.bf16_layout == Bf16Layout::kRows) {
+    return ops.round_bf16(x, operand + row * k + begin, count);
+  }
   constexpr int64_t kPart = 32 * kTileColumns;
   uint16_t part[kPart];
-  for (int64_t begin = 0; begin < k; begin += kPart) {
-    const int64_t count = std::min(kPart, k - begin);
-    ops.round_bf16(x + begin, part, count);
-    std::fill(part + count, part + RoundUp(count, kTileColumns), uint16_t{0});
-    for (int64_t i = 0; i < count; i += kTileColumns) {
-      std::memcpy(operand + Bf16OperandIndex(ops.bf16_layout, row, begin + i, k), part + i,
+  for (int64_t done = 0; done < count; done += kPart) {
+    const int64_t left = std::min(kPart, count - done);
+    ops.round_bf16(x + done, part, left);
+    std::fill(part + left, part + RoundUp(left, kTileColumns), uint16_t{0});
+    for (int64_t i = 0; i < left; i += kTileColumns) {
+      std::memcpy(operand + Bf16OperandIndex(ops.bf16_layout, row, begin + done + i, k), part + i,
                   kTileColumns * sizeof(uint16_t));
     }
   }

@@ -17,7 +17,14 @@ int64_t Bf16OperandElements(int64_t rows, int64_t k);
 // Where element (row, column) lies.
 int64_t Bf16OperandIndex(Bf16Layout layout, int64_t row, int64_t column, int64_t k);
 
-// Sets row `row` to x [k], rounded by F32ToBF16.
-void SetBf16Row(const Ops& ops, const float* x, int64_t row, int64_t k, uint16_t* operand);
+struct Bf16Columns {
+  int64_t row = 0;
+  int64_t begin = 0;  // a multiple of 32
+  int64_t count = 0;  // a multiple of 32, but for the last columns of the row
+  int64_t k = 0;      // of the row
+};
+
+// Sets these columns to x [count], rounded by F32ToBF16.
+void SetBf16Columns(const Ops& ops, const float* x, const Bf16Columns& columns, uint16_t* operand);
 
 }  // namespace gyrator

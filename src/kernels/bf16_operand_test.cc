@@ -22,7 +22,10 @@ TEST_P(Bf16OperandTest, HoldsEveryRowRoundedAndNothingElse) {
       const std::vector<uint16_t> expected = Bf16Operand(ops, bits.data(), kRows, k);
       std::vector<uint16_t> operand(static_cast<size_t>(Bf16OperandElements(kRows, k)));
       for (int64_t row = kRows - 1; row >= 0; --row) {
-        SetBf16Row(ops, x.data() + row * k, row, k, operand.data());
+        const int64_t half = k / 64 * 32;  // in two parts, the second first
+        const float* at = x.data() + row * k;
+        SetBf16Columns(ops, at + half, {row, half, k - half, k}, operand.data());
+        SetBf16Columns(ops, at, {row, 0, half, k}, operand.data());
       }
       EXPECT_EQ(expected, operand) << k;
     }
@@ -34,7 +37,7 @@ TEST_P(Bf16OperandTest, TilesHoldZerosBehindK) {
   ops.bf16_layout = Bf16Layout::kTiles;
   const std::vector<float> x(40, 1.0f);
   std::vector<uint16_t> operand(static_cast<size_t>(Bf16OperandElements(1, 40)), 0x7fc0);
-  SetBf16Row(ops, x.data(), 0, 40, operand.data());
+  SetBf16Columns(ops, x.data(), {0, 0, 40, 40}, operand.data());
   for (int64_t i = 0; i < 64; ++i) {
     EXPECT_EQ(i < 40 ? 0x3f80 : 0, operand[static_cast<size_t>(i < 32 ? i : 512 + i - 32)]) << i;
   }

@@ -4,9 +4,8 @@
 #include <atomic>
 #include <cmath>
 
-#include "base/aligned_buffer.h"
 #include "base/check.h"
-#include "kernels/bf16_operand.h"
+#include "model/forward_arena.h"
 
 namespace gyrator {
 
@@ -17,114 +16,10 @@ constexpr int64_t kColumnGrain = 64;  // columns of a product; a multiple of eve
 constexpr int64_t kProductGrain = 1 << 15;  // multiply-adds that are not worth a second thread
 constexpr int32_t kAttentionRows = 64;      // rows of one attention task
 
-// Where one row of the batch stands.
-struct RowPlace {
-  TokenId token;
-  Position position;
-  uint32_t block;
-};
-
-// Some consecutive rows of one sequence.
-struct RowChunk {
-  int32_t row;  // in the batch
-  int32_t num_rows;
-  Position first_position;
-  BlockTableView table;
-};
-
-}  // namespace
-
-class ForwardArena {
- public:
-  int32_t rows_max = 0;
-  std::vector<RowPlace> places;  // of the rows of the pass
-  std::vector<RowChunk> chunks;  // the rows again, cut for attention
-  AlignedBuffer memory;          // all of the below
-
-  // [rows_max, n], row-major.
-  float* hidden = nullptr;     // the residual stream
-  float* normed = nullptr;     // [hidden]
-  float* projected = nullptr;  // [hidden]
-  float* q = nullptr;          // [heads * head_dim]
-  float* k = nullptr;          // [kv_heads * head_dim]
-  float* v = nullptr;          // [kv_heads * head_dim]
-  float* attended = nullptr;   // [heads * head_dim]
-  float* gate = nullptr;       // [ffn]
-  float* up = nullptr;         // [ffn]
-  float* cos = nullptr;        // [rotary_dim / 2]
-  float* sin = nullptr;        // [rotary_dim / 2]
-  // The left operand of the next product, [rows_max, widest].
-  uint16_t* bf16 = nullptr;
-  int8_t* int8 = nullptr;
-  float* int8_scale = nullptr;  // [widest / 32]
-};
-
-void ForwardArenaDeleter::operator()(ForwardArena* arena) const { delete arena; }
-
-Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeType compute,
-                                           int32_t rows_max) {
-  if (rows_max < 1) {
-    return Status::InvalidArgument("forward arena: expected at least 1 row, found " +
-                                   std::to_string(rows_max));
-  }
-  ForwardArenaPtr arena(new ForwardArena);
-  const int64_t query = int64_t{config.num_heads} * config.head_dim;
-  const int64_t key = int64_t{config.num_kv_heads} * config.head_dim;
-  const int64_t widest = std::max({int64_t{config.hidden}, query, int64_t{config.ffn}});
-  const int64_t bf16_width = compute == ComputeType::kBF16 ? widest : 0;
-  const int64_t int8_width = compute == ComputeType::kInt8 ? widest : 0;
-
-  uint64_t total = 0;
-  const auto take = [&total, rows_max](int64_t width, uint64_t element_bytes) {
-    const uint64_t offset = total;
-    const uint64_t bytes =
-        static_cast<uint64_t>(width) * element_bytes * static_cast<uint64_t>(rows_max);
-    total += (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-    return offset;
-  };
-  struct {
-    float* ForwardArena::* member;
-    int64_t width;
-    uint64_t offset;
-  } floats[] = {
-      {&ForwardArena::hidden, config.hidden, 0},
-      {&ForwardArena::normed, config.hidden, 0},
-      {&ForwardArena::projected, config.hidden, 0},
-      {&ForwardArena::q, query, 0},
-      {&ForwardArena::k, key, 0},
-      {&ForwardArena::v, key, 0},
-      {&ForwardArena::attended, query, 0},
-      {&ForwardArena::gate, config.ffn, 0},
-      {&ForwardArena::up, config.ffn, 0},
-      {&ForwardArena::cos, config.rope.rotary_dim / 2, 0},
-      {&ForwardArena::sin, config.rope.rotary_dim / 2, 0},
-      {&ForwardArena::int8_scale, int8_width / 32, 0},
-  };
-  for (auto& buffer : floats) buffer.offset = take(buffer.width, sizeof(float));
-  const uint64_t int8_offset = take(int8_width, sizeof(int8_t));
-  const uint64_t bf16_offset = total;
-  total += static_cast<uint64_t>(Bf16OperandElements(rows_max, bf16_width)) * sizeof(uint16_t);
-
-  GYRATOR_ASSIGN_OR_RETURN(arena->memory, AllocateAligned(total, "forward arena"));
-  std::byte* base = arena->memory.get();
-  for (const auto& buffer : floats) {
-    (*arena).*buffer.member = reinterpret_cast<float*>(base + buffer.offset);
-  }
-  arena->bf16 = reinterpret_cast<uint16_t*>(base + bf16_offset);
-  arena->int8 = reinterpret_cast<int8_t*>(base + int8_offset);
-  arena->rows_max = rows_max;
-  arena->places.reserve(static_cast<size_t>(rows_max));
-  arena->chunks.reserve(static_cast<size_t>(rows_max));
-  return arena;
-}
-
-namespace {
-
-// One product's right side and where its columns go.
+// The right side of a product.
 struct Product {
-  const Matrix* weights = nullptr;
-  const float* bias = nullptr;  // [weights->rows], or null
-  float* out = nullptr;         // [rows, weights->rows]
+  const Matrix* w = nullptr;
+  const float* bias = nullptr;  // [w->rows], or null
 };
 
 // One pass. Threads split rows, columns and heads; every number is written by one thread.
@@ -152,12 +47,13 @@ class Pass {
   void FeedForward(const LayerWeights& layer);
   void Head(float* logits);
 
-  // The rows of the next product: x [rows, cols], normed by `norm` if not null, in operand format.
+  // The rows of the next products: x [rows, cols], normed by `norm` if not null.
   void SetOperand(const float* x, int64_t rows, int64_t cols, const float* norm);
-  // Columns [begin, end) of operand times weights, plus bias.
-  void Multiply(const Product& product, int64_t rows, int64_t begin, int64_t end);
-  // hidden += operand * weights + bias.
-  void ProjectAndAdd(const Matrix& weights, const float* bias);
+  // These columns of x * w + bias to y, `stride` between its rows.
+  void Multiply(const Operand& x, const Product& product, Columns columns, float* y,
+                int64_t stride);
+  // hidden += x * w + bias.
+  void ProjectAndAdd(const Operand& x, const Product& product);
 
   // body(begin, end) over disjoint ranges of [0, count), on all threads, without an allocation.
   template <class Body>
@@ -167,6 +63,14 @@ class Pass {
       body(begin, end);
     };
     threads_.ParallelFor(count, grain, std::ref(guarded));
+  }
+
+  // body(columns) over [begin, end) in parts of kPartColumns.
+  template <class Body>
+  static void ForEachPart(int64_t begin, int64_t end, const Body& body) {
+    for (int64_t at = begin; at < end; at += kPartColumns) {
+      body(Columns{at, std::min(kPartColumns, end - at)});
+    }
   }
 
   // Columns of a range that is worth a thread when each takes `rows` * `cols` multiply-adds.
@@ -184,7 +88,6 @@ class Pass {
   const PagedKv& kv_;
   const std::span<const SequenceRows> batch_;
   int64_t rows_ = 0;
-  const float* operand_f32_ = nullptr;
   std::atomic<bool> finite_{true};
 };
 
@@ -224,8 +127,7 @@ void Pass::Embed() {
 }
 
 void Pass::SetOperand(const float* x, int64_t rows, int64_t cols, const float* norm) {
-  operand_f32_ = norm != nullptr ? arena_.normed : x;
-  if (norm == nullptr && compute_ == ComputeType::kF32) return;
+  arena_.operand.Reshape(rows, cols);
   Parallel(rows, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* row = x + r * cols;
@@ -233,35 +135,18 @@ void Pass::SetOperand(const float* x, int64_t rows, int64_t cols, const float* n
         ops_.rms_norm(row, norm, arena_.normed + r * cols, cols, config_.norm_eps);
         row = arena_.normed + r * cols;
       }
-      if (compute_ == ComputeType::kBF16) {
-        SetBf16Row(ops_, row, r, cols, arena_.bf16);
-      } else if (compute_ == ComputeType::kInt8 &&
-                 !ops_.quantize(row, arena_.int8 + r * cols, arena_.int8_scale + r * (cols / 32),
-                                cols)) {
+      if (!arena_.operand.Set(ops_, row, r, {0, cols})) {
         finite_.store(false, std::memory_order_relaxed);
       }
     }
   });
 }
 
-void Pass::Multiply(const Product& product, int64_t rows, int64_t begin, int64_t end) {
-  if (begin >= end) return;
-  const Matrix& w = *product.weights;
-  const MatMulShape shape = {rows, w.cols, begin, end, w.rows};
-  switch (compute_) {
-    case ComputeType::kF32:
-      ops_.matmul_f32(operand_f32_, static_cast<const float*>(w.data), product.out, shape);
-      break;
-    case ComputeType::kBF16:
-      ops_.matmul_bf16(arena_.bf16, static_cast<const uint16_t*>(w.data), product.out, shape);
-      break;
-    case ComputeType::kInt8:
-      ops_.matmul_int8({arena_.int8, arena_.int8_scale}, static_cast<const BlockQ8_0*>(w.data),
-                       product.out, shape);
-      break;
-  }
-  for (int64_t r = 0; r < rows && product.bias != nullptr; ++r) {
-    ops_.add(product.out + r * w.rows + begin, product.bias + begin, end - begin);
+void Pass::Multiply(const Operand& x, const Product& product, Columns columns, float* y,
+                    int64_t stride) {
+  x.Multiply(ops_, *product.w, columns, y, stride);
+  for (int64_t r = 0; r < x.rows() && product.bias != nullptr; ++r) {
+    ops_.add(y + r * stride, product.bias + columns.begin, columns.count);
   }
 }
 
@@ -292,17 +177,21 @@ void Pass::PositionAndStore(const LayerWeights& layer, int32_t index) {
 }
 
 void Pass::Attend(const LayerWeights& layer, int32_t index) {
-  const Product products[] = {{&layer.q, layer.q_bias, arena_.q},
-                              {&layer.k, layer.k_bias, arena_.k},
-                              {&layer.v, layer.v_bias, arena_.v}};
+  const struct {
+    Product product;
+    float* y;
+  } products[] = {{{&layer.q, layer.q_bias}, arena_.q},
+                  {{&layer.k, layer.k_bias}, arena_.k},
+                  {{&layer.v, layer.v_bias}, arena_.v}};
   const int64_t columns = layer.q.rows + layer.k.rows + layer.v.rows;
   Parallel(columns, ColumnGrain(rows_, config_.hidden), [&](int64_t begin, int64_t end) {
-    int64_t first = 0;  // column of the three side by side where `product` begins
-    for (const Product& product : products) {
-      const int64_t count = product.weights->rows;
-      Multiply(product, rows_, std::clamp(begin - first, int64_t{0}, count),
-               std::clamp(end - first, int64_t{0}, count));
-      first += count;
+    int64_t first = 0;  // column of the three side by side where the product begins
+    for (const auto& [product, y] : products) {
+      const int64_t width = product.w->rows;
+      const int64_t from = std::clamp(begin - first, int64_t{0}, width);
+      const int64_t to = std::clamp(end - first, int64_t{0}, width);
+      if (from < to) Multiply(arena_.operand, product, {from, to - from}, y + from, width);
+      first += width;
     }
   });
   PositionAndStore(layer, index);
@@ -331,27 +220,36 @@ void Pass::Attend(const LayerWeights& layer, int32_t index) {
   });
 }
 
-void Pass::ProjectAndAdd(const Matrix& weights, const float* bias) {
-  const Product product = {&weights, bias, arena_.projected};
-  Parallel(weights.rows, ColumnGrain(rows_, weights.cols), [&](int64_t begin, int64_t end) {
-    Multiply(product, rows_, begin, end);
-    for (int64_t r = 0; r < rows_; ++r) {
-      const int64_t at = r * config_.hidden + begin;
-      ops_.add(arena_.hidden + at, arena_.projected + at, end - begin);
-    }
+void Pass::ProjectAndAdd(const Operand& x, const Product& product) {
+  const Matrix& w = *product.w;
+  Parallel(w.rows, ColumnGrain(rows_, w.cols), [&](int64_t begin, int64_t end) {
+    float* part = arena_.Part(ThreadPool::ThisThread(), 0);
+    ForEachPart(begin, end, [&](Columns columns) {
+      Multiply(x, product, columns, part, kPartColumns);
+      for (int64_t r = 0; r < rows_; ++r) {
+        ops_.add(arena_.hidden + r * config_.hidden + columns.begin, part + r * kPartColumns,
+                 columns.count);
+      }
+    });
   });
 }
 
 void Pass::FeedForward(const LayerWeights& layer) {
-  const Product gate = {&layer.gate, layer.gate_bias, arena_.gate};
-  const Product up = {&layer.up, layer.up_bias, arena_.up};
+  arena_.ffn_operand.Reshape(rows_, config_.ffn);
   Parallel(config_.ffn, ColumnGrain(rows_, config_.hidden), [&](int64_t begin, int64_t end) {
-    Multiply(gate, rows_, begin, end);
-    Multiply(up, rows_, begin, end);
-    for (int64_t r = 0; r < rows_; ++r) {
-      const int64_t at = r * config_.ffn + begin;
-      ops_.silu_mul(arena_.gate + at, arena_.up + at, arena_.up + at, end - begin);
-    }
+    float* gate = arena_.Part(ThreadPool::ThisThread(), 0);
+    float* up = arena_.Part(ThreadPool::ThisThread(), 1);
+    ForEachPart(begin, end, [&](Columns columns) {
+      Multiply(arena_.operand, {&layer.gate, layer.gate_bias}, columns, gate, kPartColumns);
+      Multiply(arena_.operand, {&layer.up, layer.up_bias}, columns, up, kPartColumns);
+      for (int64_t r = 0; r < rows_; ++r) {
+        float* row = up + r * kPartColumns;
+        ops_.silu_mul(gate + r * kPartColumns, row, row, columns.count);
+        if (!arena_.ffn_operand.Set(ops_, row, r, columns)) {
+          finite_.store(false, std::memory_order_relaxed);
+        }
+      }
+    });
   });
 }
 
@@ -361,32 +259,33 @@ void Pass::RunLayer(int32_t index) {
   SetOperand(arena_.hidden, rows_, config_.hidden, layer.attention_norm);
   Attend(layer, index);
   SetOperand(arena_.attended, rows_, query, nullptr);
-  ProjectAndAdd(layer.o, layer.o_bias);
+  ProjectAndAdd(arena_.operand, {&layer.o, layer.o_bias});
 
   if (memory_ != nullptr) memory_->OnLayer(index, arena_.hidden, rows_);
 
   SetOperand(arena_.hidden, rows_, config_.hidden, layer.ffn_norm);
   FeedForward(layer);
-  SetOperand(arena_.up, rows_, config_.ffn, nullptr);
-  ProjectAndAdd(layer.down, layer.down_bias);
+  ProjectAndAdd(arena_.ffn_operand, {&layer.down, layer.down_bias});
 }
 
 void Pass::Head(float* logits) {
-  // The wanted rows, side by side.
+  // The wanted rows to the front, side by side; no one reads the others any more.
   int64_t wanted = 0;
   int64_t row = 0;
   for (const SequenceRows& rows : batch_) {
     row += static_cast<int64_t>(rows.tokens.size());
     const int64_t first = row - rows.num_logits;
-    std::copy(arena_.hidden + first * config_.hidden, arena_.hidden + row * config_.hidden,
-              arena_.projected + wanted * config_.hidden);
+    if (first != wanted) {
+      std::copy(arena_.hidden + first * config_.hidden, arena_.hidden + row * config_.hidden,
+                arena_.hidden + wanted * config_.hidden);
+    }
     wanted += rows.num_logits;
   }
   if (wanted == 0) return;
-  SetOperand(arena_.projected, wanted, config_.hidden, weights_.final_norm);
-  const Product product = {&weights_.head, nullptr, logits};
-  Parallel(config_.vocab, ColumnGrain(wanted, config_.hidden),
-           [&](int64_t begin, int64_t end) { Multiply(product, wanted, begin, end); });
+  SetOperand(arena_.hidden, wanted, config_.hidden, weights_.final_norm);
+  Parallel(config_.vocab, ColumnGrain(wanted, config_.hidden), [&](int64_t begin, int64_t end) {
+    Multiply(arena_.operand, {&weights_.head}, {begin, end - begin}, logits + begin, config_.vocab);
+  });
 }
 
 Status Pass::Run(float* logits) {

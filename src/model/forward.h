@@ -25,14 +25,15 @@ struct SequenceRows {
   int32_t num_logits = 0;  // logits of the last `num_logits` rows are wanted
 };
 
-// The buffers of a pass of at most rows_max rows; allocated once, reused by every pass.
+// The buffers of a pass of at most rows_max rows on `num_threads` threads; allocated once, reused
+// by every pass.
 class ForwardArena;
 struct ForwardArenaDeleter {
   void operator()(ForwardArena* arena) const;
 };
 using ForwardArenaPtr = std::unique_ptr<ForwardArena, ForwardArenaDeleter>;
 Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeType compute,
-                                           int32_t rows_max);
+                                           int32_t rows_max, int num_threads);
 
 struct ForwardContext {
   const ModelConfig* config = nullptr;

@@ -115,7 +115,7 @@ TEST(Forward, BatchMatesChangeNoBit) {
     const auto vocab = static_cast<size_t>(model.config.vocab);
     const Ops* ops = FindOps("auto");
     ThreadPool threads(2);
-    auto arena = CreateForwardArena(model.config, compute, 64);
+    auto arena = CreateForwardArena(model.config, compute, 64, 2);
     ASSERT_TRUE(arena.ok());
     const ForwardContext context = {&model.config, &model.weights, compute, ops,
                                     &threads,      arena->get(),   nullptr};
@@ -186,7 +186,7 @@ class OneSequence : public testing::Test {
     model_ = MustLoad(GoldenPath("qwen2"), compute);
     tokens_ = ReadTokens(GoldenPath("qwen2") + "/tokens.npy");
     kv_ = std::make_unique<TestKv>(model_.config, DefaultKv(compute), 1, 64);
-    auto arena = CreateForwardArena(model_.config, compute, 16);
+    auto arena = CreateForwardArena(model_.config, compute, 16, 2);
     ASSERT_TRUE(arena.ok());
     arena_ = *std::move(arena);
     logits_.resize(16 * static_cast<size_t>(model_.config.vocab));
@@ -302,11 +302,11 @@ TEST_F(OneSequence, TheCallersFloatEnvironmentNeitherMattersNorChanges) {
 TEST(Forward, ArenaOfNoRowsIsRefused) {
   const ModelConfig config = MustLoad(GoldenPath("qwen2")).config;
   EXPECT_EQ(Code::kInvalidArgument,
-            CreateForwardArena(config, ComputeType::kF32, 0).status().code());
+            CreateForwardArena(config, ComputeType::kF32, 0, 1).status().code());
   ModelConfig vast = config;
   vast.ffn = 1 << 20;
   EXPECT_EQ(Code::kExhausted,
-            CreateForwardArena(vast, ComputeType::kF32, INT32_MAX).status().code());
+            CreateForwardArena(vast, ComputeType::kF32, INT32_MAX, 1).status().code());
 }
 
 }  // namespace

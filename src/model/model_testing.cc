@@ -105,7 +105,7 @@ std::vector<float> RunForward(const RunArgs& args, std::span<const TokenId> toke
   const int32_t chunk = args.chunk > 0 ? args.chunk : count;
   ThreadPool threads(args.threads);
   TestKv kv(model.config, args.kv_dtype, 1, count);
-  auto arena = CreateForwardArena(model.config, model.compute, chunk);
+  auto arena = CreateForwardArena(model.config, model.compute, chunk, args.threads);
   EXPECT_TRUE(arena.ok()) << arena.status().ToString();
   const Ops* ops = FindOps(args.isa);
   EXPECT_NE(nullptr, ops) << args.isa;

@@ -89,7 +89,7 @@ class Reference {
       ops_.matmul_f32(x.data(), static_cast<const float*>(w.data), y.data(), shape);
     } else if (args_.compute == ComputeType::kBF16) {
       std::vector<uint16_t> rounded(static_cast<size_t>(Bf16OperandElements(1, w.cols)));
-      SetBf16Row(ops_, x.data(), 0, w.cols, rounded.data());
+      SetBf16Columns(ops_, x.data(), {0, 0, w.cols, w.cols}, rounded.data());
       ops_.matmul_bf16(rounded.data(), static_cast<const uint16_t*>(w.data), y.data(), shape);
     } else {
       std::vector<int8_t> q(x.size());

@@ -112,8 +112,8 @@ void WithTiles(int64_t a, int64_t b, Body body) {
 // Blocks: rows of x by columns of w by k. A block of x and the sums stay in the second cache, which
 // y itself would not (its rows often lie a power of two apart); a panel of w stays in the first.
 constexpr int64_t kBlockPairs = 16;  // of rows
-constexpr int64_t kBlockColumnPairs = 4;
-constexpr int64_t kBlockChunks = 8;
+constexpr int64_t kBlockColumnPairs = 8;
+constexpr int64_t kBlockChunks = 16;
 
 struct AmxBlock {
   alignas(64) float sums[kBlockPairs][kBlockColumnPairs][kPair][kPair];
@@ -140,35 +140,20 @@ void PackWeights(const AmxWeights& w, int64_t first_chunk, int64_t chunks, AmxPa
   }
 }
 
-// Asks for a panel's part of w, some of its rows in each of `steps` steps.
-inline void PrefetchWeights(const AmxWeights& w, int64_t first_chunk, int64_t step, int64_t steps) {
-  for (int64_t r = w.rows * step / steps; r < w.rows * (step + 1) / steps; ++r) {
-    const uint16_t* row = w.at + r * w.k + first_chunk * kChunk;
-    for (int64_t chunk = 0; chunk < kBlockChunks; ++chunk) __builtin_prefetch(row + chunk * kChunk);
-  }
-}
-
-// The panel against all rows. Its first column is n; `chunks` chunks from `first` on.
+// The panel against all rows. Its first column is n; `chunks` chunks from `first` on. Nothing is
+// prefetched: lines on their way from memory would hold back those from the second cache.
 template <class Tiles>
 void MultiplyPanel(Tiles& tiles, AmxBlock& block, const AmxProduct& p, int64_t n, int64_t first,
                    int64_t chunks) {
   const AmxWeights panel = p.w.Rows(n, kPair);
-  const bool end_of_w = n + kPair >= p.w.rows;
-  const AmxWeights next = p.w.Rows(end_of_w ? 0 : n + kPair, kPair);
-  const int64_t next_first = end_of_w ? first + kBlockChunks : first;
   const int64_t steps = (p.rows + kPair - 1) / kPair;
   for (int64_t step = 0; step < steps; ++step) {
-    PrefetchWeights(next, next_first, step, steps);
     const int64_t m = step * kPair;
     const int64_t rows = p.rows - m < kPair ? p.rows - m : kPair;
     float* rest = &block.sums[step][n / kPair][0][0];
     const AmxSums sums = {first == 0 ? nullptr : rest, rest};
     const auto load = [&](auto i, int64_t chunk) {
-      const uint16_t* tile = p.x.TileAt(m / kTile + i.value, first + chunk);
-      for (int64_t r = 0; r < kTile; ++r) {  // two chunks ahead
-        __builtin_prefetch(tile + (2 * kTile + r) * kChunk);
-      }
-      tiles.template LoadRows<i.value>(tile, kChunk);
+      tiles.template StreamRows<i.value>(p.x.TileAt(m / kTile + i.value, first + chunk));
     };
     WithTiles(NumTiles(rows), NumTiles(panel.rows), [&](auto a, auto b) {
       MultiplyTiles<a.value, b.value>(tiles, chunks, block.panel, sums, load);

@@ -14,6 +14,13 @@ inline __attribute__((always_inline)) void LoadTile(const void* from, int64_t st
   __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTile) : "memory");
 }
 
+// The same of what is read once before the rest: it leaves the first cache to other tiles.
+template <int kTile>
+inline __attribute__((always_inline)) void StreamTile(const void* from, int64_t stride) {
+  __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTile)
+                   : "memory");
+}
+
 class HardwareTiles {
  public:
   HardwareTiles() {
@@ -64,6 +71,11 @@ class HardwareTiles {
   static void LoadRows(const uint16_t* from, int64_t stride) {
     LoadTile<4 + kA>(from, stride * 2);
   }
+  // Of a contiguous tile.
+  template <int kA>
+  static void StreamRows(const uint16_t* from) {
+    StreamTile<4 + kA>(from, 64);
+  }
   template <int kB>
   static void LoadPairs(const void* from) {
     LoadTile<6 + kB>(from, 64);
@@ -84,10 +96,10 @@ class HardwareTiles {
   // kA x kB tiles of c [32][32].
   template <int kA, int kB>
   static void LoadSums(const float* c) {
-    LoadTile<0>(c, 128);
-    if constexpr (kB == 2) LoadTile<1>(c + 16, 128);
-    if constexpr (kA == 2) LoadTile<2>(c + 16 * 32, 128);
-    if constexpr (kA == 2 && kB == 2) LoadTile<3>(c + 16 * 32 + 16, 128);
+    StreamTile<0>(c, 128);
+    if constexpr (kB == 2) StreamTile<1>(c + 16, 128);
+    if constexpr (kA == 2) StreamTile<2>(c + 16 * 32, 128);
+    if constexpr (kA == 2 && kB == 2) StreamTile<3>(c + 16 * 32 + 16, 128);
   }
   template <int kA, int kB>
   static void StoreSums(float* c) {

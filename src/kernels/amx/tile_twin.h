@@ -20,6 +20,10 @@ class TwinTiles {
   void LoadRows(const uint16_t* from, int64_t stride) {
     for (int r = 0; r < 16; ++r) std::memcpy(rows_[kA][r], from + r * stride, 64);
   }
+  template <int kA>
+  void StreamRows(const uint16_t* from) {
+    LoadRows<kA>(from, 32);
+  }
   template <int kB>
   void LoadPairs(const uint32_t* from) {
     for (int i = 0; i < 256; i += kLanes) {
