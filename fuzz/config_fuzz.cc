@@ -30,8 +30,8 @@ void RunOnce(const ModelConfig& config, const Weights& weights, ComputeType comp
   const SequenceRows batch[] = {{tokens, 0, {blocks, 1}, 1}};
   std::vector<float> logits(static_cast<size_t>(config.vocab));
   const Status status =
-      Forward({&config, &weights, compute, FindOps("ref"), &threads, arena->get(), nullptr}, kv,
-              batch, logits.data());
+      Forward({&config, &weights, FindOps("ref"), &threads, arena->get(), nullptr}, kv, batch,
+              logits.data());
   GYRATOR_CHECK(status.ok() || compute == ComputeType::kInt8);
 }
 

@@ -193,7 +193,6 @@ Status EngineImpl::RunPlan(std::span<const PlannedRows> plan, std::span<const Re
   logits_.resize(wanted * static_cast<size_t>(model_->loaded().config.vocab));
   const ForwardContext context{.config = &model_->loaded().config,
                                .weights = &model_->loaded().weights,
-                               .compute = model_->loaded().compute,
                                .ops = &model_->ops(),
                                .threads = threads_.get(),
                                .arena = arena_.get(),

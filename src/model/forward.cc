@@ -28,7 +28,6 @@ class Pass {
   Pass(const ForwardContext& context, const PagedKv& kv, std::span<const SequenceRows> batch)
       : config_(*context.config),
         weights_(*context.weights),
-        compute_(context.compute),
         ops_(*context.ops),
         threads_(*context.threads),
         arena_(*context.arena),
@@ -80,7 +79,6 @@ class Pass {
 
   const ModelConfig& config_;
   const Weights& weights_;
-  const ComputeType compute_;
   const Ops& ops_;
   ThreadPool& threads_;
   ForwardArena& arena_;

@@ -38,7 +38,6 @@ Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeTyp
 struct ForwardContext {
   const ModelConfig* config = nullptr;
   const Weights* weights = nullptr;
-  ComputeType compute = ComputeType::kF32;
   const Ops* ops = nullptr;
   ThreadPool* threads = nullptr;
   ForwardArena* arena = nullptr;

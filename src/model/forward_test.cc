@@ -117,7 +117,7 @@ TEST(Forward, BatchMatesChangeNoBit) {
     ThreadPool threads(2);
     auto arena = CreateForwardArena(model.config, compute, 64, 2);
     ASSERT_TRUE(arena.ok());
-    const ForwardContext context = {&model.config, &model.weights, compute, ops,
+    const ForwardContext context = {&model.config, &model.weights, ops,
                                     &threads,      arena->get(),   nullptr};
     TestKv kv(model.config, kv_dtype, 3, 48);
     // Sequence s holds the tokens from 5 s on.
@@ -193,8 +193,7 @@ class OneSequence : public testing::Test {
   }
 
   ForwardContext Context() {
-    return {&model_.config, &model_.weights, model_.compute, FindOps("auto"),
-            &threads_,      arena_.get(),    hook_};
+    return {&model_.config, &model_.weights, FindOps("auto"), &threads_, arena_.get(), hook_};
   }
 
   Status Run(Position first, int32_t rows, int32_t num_logits) {

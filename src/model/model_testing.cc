@@ -109,7 +109,7 @@ std::vector<float> RunForward(const RunArgs& args, std::span<const TokenId> toke
   EXPECT_TRUE(arena.ok()) << arena.status().ToString();
   const Ops* ops = FindOps(args.isa);
   EXPECT_NE(nullptr, ops) << args.isa;
-  const ForwardContext context = {&model.config, &model.weights, model.compute, ops,
+  const ForwardContext context = {&model.config, &model.weights, ops,
                                   &threads,      arena->get(),   nullptr};
   std::vector<float> logits(tokens.size() * static_cast<size_t>(model.config.vocab));
   for (int32_t first = 0; first < count; first += chunk) {
