@@ -49,11 +49,13 @@ Status CheckSampler(const SamplerOptions& options);
 struct EngineOptions {
   int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
   int32_t sessions_max = 1;            // the pool holds this many sessions at full capacity
+  int32_t slots = 0;                   // sessions that may live at once; 0: 65,536
   int32_t batch_rows = 512;            // most rows of one forward pass (--batch-size)
   std::optional<DType> kv_dtype = {};  // f32, bf16, f16. Default: f32 under f32, else bf16
-  bool use_cache = true;   // false: every step decodes the whole prefix again; equal bits
-  int threads = 0;         // 0: one a core
-  Progress progress = {};  // long prefills
+  bool use_cache = true;       // false: every step decodes the whole prefix again; equal bits
+  bool share_prefixes = true;  // between sessions (SessionOptions::cache_namespace); equal bits
+  int threads = 0;             // 0: one a core
+  Progress progress = {};      // long prefills
 };
 
 enum class StopReason : uint8_t { kNone, kEndOfGeneration, kLength, kCancelled };
@@ -74,7 +76,8 @@ struct Reply {
   std::string text;
   std::vector<TokenId> tokens;  // sampled, without the end-of-generation token
   StopReason stop = StopReason::kNone;
-  int32_t tokens_reused = 0;   // prompt tokens found in the session's own cache
+  int32_t tokens_reused = 0;   // prompt tokens whose K and V were there already
+  int32_t tokens_shared = 0;   // of those, the ones that another session had computed
   int32_t tokens_decoded = 0;  // prompt tokens decoded
   double prompt_ms = 0;
   double generate_ms = 0;
@@ -105,6 +108,10 @@ struct SaveReport {
   uint64_t bytes = 0;
 };
 
+struct ForkOptions {
+  std::optional<uint64_t> seed = {};  // another stream of draws; default: the same, where it stands
+};
+
 class Session {
  public:
   virtual ~Session() = default;
@@ -122,16 +129,23 @@ class Session {
   // All or nothing: a complete verified folder, or none (kExhausted, kIo).
   virtual Result<SaveReport> Save(const SaveOptions& options) = 0;
 
+  // A conversation of its own that stands where this one does: transcript, tokens, logits, sampler.
+  // Blocks are shared until the two differ: it takes none from the pool. kExhausted "slots".
+  virtual Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) = 0;
+
   virtual Status SetSampler(const SamplerOptions& options) = 0;
   virtual const SamplerOptions& sampler() const = 0;
   virtual SessionInfo info() const = 0;
-  virtual std::span<const TokenId> tokens() const = 0;  // [cp]
+  virtual std::vector<TokenId> tokens() const = 0;  // [cp]
   virtual std::span<const Message> transcript() const = 0;
   virtual std::span<const float> last_logits() const = 0;  // [vocab] after tokens(); empty at cp 0
 };
 
 struct SessionOptions {
   SamplerOptions sampler = {};
+  // Sessions of one namespace share prefixes; those of different ones never see that the other
+  // has a prefix.
+  std::string cache_namespace = {};
 };
 
 struct LoadReport {

@@ -12,6 +12,7 @@ namespace gyrator {
 namespace {
 
 constexpr int32_t kContextDefaultMax = 4096;
+constexpr int32_t kSlotsDefault = 1 << 16;
 constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
 
 uint64_t NowNs() {
@@ -27,6 +28,15 @@ uint32_t PoolBlocks(const EngineOptions& options) {
   return static_cast<uint32_t>(per_session * options.sessions_max);
 }
 
+// Operations of a token: its matrices, and attention over the positions before it.
+RecomputeCost CostOf(const ModelConfig& config) {
+  const double heads = static_cast<double>(config.num_heads) * config.head_dim;
+  const double kv_heads = static_cast<double>(config.num_kv_heads) * config.head_dim;
+  const double layer = config.hidden * (2 * heads + 2 * kv_heads + 3.0 * config.ffn);
+  return {.per_token = 2 * layer * config.num_layers,
+          .per_position = 4 * heads * config.num_layers};
+}
+
 // Fills defaults and refuses what cannot be served.
 Status Resolve(const ModelImpl& model, EngineOptions* options) {
   const ModelConfig& config = model.loaded().config;
@@ -36,10 +46,11 @@ Status Resolve(const ModelImpl& model, EngineOptions* options) {
   if (!options->kv_dtype) {
     options->kv_dtype = model.loaded().compute == ComputeType::kF32 ? DType::kF32 : DType::kBF16;
   }
-  if (options->context < 1 || options->sessions_max < 1 || options->batch_rows < 1 ||
-      options->threads < 1) {
+  if (options->slots == 0) options->slots = kSlotsDefault;
+  if (options->context < 1 || options->sessions_max < 1 || options->slots < 1 ||
+      options->batch_rows < 1 || options->threads < 1) {
     return Status::InvalidArgument(
-        "context, sessions, batch rows and threads: at least 1 expected");
+        "context, sessions, slots, batch rows and threads: at least 1 expected");
   }
   if (options->context > config.context_max) {
     return Status::InvalidArgument("context of " + std::to_string(options->context) +
@@ -83,6 +94,9 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const Model
                                            .num_blocks = static_cast<int32_t>(PoolBlocks(options)),
                                            .num_kv_heads = config.num_kv_heads,
                                            .head_dim = config.head_dim}));
+  engine->sequences_ = std::make_unique<SequenceManager>(
+      &engine->pool_, engine->storage_.get(),
+      SequenceManagerOptions{.slots = options.slots, .cost = CostOf(config)});
   GYRATOR_ASSIGN_OR_RETURN(
       engine->arena_, CreateForwardArena(config, compute, options.batch_rows, options.threads));
   return engine;
@@ -93,8 +107,17 @@ Result<std::unique_ptr<Session>> EngineImpl::NewSession(const SessionOptions& op
   RestoredState state;
   state.sampler = options.sampler;
   state.id = NewSessionId();
-  return std::unique_ptr<Session>(
-      new SessionImpl(this, Sequence(&pool_, options_.context), std::move(state)));
+  GYRATOR_ASSIGN_OR_RETURN(OwnedSlot slot, NewSlot(options.cache_namespace));
+  return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
+}
+
+// An engine has one model, compute type and KV dtype, and renders with one template; what may
+// differ between its sessions is the key. A length goes first, so that no two lists of fields look
+// alike.
+Result<OwnedSlot> EngineImpl::NewSlot(const std::string& name_space) {
+  const std::string key = "ns:" + std::to_string(name_space.size()) + ":" + name_space;
+  GYRATOR_ASSIGN_OR_RETURN(const SlotId slot, sequences_->Open(key, options_.context));
+  return OwnedSlot(sequences_.get(), slot);
 }
 
 Result<const TextModelImpl*> EngineImpl::text() const {
@@ -152,8 +175,9 @@ void EngineImpl::Admit(Request* request) {
   }
   request->prompt_length = static_cast<int32_t>(request->tokens.size());
   const bool reuse = options_.use_cache && !request->wants_prompt_logits();
-  Status status = request->session->Sync(request->tokens, reuse);
-  if (!status.ok()) return Fail(request, std::move(status));
+  const Result<Reused> reused = request->session->Sync(request->tokens, reuse);
+  if (!reused.ok()) return Fail(request, reused.status());
+  request->reply.tokens_shared = reused->cached;
   request->reply.tokens_reused = request->session->sequence().cp();
   request->reply.tokens_decoded = request->prompt_length - request->reply.tokens_reused;
   if (request->reply.tokens_decoded == 0) Advance(request);
@@ -217,6 +241,7 @@ void EngineImpl::Commit(std::span<const PlannedRows> plan, std::span<Request> re
     }
     request.session->Commit(batch_[i].tokens,
                             complete ? rows.last(vocab) : std::span<const float>());
+    if (plan[i].rows > 1 && shares_prefixes()) request.session->Publish();
     if (complete) Advance(&request);
   }
 }
@@ -241,8 +266,8 @@ void EngineImpl::Advance(Request* request) {
   if (!EmitToken(request, token)) return Finish(request, StopReason::kCancelled);
   if (sampled + 1 == request->options->tokens_max) return Finish(request, StopReason::kLength);
   request->tokens.push_back(token);
-  Status status = session.Sync(request->tokens, options_.use_cache);
-  if (!status.ok()) Fail(request, std::move(status));
+  const Result<Reused> reused = session.Sync(request->tokens, options_.use_cache);
+  if (!reused.ok()) Fail(request, reused.status());
 }
 
 bool EngineImpl::EmitToken(Request* request, TokenId token) {
@@ -260,6 +285,7 @@ void EngineImpl::Finish(Request* request, StopReason reason) {
   request->reply.stop = reason;
   request->reply.prompt_ms = Milliseconds(request->started_ns, request->first_token_ns);
   request->reply.generate_ms = Milliseconds(request->first_token_ns, NowNs());
+  if (shares_prefixes()) request->session->Publish();
   if (request->responds) request->session->AppendReply(request->reply.text, request->prompt_length);
   request->done = true;
 }

@@ -13,6 +13,7 @@
 #include "gyrator/engine.h"
 #include "kv/block_pool.h"
 #include "kv/kv_storage.h"
+#include "kv/sequence_manager.h"
 #include "model/forward.h"
 
 namespace gyrator {
@@ -30,6 +31,8 @@ class EngineImpl final : public Engine {
   const EngineOptions& options() const override { return options_; }
 
   const ModelImpl& model_impl() const { return *model_; }
+  // An empty sequence whose prefixes are shared within `name_space`.
+  Result<OwnedSlot> NewSlot(const std::string& name_space);
   // kUnsupported when the model has no tokenizer.
   Result<const TextModelImpl*> text() const;
   const PagedKv& kv() const { return storage_->view(); }
@@ -52,12 +55,14 @@ class EngineImpl final : public Engine {
   void ReportProgress(std::span<const Request> requests) const;
 
   int32_t RowsMax(const Request& request) const;
+  bool shares_prefixes() const { return options_.use_cache && options_.share_prefixes; }
 
   std::shared_ptr<const ModelImpl> model_;
   EngineOptions options_;
   std::unique_ptr<ThreadPool> threads_;
   BlockPool pool_;
   std::unique_ptr<KvStorage> storage_;
+  std::unique_ptr<SequenceManager> sequences_;  // over pool_ and storage_
   ForwardArenaPtr arena_;
   std::vector<float> logits_;        // [wanted rows of a pass, vocab]
   std::vector<SequenceRows> batch_;  // of the pass being run

@@ -9,10 +9,11 @@
 
 namespace gyrator {
 
-SessionImpl::SessionImpl(EngineImpl* engine, Sequence sequence, RestoredState state)
+SessionImpl::SessionImpl(EngineImpl* engine, OwnedSlot slot, RestoredState state)
     : engine_(engine),
-      sequence_(std::move(sequence)),
-      last_logits_(std::move(state.last_logits)),
+      slot_(std::move(slot)),
+      last_logits_(state.last_logits != nullptr ? std::move(state.last_logits)
+                                                : std::make_shared<std::vector<float>>()),
       sampler_(std::move(state.sampler), state.draws),
       transcript_(std::move(state.transcript)),
       ranges_(std::move(state.ranges)),
@@ -52,10 +53,10 @@ Status SessionImpl::SetSampler(const SamplerOptions& options) {
 
 SessionInfo SessionImpl::info() const {
   SessionInfo info;
-  info.cp = sequence_.cp();
-  info.capacity = sequence_.capacity();
+  info.cp = sequence().cp();
+  info.capacity = sequence().capacity();
   for (const Message& message : transcript_) info.turns += message.role == "user" ? 1 : 0;
-  const bool empty = transcript_.empty() && sequence_.cp() == 0;
+  const bool empty = transcript_.empty() && sequence().cp() == 0;
   const bool pending = !transcript_.empty() &&
                        (transcript_.back().role == "user" || transcript_.back().role == "tool");
   info.phase = empty ? Phase::kNew : pending ? Phase::kPending : Phase::kRunning;
@@ -98,32 +99,46 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
   return tokens;
 }
 
-Status SessionImpl::Sync(std::span<const TokenId> tokens, bool reuse) {
+Result<Reused> SessionImpl::Sync(std::span<const TokenId> tokens, bool reuse) {
   const auto length = static_cast<int32_t>(tokens.size());
-  if (length > sequence_.capacity()) {
+  if (length > sequence().capacity()) {
     return Status::Exhausted("capacity: a prompt of " + std::to_string(length) + " tokens (cp " +
-                             std::to_string(sequence_.cp()) + ") does not fit a context of " +
-                             std::to_string(sequence_.capacity()) +
+                             std::to_string(sequence().cp()) + ") does not fit a context of " +
+                             std::to_string(sequence().capacity()) +
                              " tokens; use a larger one (-c)")
         .Named("capacity");
   }
-  int32_t kept = reuse ? sequence_.CommonPrefix(tokens) : 0;
-  const bool logits_fit = kept == length && kept == sequence_.cp() && !last_logits_.empty();
-  // The last row is decoded again when its logits are gone.
-  if (kept == length && !logits_fit) --kept;
-  if (kept < sequence_.cp()) {
-    sequence_.Truncate(kept);
-    last_logits_.clear();
+  SequenceManager& sequences = slot_.manager();
+  const int32_t before = sequence().cp();
+  Reused reused;
+  if (reuse) {
+    reused = sequences.Sync(slot_.id(), tokens);
+  } else {
+    sequences.Truncate(slot_.id(), 0);
+  }
+  const bool logits_fit = reused.own == length && before == length && !last_logits_->empty();
+  if (reused.own == length && !logits_fit) {  // its last row is decoded again
+    sequences.Truncate(slot_.id(), --reused.own);
+  }
+  if (reused.own < before || reused.cached > 0) {
+    ForgetLogits();
     for (TokenRange& range : ranges_) {
-      if (range.end > kept) range = {};
+      if (range.end > reused.own) range = {};
     }
   }
-  return sequence_.Reserve(length - sequence_.cp());
+  GYRATOR_RETURN_IF_ERROR(sequences.Reserve(slot_.id(), length - sequence().cp()));
+  return reused;
+}
+
+void SessionImpl::ForgetLogits() {
+  if (last_logits_.use_count() > 1) last_logits_ = std::make_shared<std::vector<float>>();
+  last_logits_->clear();
 }
 
 void SessionImpl::Commit(std::span<const TokenId> tokens, std::span<const float> logits) {
-  sequence_.Commit(tokens);
-  last_logits_.assign(logits.begin(), logits.end());
+  slot_.manager().Commit(slot_.id(), tokens);
+  ForgetLogits();
+  last_logits_->assign(logits.begin(), logits.end());
 }
 
 void SessionImpl::AppendReply(std::string text, int32_t prompt_length) {
@@ -134,13 +149,39 @@ void SessionImpl::AppendReply(std::string text, int32_t prompt_length) {
     begin = range.end;
   }
   transcript_.push_back({.role = "assistant", .content = std::move(text), .extras = {}});
-  ranges_.push_back({prompt_length, sequence_.cp()});
+  ranges_.push_back({prompt_length, sequence().cp()});
+}
+
+RestoredState SessionImpl::CopyState() {
+  return {.transcript = transcript_,
+          .ranges = ranges_,
+          .last_logits = last_logits_,
+          .sampler = sampler_.options(),
+          .draws = sampler_.draws(),
+          .id = NewSessionId(),
+          .parent = parent_,
+          .opaque_prefix = opaque_prefix_,
+          .foreign = foreign_};
+}
+
+Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
+  SequenceManager& sequences = slot_.manager();
+  GYRATOR_ASSIGN_OR_RETURN(const SlotId child, sequences.Fork(slot_.id()));
+  std::unique_ptr<Session> fork(
+      new SessionImpl(engine_, OwnedSlot(&sequences, child), CopyState()));
+  if (options.seed) {
+    SamplerOptions sampler = sampler_.options();
+    sampler.seed = *options.seed;
+    GYRATOR_RETURN_IF_ERROR(fork->SetSampler(sampler));
+  }
+  return fork;
 }
 
 Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
-  const int32_t cp = sequence_.cp();
+  const std::vector<TokenId> tokens = this->tokens();
+  const int32_t cp = sequence().cp();
   GYRATOR_ASSIGN_OR_RETURN(const KeyValues identity,
-                           LiveIdentity(engine_->model_impl(), sequence_.capacity()));
+                           LiveIdentity(engine_->model_impl(), sequence().capacity()));
   GYRATOR_ASSIGN_OR_RETURN(const std::string chat, ChatText(transcript_, ranges_));
   std::vector<Position> positions(static_cast<size_t>(cp));
   std::iota(positions.begin(), positions.end(), 0);
@@ -152,12 +193,12 @@ Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
   keys.Set("phase", PhaseName(now.phase));
   keys.SetInt("opaque_prefix", static_cast<int64_t>(opaque_prefix_.size()));
   WriteSampler(sampler_.options(), sampler_.draws(), &keys);
-  const SnapshotSource source{.tokens = sequence_.tokens(),
+  const SnapshotSource source{.tokens = tokens,
                               .positions = positions,
                               .kv = engine_->kv(),
-                              .blocks = sequence_.table(),
+                              .blocks = sequence().table(),
                               .chat = chat,
-                              .logits = last_logits_,
+                              .logits = *last_logits_,
                               .identity = &identity,
                               .session = &keys,
                               .foreign = &foreign_};

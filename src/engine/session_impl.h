@@ -13,7 +13,7 @@
 #include "engine/session_snapshot.h"
 #include "engine/text_model.h"
 #include "gyrator/engine.h"
-#include "kv/sequence.h"
+#include "kv/sequence_manager.h"
 #include "snapshot/writer.h"
 
 namespace gyrator {
@@ -23,8 +23,8 @@ class EngineImpl;
 // What a session is made of when it comes from a snapshot.
 struct RestoredState {
   std::vector<Message> transcript;
-  std::vector<TokenRange> ranges;  // of the messages
-  std::vector<float> last_logits;  // [vocab]; empty: to be recomputed
+  std::vector<TokenRange> ranges;                   // of the messages
+  std::shared_ptr<std::vector<float>> last_logits;  // [vocab]; null or empty: to be recomputed
   SamplerOptions sampler;
   uint64_t draws = 0;
   std::string id;
@@ -35,7 +35,7 @@ struct RestoredState {
 
 class SessionImpl final : public Session {
  public:
-  SessionImpl(EngineImpl* engine, Sequence sequence, RestoredState state);
+  SessionImpl(EngineImpl* engine, OwnedSlot slot, RestoredState state);
 
   Status Append(Message message) override;
   Result<Reply> Respond(const GenerateOptions& options) override;
@@ -44,34 +44,41 @@ class SessionImpl final : public Session {
   Status SetSampler(const SamplerOptions& options) override;
   const SamplerOptions& sampler() const override { return sampler_.options(); }
   SessionInfo info() const override;
-  std::span<const TokenId> tokens() const override { return sequence_.tokens(); }
+  std::vector<TokenId> tokens() const override { return sequence().tokens().ToVector(); }
   std::span<const Message> transcript() const override { return transcript_; }
-  std::span<const float> last_logits() const override { return last_logits_; }
+  std::span<const float> last_logits() const override { return *last_logits_; }
+  Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) override;
 
   // The tokens of the next turn: the rendered transcript, or in opaque-prefix mode the tokens in
   // the cache and the new messages' part of the template.
   Result<std::vector<TokenId>> PromptTokens() const;
 
-  // Makes the cache a prefix of `tokens` (the whole sequence from position 0) and reserves the
-  // rest: the one place that computes positions. Afterwards tokens[cp:] are to be decoded; none are
-  // when last_logits() already belong to all of `tokens`. `reuse` false starts from an empty cache.
-  // kExhausted "capacity" changes nothing.
-  Status Sync(std::span<const TokenId> tokens, bool reuse);
+  // Makes the sequence a prefix of `tokens` (the whole of it from position 0), from what it holds
+  // itself and from what others published, and reserves the rest: the one place that computes
+  // positions. Afterwards tokens[cp:] are to be decoded; none are when last_logits() already belong
+  // to all of `tokens`. `reuse` false starts from nothing. kExhausted "capacity" changes nothing.
+  Result<Reused> Sync(std::span<const TokenId> tokens, bool reuse);
   // Takes rows that a pass has just stored; `logits` [vocab] belong to the last of them, or are
   // empty when more rows follow.
   void Commit(std::span<const TokenId> tokens, std::span<const float> logits);
 
-  Sequence& sequence() { return sequence_; }
+  const Sequence& sequence() const { return slot_.sequence(); }
+  // Offers its tokens to the sessions of its namespace.
+  void Publish() { slot_.manager().Publish(slot_.id()); }
+  // What a fork of it starts from.
+  RestoredState CopyState();
   Sampler& sampler_state() { return sampler_; }
   // The reply joins the transcript; the prompt that it answers had `prompt_length` tokens.
   void AppendReply(std::string text, int32_t prompt_length);
 
  private:
   Result<std::vector<TokenId>> OpaqueTokens() const;
+  void ForgetLogits();
 
   EngineImpl* engine_;
-  Sequence sequence_;
-  std::vector<float> last_logits_;  // [vocab] after all of sequence_, or empty
+  OwnedSlot slot_;
+  // [vocab] after all of the sequence, or empty; forks share them until they differ.
+  std::shared_ptr<std::vector<float>> last_logits_;
   Sampler sampler_;
   std::vector<Message> transcript_;
   std::vector<TokenRange> ranges_;  // [transcript_]: where each message lies in the sequence

@@ -22,7 +22,7 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.draws = sampler.draws;
   state.id = snapshot.session.Get("id").ok() ? *snapshot.session.Get("id") : NewSessionId();
   state.parent = snapshot.manifest.root();
-  state.last_logits = snapshot.logits;
+  state.last_logits = std::make_shared<std::vector<float>>(snapshot.logits);
   state.foreign = snapshot.foreign();
 
   // A folder without a chat log is a history of tokens.
@@ -54,16 +54,17 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
                            CheckCompatible(snapshot, live, options_.context));
   GYRATOR_ASSIGN_OR_RETURN(RestoredState state, RestoreState(snapshot));
 
-  Sequence sequence(&pool_, options_.context);
-  GYRATOR_RETURN_IF_ERROR(sequence.Reserve(snapshot.cp()));
+  GYRATOR_ASSIGN_OR_RETURN(OwnedSlot slot, NewSlot({}));
+  GYRATOR_RETURN_IF_ERROR(sequences_->Reserve(slot.id(), snapshot.cp()));
   LoadOptions load;
   if (options_.progress) {
     load.progress = [this](uint64_t done, uint64_t total) {
       options_.progress("loading the context", done, total);
     };
   }
-  GYRATOR_RETURN_IF_ERROR(LoadKv(fs, snapshot, view, sequence.table(), load));
-  sequence.Commit(snapshot.tokens);
+  GYRATOR_RETURN_IF_ERROR(LoadKv(fs, snapshot, view, slot.sequence().table(), load));
+  sequences_->Commit(slot.id(), snapshot.tokens);
+  sequences_->SetForeign(slot.id());
   if (report != nullptr) {
     notes.insert(notes.end(), snapshot.notes.begin(), snapshot.notes.end());
     if (!state.opaque_prefix.empty()) {
@@ -73,7 +74,7 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
     *report = {.verification = std::string(VerificationName(snapshot.verification)),
                .notes = std::move(notes)};
   }
-  return std::unique_ptr<Session>(new SessionImpl(this, std::move(sequence), std::move(state)));
+  return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
 }
 
 }  // namespace gyrator

@@ -225,7 +225,7 @@ TEST_F(SessionTest, SavedAndLoadedIsTheSameSession) {
   EXPECT_EQ(saved->root_digest, (*loaded)->info().parent);
   EXPECT_EQ(saved->root_digest, session->info().parent);  // of what is saved next
   EXPECT_EQ(session->sampler(), (*loaded)->sampler());
-  std::vector<TokenId> prefix(session->tokens().begin(), session->tokens().end());
+  std::vector<TokenId> prefix = session->tokens();
   const auto expected = session->Complete(prefix, Steps(8));
   const auto got = (*loaded)->Complete(prefix, Steps(8));
   EXPECT_EQ(expected->tokens, got->tokens);
@@ -265,7 +265,7 @@ TEST_F(SessionTest, AnotherModelOrCapacityIsRefusedByName) {
   auto grown = large->LoadSession(saved->folder, &report);
   ASSERT_TRUE(grown.ok());
   EXPECT_EQ(1u, report.notes.size());  // another capacity is only reported
-  std::vector<TokenId> prefix(session->tokens().begin(), session->tokens().end());
+  std::vector<TokenId> prefix = session->tokens();
   EXPECT_EQ(session->Complete(prefix, Steps(5))->tokens,
             (*grown)->Complete(prefix, Steps(5))->tokens);
 }

@@ -29,6 +29,13 @@ Result<std::unique_ptr<KvStorage>> KvStorage::Create(const PagedKv& layout) {
   return std::unique_ptr<KvStorage>(new KvStorage(view));
 }
 
+void KvStorage::Copy(uint32_t from, uint32_t to) {
+  for (int32_t layer = 0; layer < view_.num_layers; ++layer) {
+    std::memcpy(view_.keys(layer, to, 0), view_.keys(layer, from, 0),
+                static_cast<size_t>(view_.block_bytes()));
+  }
+}
+
 KvStorage::~KvStorage() { ::munmap(view_.base, static_cast<size_t>(view_.total_bytes())); }
 
 }  // namespace gyrator

@@ -9,19 +9,21 @@
 
 #include "gyrator/status.h"
 #include "kernels/paged_kv.h"
+#include "kv/block_bytes.h"
 
 namespace gyrator {
 
-class KvStorage {
+class KvStorage final : public BlockBytes {
  public:
   // `layout.base` is ignored. kInvalidArgument on a dtype that KV cannot have or an odd head_dim;
   // kExhausted when the address space or memory is refused, naming the bytes.
   static Result<std::unique_ptr<KvStorage>> Create(const PagedKv& layout);
-  ~KvStorage();
+  ~KvStorage() override;
   KvStorage(const KvStorage&) = delete;
   KvStorage& operator=(const KvStorage&) = delete;
 
   const PagedKv& view() const { return view_; }
+  void Copy(uint32_t from, uint32_t to) override;
 
  private:
   explicit KvStorage(const PagedKv& view) : view_(view) {}

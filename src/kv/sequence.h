@@ -1,8 +1,12 @@
 // The tokens of one sequence and the blocks that hold their K and V.
 //
+// Blocks may be shared with other sequences and with the prefix cache. A block that is shared is
+// never written: who wants to append to it copies it first (copy-on-write), so that a fork costs no
+// block until it differs, and one then.
+//
 // Invariant: tokens().size() == cp, and the table has a block for every position below cp (and for
-// those reserved). Does not: run the model, know text, share prefixes. Engine thread only; releases
-// its blocks at destruction, so it must not outlive its pool.
+// those reserved). Does not: run the model, know text, look for prefixes. Engine thread only;
+// releases its blocks at destruction, so it must not outlive its pool.
 #pragma once
 
 #include <span>
@@ -11,37 +15,64 @@
 #include "gyrator/status.h"
 #include "gyrator/types.h"
 #include "kernels/paged_kv.h"
+#include "kv/block_bytes.h"
 #include "kv/block_pool.h"
+#include "kv/token_list.h"
 
 namespace gyrator {
 
+// Blocks that hold `positions` positions.
+inline int64_t BlocksFor(int64_t positions) {
+  return (positions + kBlockPositions - 1) / kBlockPositions;
+}
+
 class Sequence {
  public:
-  Sequence(BlockPool* pool, int32_t capacity) : pool_(pool), capacity_(capacity) {}
+  Sequence(BlockPool* pool, BlockBytes* bytes, int32_t capacity)
+      : pool_(pool), bytes_(bytes), capacity_(capacity) {}
   ~Sequence() { Clear(); }
   Sequence(Sequence&& other) noexcept;
   Sequence& operator=(Sequence&& other) noexcept;
 
-  int32_t cp() const { return static_cast<int32_t>(tokens_.size()); }
+  int32_t cp() const { return tokens_.size(); }
   int32_t capacity() const { return capacity_; }
-  std::span<const TokenId> tokens() const { return tokens_; }
+  const TokenList& tokens() const { return tokens_; }
+  std::span<const uint32_t> blocks() const { return blocks_; }
   BlockTableView table() const { return {blocks_.data(), static_cast<int32_t>(blocks_.size())}; }
 
   // Longest common prefix of `tokens` and this sequence.
-  int32_t CommonPrefix(std::span<const TokenId> tokens) const;
-  // Makes room for positions cp .. cp + count - 1. kExhausted "capacity" names capacity and cp when
-  // they do not fit the session, or the pool's own error; nothing changes then.
+  int32_t CommonPrefix(std::span<const TokenId> tokens) const {
+    return tokens_.CommonPrefix(tokens);
+  }
+
+  // Whether the next token goes to a block that someone else reads too: last_block().
+  bool AppendsToShared() const;
+  // REQUIRES cp % 16 != 0.
+  uint32_t last_block() const { return blocks_[static_cast<size_t>(cp() / kBlockPositions)]; }
+
+  // Blocks that Reserve(count) would take from the pool, a copy of a shared one included.
+  int64_t BlocksNeeded(int32_t count) const;
+  // Makes room for positions cp .. cp + count - 1, none of it shared. kExhausted "capacity" names
+  // capacity and cp when they do not fit the session, or the pool's own error; nothing changes
+  // then.
   Status Reserve(int32_t count);
   // Takes tokens whose K and V were just stored. REQUIRES: reserved.
   void Commit(std::span<const TokenId> tokens);
-  // Forgets positions from `length` on and frees blocks that hold none. REQUIRES length <= cp.
+  // Forgets positions from `length` on and drops blocks that hold none. REQUIRES length <= cp.
   void Truncate(int32_t length);
   void Clear() { Truncate(0); }
 
+  // An equal sequence that shares all blocks. Takes none from the pool.
+  Sequence Fork();
+  // Takes over blocks that hold `tokens`, with the one reference to each that the caller has.
+  // REQUIRES: cp is 0 and tokens.size() <= capacity.
+  void Adopt(std::span<const TokenId> tokens, std::vector<uint32_t> blocks);
+
  private:
   BlockPool* pool_;
+  BlockBytes* bytes_;
   int32_t capacity_;
-  std::vector<TokenId> tokens_;
+  TokenList tokens_;
   std::vector<uint32_t> blocks_;
 };
 

@@ -2,10 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
-#include <random>
-
 #include "kv/kv_storage.h"
+#include "kv/kv_testing.h"
 
 namespace gyrator {
 namespace {
@@ -36,7 +34,8 @@ TEST(BlockPoolDeath, DoubleReleaseIsABug) {
 
 TEST(Sequence, CapacityIsATypedErrorThatChangesNothing) {
   BlockPool pool(8);
-  Sequence sequence(&pool, 20);
+  FakeBytes bytes(8);
+  Sequence sequence(&pool, &bytes, 20);
   ASSERT_TRUE(sequence.Reserve(17).ok());
   sequence.Commit(std::vector<TokenId>(17, 3));
   const Status status = sequence.Reserve(4);
@@ -51,7 +50,8 @@ TEST(Sequence, CapacityIsATypedErrorThatChangesNothing) {
 
 TEST(Sequence, CommonPrefixStopsAtTheFirstDifference) {
   BlockPool pool(8);
-  Sequence sequence(&pool, 64);
+  FakeBytes bytes(8);
+  Sequence sequence(&pool, &bytes, 64);
   ASSERT_TRUE(sequence.Reserve(4).ok());
   sequence.Commit(std::vector<TokenId>{1, 2, 3, 4});
   EXPECT_EQ(4, sequence.CommonPrefix(std::vector<TokenId>{1, 2, 3, 4, 5}));
@@ -60,42 +60,73 @@ TEST(Sequence, CommonPrefixStopsAtTheFirstDifference) {
   EXPECT_EQ(0, sequence.CommonPrefix({}));
 }
 
-// Random operations against plain vectors; blocks are conserved and never shared by accident.
-TEST(Sequence, RandomOperationsAgainstAModel) {
-  const uint32_t seed = 20261121;
-  std::mt19937 random(seed);
-  SCOPED_TRACE(seed);
-  BlockPool pool(40);
-  std::vector<Sequence> sequences;
-  std::vector<std::vector<TokenId>> models(5);
-  for (int i = 0; i < 5; ++i) sequences.emplace_back(&pool, 200);
-  for (int step = 0; step < 20000; ++step) {
-    const size_t i = random() % sequences.size();
-    if (random() % 3 != 0) {
-      const std::vector<TokenId> tokens(random() % 40, static_cast<TokenId>(random() % 1000));
-      if (sequences[i].Reserve(static_cast<int32_t>(tokens.size())).ok()) {
-        sequences[i].Commit(tokens);
-        models[i].insert(models[i].end(), tokens.begin(), tokens.end());
-      } else {
-        const uint32_t have = static_cast<uint32_t>(sequences[i].table().num_blocks);
-        const size_t end = models[i].size() + tokens.size();
-        EXPECT_TRUE(end > 200 || (end + 15) / 16 - have > pool.num_free());
-      }
-    } else {
-      const auto length = static_cast<int32_t>(random() % (models[i].size() + 1));
-      sequences[i].Truncate(length);
-      models[i].resize(static_cast<size_t>(length));
-    }
-    std::map<uint32_t, int> used;
-    for (size_t s = 0; s < sequences.size(); ++s) {
-      ASSERT_EQ(models[s].size(), sequences[s].tokens().size());
-      ASSERT_TRUE(std::equal(models[s].begin(), models[s].end(), sequences[s].tokens().begin()));
-      for (int32_t b = 0; b < sequences[s].table().num_blocks; ++b)
-        ++used[sequences[s].table().blocks[b]];
-    }
-    for (const auto& [block, count] : used) ASSERT_EQ(1, count) << block;
-    ASSERT_EQ(40u - used.size(), pool.num_free());
-  }
+TEST(Sequence, AForkTakesNoBlockUntilItDiffersAndOneThen) {
+  BlockPool pool(8);
+  FakeBytes bytes(8);
+  Sequence parent(&pool, &bytes, 64);
+  const std::vector<TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
+  ASSERT_TRUE(parent.Reserve(17).ok());
+  bytes.Store(parent, tokens);
+  parent.Commit(tokens);
+  Sequence child = parent.Fork();
+  EXPECT_EQ(6u, pool.num_free());
+  EXPECT_EQ(17, child.cp());
+  EXPECT_EQ(1, child.BlocksNeeded(15));
+  ASSERT_TRUE(child.Reserve(1).ok());
+  EXPECT_EQ(1, bytes.num_copies());
+  EXPECT_EQ(5u, pool.num_free());
+  bytes.Store(child, std::vector<TokenId>{99});
+  child.Commit(std::vector<TokenId>{99});
+  ASSERT_TRUE(parent.Reserve(1).ok());  // alone in its block again
+  EXPECT_EQ(1, bytes.num_copies());
+  EXPECT_EQ(5u, pool.num_free());
+  bytes.Store(parent, std::vector<TokenId>{18});
+  parent.Commit(std::vector<TokenId>{18});
+  EXPECT_TRUE(bytes.Holds(parent));
+  EXPECT_TRUE(bytes.Holds(child));
+  EXPECT_EQ(parent.blocks()[0], child.blocks()[0]);
+  EXPECT_NE(parent.blocks()[1], child.blocks()[1]);
+}
+
+TEST(Sequence, AForkOnABlockBoundaryCopiesNothing) {
+  BlockPool pool(8);
+  FakeBytes bytes(8);
+  Sequence parent(&pool, &bytes, 64);
+  ASSERT_TRUE(parent.Reserve(16).ok());
+  parent.Commit(std::vector<TokenId>(16, 1));
+  Sequence child = parent.Fork();
+  ASSERT_TRUE(child.Reserve(1).ok());
+  EXPECT_EQ(0, bytes.num_copies());
+}
+
+TEST(Sequence, ACopyThatDoesNotFitChangesNothing) {
+  BlockPool pool(1);
+  FakeBytes bytes(1);
+  Sequence parent(&pool, &bytes, 64);
+  ASSERT_TRUE(parent.Reserve(3).ok());
+  parent.Commit(std::vector<TokenId>(3, 1));
+  Sequence child = parent.Fork();
+  EXPECT_EQ(Code::kExhausted, child.Reserve(1).code());
+  EXPECT_EQ(3, child.cp());
+  EXPECT_EQ(parent.blocks()[0], child.blocks()[0]);
+  EXPECT_EQ(2u, pool.num_refs(0));
+}
+
+TEST(TokenList, CopiesShareUntilOneChanges) {
+  TokenList list;
+  const std::vector<TokenId> tokens = {1, 2, 3, 4};
+  list.Append(tokens);
+  TokenList copy = list.Share();
+  copy.Truncate(2);
+  copy.Append(std::vector<TokenId>{9, 8});
+  list.Append(std::vector<TokenId>{5});
+  EXPECT_EQ((std::vector<TokenId>{1, 2, 3, 4, 5}), list.ToVector());
+  EXPECT_EQ((std::vector<TokenId>{1, 2, 9, 8}), copy.ToVector());
+  EXPECT_EQ(2, list.CommonPrefix(copy.ToVector()));
+  TokenList third = copy.Share();
+  third.Truncate(0);
+  EXPECT_EQ(0, third.size());
+  EXPECT_EQ(4, copy.size());
 }
 
 TEST(KvStorage, BlocksOfLayersAndHeadsDoNotOverlap) {

@@ -175,7 +175,7 @@ int ChildMain(char** argv) {
   LoadReport report;
   auto session = Must(engine->LoadSession(folder, &report), "load");
   if (report.verification != "full") Die("verification: " + report.verification);
-  std::vector<TokenId> prefix(session->tokens().begin(), session->tokens().end());
+  std::vector<TokenId> prefix = session->tokens();
   if (last >= 0) prefix.push_back(last);
   Trace trace;
   Continue(*session, prefix, steps, &trace);

@@ -1,0 +1,63 @@
+// An executor for tests: what a position holds is a hash of the tokens up to it, as K and V are a
+// function of them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kv/block_bytes.h"
+#include "kv/sequence.h"
+
+namespace gyrator {
+
+class FakeBytes final : public BlockBytes {
+ public:
+  explicit FakeBytes(uint32_t num_blocks) : blocks_(num_blocks) {}
+
+  void Copy(uint32_t from, uint32_t to) override {
+    blocks_[to] = blocks_[from];
+    ++num_copies_;
+  }
+  int num_copies() const { return num_copies_; }
+
+  // "Decodes": stores positions [sequence.cp(), + tokens.size()) of a sequence that has reserved.
+  void Store(const Sequence& sequence, std::span<const TokenId> tokens) {
+    uint64_t hash = HashOf(sequence.tokens(), sequence.cp());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      hash = Next(hash, tokens[i]);
+      const auto position = static_cast<size_t>(sequence.cp()) + i;
+      const uint32_t block = sequence.blocks()[position / kBlockPositions];
+      blocks_[block][position % kBlockPositions] = hash;
+    }
+  }
+
+  // Whether every position of the sequence holds what its own tokens give.
+  bool Holds(const Sequence& sequence) const {
+    return Holds(sequence.tokens().ToVector(), sequence.blocks());
+  }
+  bool Holds(std::span<const TokenId> tokens, std::span<const uint32_t> blocks) const {
+    uint64_t hash = 0;
+    for (size_t p = 0; p < tokens.size(); ++p) {
+      hash = Next(hash, tokens[p]);
+      if (blocks_[blocks[p / kBlockPositions]][p % kBlockPositions] != hash) return false;
+    }
+    return true;
+  }
+
+ private:
+  static uint64_t Next(uint64_t hash, TokenId token) {
+    return (hash ^ (static_cast<uint64_t>(token) + 0x9e3779b97f4a7c15u)) * 0xff51afd7ed558ccdu + 1;
+  }
+  static uint64_t HashOf(const TokenList& tokens, int32_t length) {
+    uint64_t hash = 0;
+    for (int32_t i = 0; i < length; ++i) hash = Next(hash, tokens[i]);
+    return hash;
+  }
+
+  std::vector<std::array<uint64_t, kBlockPositions>> blocks_;
+  int num_copies_ = 0;
+};
+
+}  // namespace gyrator

@@ -1,0 +1,211 @@
+#include "kv/radix_tree.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "kv/kv_testing.h"
+
+namespace gyrator {
+namespace {
+
+using testing::IsEmpty;
+
+std::vector<TokenId> Ramp(TokenId first, int32_t count) {
+  std::vector<TokenId> tokens(static_cast<size_t>(count));
+  for (int32_t i = 0; i < count; ++i) tokens[static_cast<size_t>(i)] = first + i;
+  return tokens;
+}
+
+class RadixTreeTest : public testing::Test {
+ protected:
+  // Caches `tokens` in fresh blocks that only the tree holds afterwards.
+  std::vector<uint32_t> Cache(std::string_view key, std::span<const TokenId> tokens) {
+    std::vector<uint32_t> blocks;
+    EXPECT_TRUE(pool_.Allocate(static_cast<uint32_t>(BlocksFor(std::ssize(tokens))), &blocks).ok());
+    tree_.Insert(key, tokens, blocks, ++now_);
+    pool_.Release(blocks);
+    return blocks;
+  }
+  void TearDown() override {
+    std::string why;
+    EXPECT_TRUE(tree_.Check(&why)) << why;
+  }
+
+  BlockPool pool_{64};
+  RadixTree tree_{&pool_, {}};
+  uint64_t now_ = 0;
+};
+
+TEST_F(RadixTreeTest, AMissIsEmpty) {
+  EXPECT_EQ(0, tree_.Find("m", Ramp(1, 40)));
+  const RadixTree::Match match = tree_.Acquire("m", Ramp(1, 40), 1);
+  EXPECT_EQ(0, match.length);
+  EXPECT_THAT(match.blocks, IsEmpty());
+  EXPECT_EQ(0, tree_.Find("m", {}));
+}
+
+TEST_F(RadixTreeTest, TheLongestPrefixToTheToken) {
+  const auto blocks = Cache("m", Ramp(1, 40));
+  EXPECT_EQ(40, tree_.Find("m", Ramp(1, 40)));
+  EXPECT_EQ(40, tree_.Find("m", Ramp(1, 100)));
+  EXPECT_EQ(7, tree_.Find("m", Ramp(1, 7)));
+  for (int32_t at : {0, 1, 15, 16, 17, 31, 32, 39}) {
+    std::vector<TokenId> other = Ramp(1, 40);
+    other[static_cast<size_t>(at)] = 999;
+    EXPECT_EQ(at, tree_.Find("m", other)) << at;
+    const RadixTree::Match match = tree_.Acquire("m", other, 2);
+    EXPECT_EQ(at, match.length);
+    EXPECT_EQ(std::vector<uint32_t>(blocks.begin(), blocks.begin() + BlocksFor(at)), match.blocks);
+    for (uint32_t block : match.blocks) EXPECT_EQ(2u, pool_.num_refs(block));
+    pool_.Release(match.blocks);
+  }
+}
+
+TEST_F(RadixTreeTest, KeysShareNothing) {
+  Cache("model a, tenant 1", Ramp(1, 40));
+  EXPECT_EQ(0, tree_.Find("model a, tenant 2", Ramp(1, 40)));
+  EXPECT_EQ(40, tree_.Find("model a, tenant 1", Ramp(1, 40)));
+}
+
+TEST_F(RadixTreeTest, EqualBlocksAreKeptOnce) {
+  const auto first = Cache("m", Ramp(1, 32));
+  EXPECT_EQ(2, tree_.num_nodes());
+  const auto second = Cache("m", Ramp(1, 32));
+  EXPECT_EQ(2, tree_.num_nodes());
+  EXPECT_EQ(62u, pool_.num_free());
+  const RadixTree::Match match = tree_.Acquire("m", Ramp(1, 32), 9);
+  EXPECT_EQ(first, match.blocks);
+  pool_.Release(match.blocks);
+}
+
+TEST_F(RadixTreeTest, ALongerPartTakesThePlaceOfAShorterOne) {
+  Cache("m", Ramp(1, 20));
+  const auto longer = Cache("m", Ramp(1, 28));
+  EXPECT_EQ(2, tree_.num_nodes());
+  EXPECT_EQ(28, tree_.Find("m", Ramp(1, 28)));
+  Cache("m", Ramp(1, 24));  // says nothing new
+  EXPECT_EQ(2, tree_.num_nodes());
+  const RadixTree::Match match = tree_.Acquire("m", Ramp(1, 28), 9);
+  EXPECT_EQ(longer[1], match.blocks[1]);
+  pool_.Release(match.blocks);
+}
+
+TEST_F(RadixTreeTest, OldLeavesGoFirstAndLongOnesAreWorthMore) {
+  Cache("m", Ramp(100, 16));
+  Cache("m", Ramp(200, 16));
+  pool_.Release(tree_.Acquire("m", Ramp(100, 16), ++now_).blocks);  // used again
+  EXPECT_EQ(1, tree_.Evict(1, now_ + 1));
+  EXPECT_EQ(16, tree_.Find("m", Ramp(100, 16)));
+  EXPECT_EQ(0, tree_.Find("m", Ramp(200, 16)));
+  // Of the same age, the one that holds fewer tokens is the cheaper loss.
+  Cache("m", Ramp(300, 2));
+  EXPECT_EQ(1, tree_.Evict(1, now_ + 1000));
+  EXPECT_EQ(0, tree_.Find("m", Ramp(300, 2)));
+}
+
+TEST_F(RadixTreeTest, AChainGoesFromItsEnd) {
+  Cache("m", Ramp(1, 64));
+  EXPECT_EQ(3, tree_.Evict(3, 99));
+  EXPECT_EQ(16, tree_.Find("m", Ramp(1, 64)));
+  EXPECT_EQ(1, tree_.Evict(5, 99));
+  EXPECT_EQ(0, tree_.num_nodes());
+  EXPECT_EQ(64u, pool_.num_free());
+}
+
+TEST_F(RadixTreeTest, WhatIsHeldPinnedOrLeasedStays) {
+  Cache("m", Ramp(1, 16));
+  Cache("m", Ramp(100, 16));
+  Cache("m", Ramp(200, 16));
+  const RadixTree::Match held = tree_.Acquire("m", Ramp(1, 16), ++now_);
+  EXPECT_EQ(16, tree_.Pin("m", Ramp(100, 20)));
+  tree_.Lease("m", Ramp(200, 16), 50);
+  EXPECT_EQ(0, tree_.Evict(3, 49));
+  EXPECT_EQ(1, tree_.Evict(3, 50));
+  EXPECT_EQ(0, tree_.Find("m", Ramp(200, 16)));
+  tree_.Clear();  // what a sequence holds need not stay in the tree
+  EXPECT_EQ(0, tree_.Find("m", Ramp(1, 16)));
+  EXPECT_EQ(16, tree_.Find("m", Ramp(100, 16)));
+  tree_.Unpin("m", Ramp(100, 16));
+  tree_.Clear();
+  EXPECT_EQ(0, tree_.num_nodes());
+  pool_.Release(held.blocks);
+  EXPECT_EQ(64u, pool_.num_free());
+}
+
+TEST_F(RadixTreeTest, DropTakesWhatBeginsWithAPrefixAndNothingElse) {
+  const std::vector<TokenId> system = Ramp(1, 40);
+  std::vector<TokenId> a = system, b = system, other = Ramp(1, 16);
+  const auto more_a = Ramp(500, 30), more_b = Ramp(700, 30), more = Ramp(900, 20);
+  a.insert(a.end(), more_a.begin(), more_a.end());
+  b.insert(b.end(), more_b.begin(), more_b.end());
+  other.insert(other.end(), more.begin(), more.end());
+  Cache("m", a);
+  Cache("m", b);
+  Cache("m", other);
+  const RadixTree::Match held = tree_.Acquire("m", b, ++now_);
+  EXPECT_GT(tree_.Drop("m", system, now_), 0);
+  EXPECT_EQ(32, tree_.Find("m", a) / 16 * 16);
+  EXPECT_EQ(70, tree_.Find("m", b));  // someone holds it
+  EXPECT_EQ(36, tree_.Find("m", other));
+  pool_.Release(held.blocks);
+  tree_.Drop("m", system, now_);
+  EXPECT_EQ(16, tree_.Find("m", a));
+  EXPECT_EQ(36, tree_.Find("m", other));
+  EXPECT_EQ(0, tree_.Drop("m", Ramp(40, 3), now_));
+}
+
+// 100,000 random operations against a plain set of lists; every invariant after each.
+TEST(RadixTreeModel, RandomOperations) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  BlockPool pool(300);
+  RadixTree tree(&pool, {1, 0.01});
+  FakeBytes bytes(300);
+  // Lists of few different tokens, so that they share much.
+  std::set<std::pair<std::string, std::vector<TokenId>>> cached;  // never evicted from here
+  for (int step = 0; step < 100000; ++step) {
+    const std::string key = random() % 2 == 0 ? "a" : "b";
+    std::vector<TokenId> tokens(random() % 50);
+    for (TokenId& token : tokens) token = static_cast<TokenId>(random() % 8 == 0);
+    const uint64_t now = static_cast<uint64_t>(step);
+    if (random() % 3 != 0) {
+      const RadixTree::Match match = tree.Acquire(key, tokens, now);
+      ASSERT_TRUE(
+          bytes.Holds(std::span(tokens).first(static_cast<size_t>(match.length)), match.blocks));
+      int32_t longest = 0;  // nothing that was never cached may be found
+      for (const auto& [its_key, list] : cached) {
+        if (its_key != key) continue;
+        const auto [mine, theirs] =
+            std::mismatch(tokens.begin(), tokens.end(), list.begin(), list.end());
+        longest = std::max(longest, static_cast<int32_t>(mine - tokens.begin()));
+      }
+      ASSERT_LE(match.length, longest);
+      pool.Release(match.blocks);
+    } else {
+      Sequence sequence(&pool, &bytes, 64);
+      const auto count = static_cast<int32_t>(tokens.size());
+      if (sequence.BlocksNeeded(count) > pool.num_free()) tree.Evict(8, now);
+      ASSERT_TRUE(sequence.Reserve(count).ok());
+      bytes.Store(sequence, tokens);
+      sequence.Commit(tokens);
+      tree.Insert(key, tokens, sequence.blocks(), now);
+      ASSERT_EQ(count, tree.Find(key, tokens));  // just cached: found whole
+      if (cached.size() > 300) {
+        tree.Clear();
+        cached.clear();
+        tree.Insert(key, tokens, sequence.blocks(), now);
+      }
+      cached.emplace(key, tokens);
+    }
+    std::string why;
+    ASSERT_TRUE(tree.Check(&why)) << why << " at step " << step;
+    ASSERT_EQ(300u, pool.num_free() + static_cast<uint32_t>(tree.num_nodes()));
+  }
+}
+
+}  // namespace
+}  // namespace gyrator

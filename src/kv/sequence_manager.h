@@ -1,0 +1,124 @@
+// All sequences of a pool: who holds which blocks, and which prefixes are cached.
+//
+// A sequence has a slot and a key. The key says what must be equal for K and V to be equal, and who
+// may see them: model, compute type, template, adapters, banks, namespace. Sequences of one key
+// share prefixes through the radix tree; those of different keys never do.
+//
+// Knows tokens, not messages, and plans no passes. Engine thread only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "gyrator/status.h"
+#include "kv/radix_tree.h"
+#include "kv/sequence.h"
+#include "kv/slots.h"
+
+namespace gyrator {
+
+struct SequenceManagerOptions {
+  int32_t slots = 1;
+  int32_t cached_blocks_max = INT32_MAX;  // nodes of the radix tree; what is in use may exceed it
+  RecomputeCost cost = {};
+};
+
+// Where the tokens of a Sync were found.
+struct Reused {
+  int32_t own = 0;     // in the sequence itself
+  int32_t cached = 0;  // in the prefix cache, beyond those
+};
+
+struct KvCounts {
+  int32_t slots_total = 0;
+  int32_t slots_free = 0;
+  int32_t blocks_total = 0;
+  int32_t blocks_free = 0;
+  int32_t blocks_cached = 0;  // nodes of the radix tree
+  int32_t leaves_cached = 0;
+  uint64_t blocks_copied = 0;   // copy-on-write
+  uint64_t blocks_evicted = 0;  // from the tree, to make room
+};
+
+class SequenceManager {
+ public:
+  // `pool` and `bytes` outlive the manager.
+  SequenceManager(BlockPool* pool, BlockBytes* bytes, const SequenceManagerOptions& options);
+
+  // An empty sequence of `capacity` positions. kExhausted "slots".
+  Result<SlotId> Open(std::string key, int32_t capacity);
+  // Gives slot and blocks back; what was published stays cached. kInvalidArgument "slot".
+  Status Close(SlotId slot);
+  // An equal sequence in a slot of its own; shares all blocks. kExhausted "slots".
+  Result<SlotId> Fork(SlotId slot);
+
+  // REQUIRES below: the slot is held.
+  const Sequence& sequence(SlotId slot) const { return Get(slot).sequence; }
+
+  // Makes the sequence the longest prefix of `tokens` that it or the prefix cache holds; of the
+  // latter at most tokens.size() - 1, so that a row is left whose logits are fresh.
+  Reused Sync(SlotId slot, std::span<const TokenId> tokens);
+  // What Sync would find; changes nothing.
+  Reused Find(SlotId slot, std::span<const TokenId> tokens) const;
+  void Truncate(SlotId slot, int32_t length);
+  // Sequence::Reserve; makes room in the pool by dropping cached blocks that nobody uses.
+  Status Reserve(SlotId slot, int32_t count);
+  void Commit(SlotId slot, std::span<const TokenId> tokens);
+  // Offers the sequence as it stands to the prefix cache. Does nothing while it holds what was not
+  // computed here.
+  void Publish(SlotId slot);
+  // Its K and V come from elsewhere (a folder): they are its own and are never published.
+  void SetForeign(SlotId slot) { Get(slot).foreign = true; }
+
+  RadixTree& radix() { return radix_; }
+  uint64_t now() const { return now_; }  // of the radix tree: Syncs and Publishes so far
+  KvCounts counts() const;
+
+  // Checks every invariant; for tests. True, or false with the reason.
+  bool Check(std::string* why) const;
+
+ private:
+  struct Entry {
+    std::string key;
+    Sequence sequence;
+    bool foreign = false;  // until nothing is left of what came from elsewhere
+  };
+  Entry& Get(SlotId slot);
+  const Entry& Get(SlotId slot) const;
+
+  BlockPool* pool_;
+  BlockBytes* bytes_;
+  SequenceManagerOptions options_;
+  Slots slots_;
+  std::vector<std::optional<Entry>> entries_;  // [slots]
+  RadixTree radix_;
+  uint64_t now_ = 0;
+  KvCounts counts_;  // the counters
+};
+
+// A held slot; closed at destruction. Must not outlive its manager.
+class OwnedSlot {
+ public:
+  OwnedSlot(SequenceManager* manager, SlotId slot) : manager_(manager), slot_(slot) {}
+  ~OwnedSlot() {
+    if (manager_ != nullptr) GYRATOR_CHECK(manager_->Close(slot_).ok());
+  }
+  OwnedSlot(OwnedSlot&& other) noexcept
+      : manager_(std::exchange(other.manager_, nullptr)), slot_(other.slot_) {}
+  OwnedSlot& operator=(OwnedSlot&&) = delete;
+
+  SequenceManager& manager() const { return *manager_; }
+  SlotId id() const { return slot_; }
+  const Sequence& sequence() const { return manager_->sequence(slot_); }
+
+ private:
+  SequenceManager* manager_;
+  SlotId slot_;
+};
+
+}  // namespace gyrator

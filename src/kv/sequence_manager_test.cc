@@ -1,0 +1,322 @@
+#include "kv/sequence_manager.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/state.h>
+
+#include "kv/kv_testing.h"
+
+namespace gyrator {
+namespace {
+
+std::vector<TokenId> Ramp(TokenId first, int32_t count) {
+  std::vector<TokenId> tokens(static_cast<size_t>(count));
+  for (int32_t i = 0; i < count; ++i) tokens[static_cast<size_t>(i)] = first + i;
+  return tokens;
+}
+
+// A manager over a fake executor; each operation checks everything.
+struct Kv {
+  Kv(uint32_t blocks, int32_t slots, int32_t cached_max = INT32_MAX)
+      : pool(blocks), bytes(blocks), manager(&pool, &bytes, {slots, cached_max, {1, 0.01}}) {}
+
+  // As a turn does it: Sync, then decode what is left in chunks. False: the pool is exhausted.
+  bool Decode(SlotId slot, std::span<const TokenId> tokens, int32_t chunk = 1000) {
+    last = manager.Sync(slot, tokens);
+    while (manager.sequence(slot).cp() < std::ssize(tokens)) {
+      const int32_t cp = manager.sequence(slot).cp();
+      const auto count = std::min(chunk, static_cast<int32_t>(tokens.size()) - cp);
+      const Status status = manager.Reserve(slot, count);
+      if (!status.ok()) return false;
+      const auto rows = tokens.subspan(static_cast<size_t>(cp), static_cast<size_t>(count));
+      bytes.Store(manager.sequence(slot), rows);
+      manager.Commit(slot, rows);
+      decoded += count;
+    }
+    return true;
+  }
+
+  BlockPool pool;
+  FakeBytes bytes;
+  SequenceManager manager;
+  Reused last;
+  int32_t decoded = 0;
+};
+
+TEST(SequenceManager, ASharedPrefixIsDecodedOnce) {
+  Kv kv(64, 4);
+  const SlotId a = *kv.manager.Open("m", 512), b = *kv.manager.Open("m", 512);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 100)));
+  kv.manager.Publish(a);
+  std::vector<TokenId> other = Ramp(1, 90);
+  other.push_back(5000);
+  ASSERT_TRUE(kv.Decode(b, other));
+  EXPECT_EQ(101, kv.decoded);
+  EXPECT_EQ(0, kv.last.own);
+  EXPECT_EQ(90, kv.last.cached);
+  EXPECT_TRUE(kv.bytes.Holds(kv.manager.sequence(b)));
+  // 7 blocks of a, and the one in which b differs.
+  EXPECT_EQ(56, kv.manager.counts().blocks_free);
+}
+
+TEST(SequenceManager, AHitLeavesARowToDecode) {
+  Kv kv(64, 4);
+  const SlotId a = *kv.manager.Open("m", 512), b = *kv.manager.Open("m", 512);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 64)));
+  kv.manager.Publish(a);
+  EXPECT_EQ(63, kv.manager.Sync(b, Ramp(1, 64)).cached);
+  EXPECT_EQ(63, kv.manager.sequence(b).cp());
+  EXPECT_EQ(64, kv.manager.Sync(a, Ramp(1, 64)).own);  // its own logits are kept
+}
+
+TEST(SequenceManager, KeysShareNothing) {
+  Kv kv(64, 4);
+  const SlotId a = *kv.manager.Open("tenant 1", 512), b = *kv.manager.Open("tenant 2", 512);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 64)));
+  kv.manager.Publish(a);
+  EXPECT_EQ(0, kv.manager.Sync(b, Ramp(1, 100)).cached);
+}
+
+TEST(SequenceManager, AppendingAfterPublishingCopiesNothing) {
+  Kv kv(4, 1);
+  const SlotId a = *kv.manager.Open("m", 64);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 60)));
+  kv.manager.Publish(a);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 64)));  // the pool has no block for a copy
+  EXPECT_EQ(0u, kv.manager.counts().blocks_copied);
+}
+
+TEST(SequenceManager, CachedBlocksMakeRoom) {
+  Kv kv(4, 2);
+  const SlotId a = *kv.manager.Open("m", 64);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 64)));
+  kv.manager.Publish(a);
+  ASSERT_TRUE(kv.manager.Close(a).ok());
+  EXPECT_EQ(0, kv.manager.counts().blocks_free);
+  const SlotId b = *kv.manager.Open("m", 64);
+  ASSERT_TRUE(kv.Decode(b, Ramp(500, 33)));
+  EXPECT_EQ(3u, kv.manager.counts().blocks_evicted);
+  const SlotId c = *kv.manager.Open("m", 64);
+  EXPECT_FALSE(kv.Decode(c, Ramp(900, 40)));  // b's blocks are in use
+  EXPECT_TRUE(kv.bytes.Holds(kv.manager.sequence(b)));
+}
+
+TEST(SequenceManager, TheCacheKeepsItsBudget) {
+  Kv kv(64, 4, 3);
+  for (int i = 0; i < 4; ++i) {
+    const SlotId slot = *kv.manager.Open("m", 512);
+    ASSERT_TRUE(kv.Decode(slot, Ramp(100 * i, 32)));
+    kv.manager.Publish(slot);
+    ASSERT_TRUE(kv.manager.Close(slot).ok());
+    EXPECT_LE(kv.manager.counts().blocks_cached, i == 0 ? 2 : 5);
+  }
+  const SlotId slot = *kv.manager.Open("m", 512);
+  kv.manager.Publish(slot);  // nobody holds a block now
+  EXPECT_EQ(3, kv.manager.counts().blocks_cached);
+}
+
+TEST(SequenceManager, ReleasesAreChecked) {
+  Kv kv(4, 2);
+  const SlotId a = *kv.manager.Open("m", 64);
+  ASSERT_TRUE(kv.manager.Close(a).ok());
+  EXPECT_EQ(Code::kInvalidArgument, kv.manager.Close(a).code());
+  EXPECT_EQ(Code::kInvalidArgument, kv.manager.Close(7).code());
+  ASSERT_TRUE(kv.manager.Open("m", 64).ok());
+  ASSERT_TRUE(kv.manager.Open("m", 64).ok());
+  EXPECT_EQ(Code::kExhausted, kv.manager.Open("m", 64).status().code());
+}
+
+TEST(SequenceManager, AThousandForksCostABlockEach) {
+  Kv kv(256 + 1000, 1001);
+  const SlotId parent = *kv.manager.Open("m", 4200);
+  std::vector<TokenId> tokens = Ramp(1, 4090);
+  ASSERT_TRUE(kv.Decode(parent, tokens));
+  EXPECT_EQ(1000, kv.manager.counts().blocks_free);
+  std::vector<SlotId> forks;
+  for (int i = 0; i < 1000; ++i) forks.push_back(*kv.manager.Fork(parent));
+  EXPECT_EQ(1000, kv.manager.counts().blocks_free);
+  tokens.push_back(0);
+  for (int i = 0; i < 1000; ++i) {
+    tokens.back() = 10000 + i;
+    ASSERT_TRUE(kv.Decode(forks[static_cast<size_t>(i)], tokens));
+  }
+  EXPECT_EQ(0, kv.manager.counts().blocks_free);
+  EXPECT_EQ(4090 + 1000, kv.decoded);
+  for (SlotId fork : forks) ASSERT_TRUE(kv.bytes.Holds(kv.manager.sequence(fork)));
+}
+
+// --- against a plain map of lists, with shrinking
+
+constexpr int32_t kSlots = 5;
+constexpr int32_t kCapacity = 100;
+constexpr uint32_t kBlocks = kSlots * 7 + 1;  // what the slots can hold, and one for a copy
+
+struct Model {
+  std::map<SlotId, std::vector<TokenId>> sequences;
+  std::map<SlotId, std::string> keys;
+};
+
+using Command = rc::state::Command<Model, Kv>;
+
+constexpr int kOperationsMin = 100000;
+int num_operations = 0;
+
+// After every command the manager agrees with the model and with itself.
+void CheckAll(const Model& model, Kv& kv) {
+  ++num_operations;
+  std::string why;
+  RC_ASSERT(kv.manager.Check(&why));
+  for (const auto& [slot, tokens] : model.sequences) {
+    RC_ASSERT(kv.manager.sequence(slot).tokens().ToVector() == tokens);
+    RC_ASSERT(kv.bytes.Holds(kv.manager.sequence(slot)));
+  }
+}
+
+SlotId AnySlot(const Model& model) {
+  RC_PRE(!model.sequences.empty());
+  std::vector<SlotId> held;
+  for (const auto& [slot, tokens] : model.sequences) held.push_back(slot);
+  return *rc::gen::elementOf(held);
+}
+
+// What a slot holds, cut, with some tokens added: shares much with what is there.
+std::vector<TokenId> AnyTokens(const Model& model) {
+  std::vector<TokenId> tokens = model.sequences.at(AnySlot(model));
+  tokens.resize(*rc::gen::inRange<size_t>(0, tokens.size() + 1));
+  const auto more = *rc::gen::container<std::vector<TokenId>>(rc::gen::inRange(0, 3));
+  tokens.insert(tokens.end(), more.begin(), more.end());
+  while (tokens.size() > static_cast<size_t>(kCapacity)) tokens.pop_back();
+  return tokens;
+}
+
+struct OpenSlot : Command {
+  std::string key = *rc::gen::elementOf(std::vector<std::string>{"a", "b"});
+  void checkPreconditions(const Model& model) const override {
+    RC_PRE(model.sequences.size() < kSlots);
+  }
+  static SlotId Lowest(const Model& model) {
+    SlotId slot = 0;
+    while (model.sequences.contains(slot)) ++slot;
+    return slot;
+  }
+  void apply(Model& model) const override {
+    const SlotId slot = Lowest(model);
+    model.sequences[slot] = {};
+    model.keys[slot] = key;
+  }
+  void run(const Model& model, Kv& kv) const override {
+    const auto slot = kv.manager.Open(key, kCapacity);
+    RC_ASSERT(slot.ok());
+    RC_ASSERT(*slot == Lowest(model));
+    CheckAll(nextState(model), kv);
+  }
+  void show(std::ostream& os) const override { os << "Open(" << key << ")"; }
+};
+
+struct OnSlot : Command {
+  SlotId slot;
+  explicit OnSlot(const Model& model) : slot(AnySlot(model)) {}
+  void checkPreconditions(const Model& model) const override {
+    RC_PRE(model.sequences.contains(slot));
+  }
+};
+
+struct CloseSlot : OnSlot {
+  using OnSlot::OnSlot;
+  void apply(Model& model) const override {
+    model.sequences.erase(slot);
+    model.keys.erase(slot);
+  }
+  void run(const Model& model, Kv& kv) const override {
+    RC_ASSERT(kv.manager.Close(slot).ok());
+    RC_ASSERT(!kv.manager.Close(slot).ok());
+    CheckAll(nextState(model), kv);
+  }
+  void show(std::ostream& os) const override { os << "Close(" << slot << ")"; }
+};
+
+struct ForkSlot : OnSlot {
+  using OnSlot::OnSlot;
+  void checkPreconditions(const Model& model) const override {
+    OnSlot::checkPreconditions(model);
+    RC_PRE(model.sequences.size() < kSlots);
+  }
+  void apply(Model& model) const override {
+    const SlotId child = OpenSlot::Lowest(model);
+    model.sequences[child] = model.sequences.at(slot);
+    model.keys[child] = model.keys.at(slot);
+  }
+  void run(const Model& model, Kv& kv) const override {
+    const uint32_t before = kv.pool.num_free();
+    RC_ASSERT(kv.manager.Fork(slot).ok());
+    RC_ASSERT(kv.pool.num_free() == before);
+    CheckAll(nextState(model), kv);
+  }
+  void show(std::ostream& os) const override { os << "Fork(" << slot << ")"; }
+};
+
+struct TruncateSlot : OnSlot {
+  int32_t length;
+  explicit TruncateSlot(const Model& model)
+      : OnSlot(model),
+        length(*rc::gen::inRange<int32_t>(
+            0, static_cast<int32_t>(model.sequences.at(slot).size()) + 1)) {}
+  void checkPreconditions(const Model& model) const override {
+    OnSlot::checkPreconditions(model);
+    RC_PRE(length <= std::ssize(model.sequences.at(slot)));
+  }
+  void apply(Model& model) const override {
+    model.sequences.at(slot).resize(static_cast<size_t>(length));
+  }
+  void run(const Model& model, Kv& kv) const override {
+    kv.manager.Truncate(slot, length);
+    CheckAll(nextState(model), kv);
+  }
+  void show(std::ostream& os) const override { os << "Truncate(" << slot << ", " << length << ")"; }
+};
+
+struct PublishSlot : OnSlot {
+  using OnSlot::OnSlot;
+  void run(const Model& model, Kv& kv) const override {
+    kv.manager.Publish(slot);
+    CheckAll(model, kv);
+  }
+  void show(std::ostream& os) const override { os << "Publish(" << slot << ")"; }
+};
+
+struct DecodeSlot : OnSlot {
+  std::vector<TokenId> tokens;
+  int32_t chunk = *rc::gen::inRange(1, 40);
+  explicit DecodeSlot(const Model& model) : OnSlot(model), tokens(AnyTokens(model)) {}
+  void apply(Model& model) const override { model.sequences.at(slot) = tokens; }
+  void run(const Model& model, Kv& kv) const override {
+    const Reused expected = kv.manager.Find(slot, tokens);
+    const int32_t decoded = kv.decoded;
+    RC_ASSERT(kv.Decode(slot, tokens, chunk));  // what is cached alone makes room
+    RC_ASSERT(kv.last.own == expected.own);
+    RC_ASSERT(kv.last.cached == expected.cached);
+    RC_ASSERT(kv.decoded - decoded == std::ssize(tokens) - expected.own - expected.cached);
+    CheckAll(nextState(model), kv);
+  }
+  void show(std::ostream& os) const override {
+    os << "Decode(" << slot << ", " << tokens.size() << " tokens, chunks of " << chunk << ")";
+  }
+};
+
+TEST(SequenceManagerModel, RandomCommands) {
+  // Prints the seed when it fails, and the shortest sequence of commands that does.
+  bool holds = true;
+  while (holds && num_operations < kOperationsMin) {
+    holds = rc::check("the manager agrees with a map of lists", [] {
+      Kv kv(kBlocks, kSlots, *rc::gen::inRange(0, 40));
+      rc::state::check(Model(), kv,
+                       rc::state::gen::execOneOfWithArgs<OpenSlot, CloseSlot, ForkSlot,
+                                                         TruncateSlot, PublishSlot, PublishSlot,
+                                                         DecodeSlot, DecodeSlot, DecodeSlot>());
+    });
+  }
+  EXPECT_TRUE(holds);
+}
+
+}  // namespace
+}  // namespace gyrator
