@@ -231,20 +231,29 @@ TEST_F(Swap, AFullDiskChangesNothing) {
   ExpectHolds(*swap, 3, 21);
 }
 
+// Writes while no file may grow past `bytes_max`.
+Result<uint32_t> WriteUnderLimit(SwapFile& swap, uint64_t bytes_max) {
+  rlimit before;
+  EXPECT_EQ(0, ::getrlimit(RLIMIT_FSIZE, &before));
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit low = {bytes_max, before.rlim_max};
+  EXPECT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &low));
+  auto slot = swap.Write(Block(9).pieces());
+  EXPECT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &before));
+  std::signal(SIGXFSZ, handler);
+  return slot;
+}
+
 TEST_F(Swap, AWriteThatStopsHalfWayChangesNothing) {
   const auto swap = Make(10);
   for (uint32_t slot = 0; slot < 2; ++slot) Write(*swap, slot);
-  rlimit before;
-  ASSERT_EQ(0, ::getrlimit(RLIMIT_FSIZE, &before));
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit low = {2 * Block::kBytes + 20, before.rlim_max};  // within the next first piece
-  ASSERT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &low));
-  const auto refused = swap->Write(Block(9).pieces());
-  ASSERT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &before));
-  std::signal(SIGXFSZ, handler);
-  EXPECT_EQ(Code::kExhausted, refused.status().code());
-  EXPECT_EQ("no_space", refused.status().name());
-  EXPECT_EQ(2u * Block::kBytes, swap->stats().bytes_in_use);
+  for (const uint64_t part : {0, 20, 41, 60, 95}) {  // of the third block
+    const auto refused = WriteUnderLimit(*swap, 2 * Block::kBytes + part);
+    EXPECT_EQ(Code::kExhausted, refused.status().code()) << part;
+    EXPECT_EQ("no_space", refused.status().name());
+    EXPECT_EQ(2u * Block::kBytes, swap->stats().bytes_in_use);
+  }
+  EXPECT_EQ(5u, swap->stats().writes_failed);
   EXPECT_EQ(2u, Write(*swap, 2));
   for (uint32_t slot = 0; slot < 3; ++slot) ExpectHolds(*swap, slot, slot);
 }
@@ -405,9 +414,9 @@ TEST_F(Swap, TheLockTellsWhoLivesNotTheId) {
   ::_exit(written ? 0 : 1);
 }
 
-// Kills the child at its n-th system call stop (entries and exits count); false when it got through
-// before.
-bool KillAtStop(const std::string& directory, int n) {
+// A child that makes and uses a swap file, stopped at its n-th system call stop (entries and exits
+// count); none when it got through before.
+std::optional<pid_t> ForkAndStop(const std::string& directory, int n) {
   const pid_t child = ::fork();
   if (child == 0) SwapUnderTrace(directory);
   int status = 0;
@@ -418,17 +427,19 @@ bool KillAtStop(const std::string& directory, int n) {
     ::waitpid(child, &status, 0);
     if (!WIFSTOPPED(status)) {
       EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-      return false;
+      return std::nullopt;
     }
   }
-  ::kill(child, SIGKILL);
-  ::waitpid(child, &status, 0);
-  return true;
+  return child;
 }
 
 TEST_F(Swap, AKillLeavesAnEmptyFileAtMostAndTheNextOneRemovesIt) {
   int left = 0, stops = 0;
-  for (int n = 1; KillAtStop(root_, n); ++n) {
+  for (int n = 1;; ++n) {
+    const auto child = ForkAndStop(root_, n);
+    if (!child) break;
+    ::kill(*child, SIGKILL);
+    ::waitpid(*child, nullptr, 0);
     ++stops;
     const auto names = Names();
     ASSERT_LE(names.size(), 1u) << "stop " << n;
@@ -442,6 +453,29 @@ TEST_F(Swap, AKillLeavesAnEmptyFileAtMostAndTheNextOneRemovesIt) {
   }
   EXPECT_GT(left, 0) << "no stop of " << stops << " lay between creation and unlink";
   EXPECT_LT(left, stops);
+}
+
+// The owner of a name goes on, and another takes the name, while a child looks at the file.
+TEST_F(Swap, ANameThatChangedHandsIsNotRemoved) {
+  const std::string path = Path("gyrator-swap-12-0");
+  const auto own = [&] {
+    Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    EXPECT_EQ(0, ::flock(file.get(), LOCK_EX | LOCK_NB));
+    return file;
+  };
+  for (int n = 1;; ++n) {
+    const Descriptor first = own();
+    const auto child = ForkAndStop(root_, n);
+    ASSERT_EQ(0, ::unlink(path.c_str())) << "stop " << n << ": removed while it was locked";
+    if (!child) break;
+    ::flock(first.get(), LOCK_UN);  // closing would not do: the child has it too
+    const Descriptor second = own();
+    int status = 0;
+    ::ptrace(PTRACE_DETACH, *child, nullptr, nullptr);
+    ::waitpid(*child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "stop " << n;
+    ASSERT_EQ(0, ::unlink(path.c_str())) << "stop " << n << ": removed while it was locked";
+  }
 }
 
 TEST_F(Swap, ManyProcessesInOneDirectoryDoNotDisturbEachOther) {
@@ -476,6 +510,7 @@ TEST_F(SwapDeath, ReleasesAndReadsOfWhatIsNotAllocatedAreBugs) {
   Block found;
   EXPECT_DEATH(swap->Free(0), "check failed: IsAllocated");
   EXPECT_DEATH(swap->Free(2), "check failed: IsAllocated");
+  EXPECT_DEATH(swap->Free(3), "check failed: IsAllocated");
   EXPECT_DEATH((void)swap->Read(0, found.pieces()), "check failed: IsAllocated");
   EXPECT_DEATH((void)swap->Read(2, found.pieces()), "check failed: IsAllocated");
   EXPECT_EQ(0u, Write(*swap, 5));
