@@ -455,6 +455,44 @@ TEST_F(Swap, AKillLeavesAnEmptyFileAtMostAndTheNextOneRemovesIt) {
   EXPECT_LT(left, stops);
 }
 
+// Lets a stopped child run to its end.
+void ExpectFinishes(pid_t child) {
+  int status = 0;
+  ::ptrace(PTRACE_DETACH, child, nullptr, nullptr);
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST_F(Swap, ACreationGoesOnWhenItsFileIsTakenForStale) {
+  for (int n = 1;; ++n) {
+    const auto child = ForkAndStop(root_, n);
+    if (!child) break;
+    SCOPED_TRACE(n);
+    Make(4);
+    ExpectFinishes(*child);
+    ASSERT_THAT(Names(), IsEmpty());
+  }
+}
+
+TEST_F(Swap, ACreationGoesOnWhenItsFileIsHeldByOneWhoLooksForStaleOnes) {
+  int held = 0;
+  for (int n = 1;; ++n) {
+    const auto child = ForkAndStop(root_, n);
+    if (!child) break;
+    SCOPED_TRACE(n);
+    const auto names = Names();
+    ASSERT_LE(names.size(), 1u);
+    const Descriptor file(names.empty() ? -1 : ::open(Path(names[0]).c_str(), O_RDWR | O_CLOEXEC));
+    const bool is_held = file.get() >= 0 && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
+    ExpectFinishes(*child);
+    ASSERT_EQ(is_held ? names : std::vector<std::string>(), Names());
+    if (!is_held) continue;
+    ++held;
+    ASSERT_EQ(0, ::unlink(Path(names[0]).c_str()));
+  }
+  EXPECT_GT(held, 0);
+}
+
 // The owner of a name goes on, and another takes the name, while a child looks at the file.
 TEST_F(Swap, ANameThatChangedHandsIsNotRemoved) {
   const std::string path = Path("gyrator-swap-12-0");
@@ -470,10 +508,7 @@ TEST_F(Swap, ANameThatChangedHandsIsNotRemoved) {
     if (!child) break;
     ::flock(first.get(), LOCK_UN);  // closing would not do: the child has it too
     const Descriptor second = own();
-    int status = 0;
-    ::ptrace(PTRACE_DETACH, *child, nullptr, nullptr);
-    ::waitpid(*child, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "stop " << n;
+    ExpectFinishes(*child);
     ASSERT_EQ(0, ::unlink(path.c_str())) << "stop " << n << ": removed while it was locked";
   }
 }
