@@ -6,9 +6,10 @@
 // file"). Paths are UTF-8 with '/'.
 //
 // Errors everywhere: kNotFound when a part of the path does not exist; kIo named "exists" when a
-// thing that must not exist does; kExhausted named "no_space" when the disk (or quota) is full; kIo
-// named "io" for the rest, with path and cause. Thread safety: a FileSystem is safe for concurrent
-// use on different paths, a file or lock for one thread at a time.
+// thing that must not exist does; kExhausted named "no_space" when the disk, the quota or the
+// process's limit of file size is used up; kIo named "io" for the rest, with path and cause. Thread
+// safety: a FileSystem is safe for concurrent use on different paths, a file or lock for one thread
+// at a time.
 #pragma once
 
 #include <memory>

@@ -9,46 +9,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "base/fs.h"
+#include "base/posix.h"
 
 namespace gyrator {
 
 namespace {
-
-Status ErrnoStatus(const std::string& path, std::string_view call, int error) {
-  std::string message = path + ": " + std::string(call) + ": " + std::strerror(error);
-  switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-      return Status::NotFound(std::move(message));
-    case EEXIST:
-    case ENOTEMPTY:
-      return Status::Io(std::move(message)).Named("exists");
-    case ENOSPC:
-    case EDQUOT:
-      return Status::Exhausted(std::move(message)).Named("no_space");
-    default:
-      return Status::Io(std::move(message)).Named("io");
-  }
-}
-
-// Owns a descriptor.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 class PosixWritableFile final : public WritableFile {
  public:

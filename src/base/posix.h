@@ -1,0 +1,32 @@
+// What code on POSIX calls shares: the owner of a descriptor and the Status of an errno.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "gyrator/status.h"
+
+namespace gyrator {
+
+// Owns a descriptor (closed at destruction), or none (negative).
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor();
+
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+// "<path>: <call>: <cause>" with the code and name that fs.h promises: kNotFound; kIo "exists";
+// kExhausted "no_space" (disk, quota or the process's limit of file size); kIo "io".
+Status ErrnoStatus(const std::string& path, std::string_view call, int error);
+
+}  // namespace gyrator
