@@ -17,7 +17,8 @@ Status BlockPool::Allocate(uint32_t count, std::vector<uint32_t>* out) {
   if (count > num_free()) {
     return Status::Exhausted("kv pool: " + std::to_string(count) + " blocks wanted, " +
                              std::to_string(num_free()) + " of " + std::to_string(num_blocks()) +
-                             " are free");
+                             " are free")
+        .Named("kv_pool");
   }
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t block = free_.top();

@@ -36,6 +36,14 @@ void KvStorage::Copy(uint32_t from, uint32_t to) {
   }
 }
 
+std::vector<std::span<std::byte>> KvStorage::Pieces(uint32_t block) {
+  std::vector<std::span<std::byte>> pieces;
+  for (int32_t layer = 0; layer < view_.num_layers; ++layer) {
+    pieces.emplace_back(view_.keys(layer, block, 0), static_cast<size_t>(view_.block_bytes()));
+  }
+  return pieces;
+}
+
 KvStorage::~KvStorage() { ::munmap(view_.base, static_cast<size_t>(view_.total_bytes())); }
 
 }  // namespace gyrator

@@ -24,6 +24,7 @@ class KvStorage final : public BlockBytes {
 
   const PagedKv& view() const { return view_; }
   void Copy(uint32_t from, uint32_t to) override;
+  std::vector<std::span<std::byte>> Pieces(uint32_t block) override;
 
  private:
   explicit KvStorage(const PagedKv& view) : view_(view) {}

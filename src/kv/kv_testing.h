@@ -20,6 +20,10 @@ class FakeBytes final : public BlockBytes {
     blocks_[to] = blocks_[from];
     ++num_copies_;
   }
+  std::vector<std::span<std::byte>> Pieces(uint32_t block) override {
+    return {std::as_writable_bytes(std::span(blocks_[block]))};
+  }
+  static constexpr int64_t kBlockBytes = kBlockPositions * sizeof(uint64_t);
   int num_copies() const { return num_copies_; }
 
   // "Decodes": stores positions [sequence.cp(), + tokens.size()) of a sequence that has reserved.

@@ -173,8 +173,9 @@ void RadixTree::Lease(std::string_view key, std::span<const TokenId> tokens, uin
 
 void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
                        uint64_t now) {
-  Node* last = Follow(key, tokens).last;
-  if (last == nullptr || last->block != block || last->count == kBlockPositions) return;
+  const Walk walk = Follow(key, tokens);
+  Node* last = walk.last;
+  if (last == nullptr || last->block != block || last->count != walk.partial) return;
   if (last->pins == 0 && last->lease_until <= now) Remove(last);
 }
 

@@ -76,6 +76,12 @@ Sequence Sequence::Fork() {
   return child;
 }
 
+TokenList Sequence::TakeTokens() {
+  TokenList tokens = std::exchange(tokens_, {});
+  Clear();
+  return tokens;
+}
+
 void Sequence::Adopt(std::span<const TokenId> tokens, std::vector<uint32_t> blocks) {
   GYRATOR_CHECK(cp() == 0 && static_cast<int64_t>(tokens.size()) <= capacity_);
   GYRATOR_CHECK(BlocksFor(static_cast<int64_t>(tokens.size())) ==

@@ -64,6 +64,8 @@ class Sequence {
 
   // An equal sequence that shares all blocks. Takes none from the pool.
   Sequence Fork();
+  // Its tokens; empty afterwards, its blocks released.
+  TokenList TakeTokens();
   // Takes over blocks that hold `tokens`, with the one reference to each that the caller has.
   // REQUIRES: cp is 0 and tokens.size() <= capacity.
   void Adopt(std::span<const TokenId> tokens, std::vector<uint32_t> blocks);

@@ -1,5 +1,6 @@
 #include "kv/sequence_manager.h"
 
+#include <algorithm>
 #include <map>
 
 namespace gyrator {
@@ -22,18 +23,33 @@ const SequenceManager::Entry& SequenceManager::Get(SlotId slot) const {
   return *entries_[static_cast<size_t>(slot)];
 }
 
+SequenceManager::Entry& SequenceManager::Live(SlotId slot) {
+  GYRATOR_CHECK(!IsParked(slot));
+  return Get(slot);
+}
+
 Result<SlotId> SequenceManager::Open(std::string key, int32_t capacity) {
   GYRATOR_ASSIGN_OR_RETURN(const SlotId slot, slots_.Acquire());
   if (static_cast<size_t>(slot) >= entries_.size()) entries_.resize(static_cast<size_t>(slot) + 1);
-  entries_[static_cast<size_t>(slot)].emplace(
-      Entry{std::move(key), Sequence(pool_, bytes_, capacity), false});
+  entries_[static_cast<size_t>(slot)].emplace(std::move(key), Sequence(pool_, bytes_, capacity));
   return slot;
 }
 
 Status SequenceManager::Close(SlotId slot) {
   GYRATOR_RETURN_IF_ERROR(slots_.Release(slot));
+  FreeSwapped(&*entries_[static_cast<size_t>(slot)]);
   entries_[static_cast<size_t>(slot)].reset();
   return {};
+}
+
+const TokenList& SequenceManager::tokens(SlotId slot) const {
+  const Entry& entry = Get(slot);
+  return entry.parked ? entry.parked->tokens : entry.sequence.tokens();
+}
+
+const Sequence& SequenceManager::sequence(SlotId slot) const {
+  GYRATOR_CHECK(!IsParked(slot));
+  return Get(slot).sequence;
 }
 
 Result<SlotId> SequenceManager::Fork(SlotId slot) {
@@ -44,6 +60,7 @@ Result<SlotId> SequenceManager::Fork(SlotId slot) {
 }
 
 Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens) const {
+  GYRATOR_CHECK(!IsParked(slot));
   const Entry& entry = Get(slot);
   Reused reused{.own = entry.sequence.CommonPrefix(tokens), .cached = 0};
   if (reused.own + 1 >= std::ssize(tokens)) return reused;  // a row is left at most
@@ -53,9 +70,9 @@ Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens) const
 }
 
 Reused SequenceManager::Sync(SlotId slot, std::span<const TokenId> tokens) {
-  Entry& entry = Get(slot);
+  Entry& entry = Live(slot);
   const Reused reused = Find(slot, tokens);
-  ++now_;
+  entry.last_used = ++now_;
   if (reused.cached == 0) {
     Truncate(slot, reused.own);
     return reused;
@@ -67,36 +84,143 @@ Reused SequenceManager::Sync(SlotId slot, std::span<const TokenId> tokens) {
 }
 
 void SequenceManager::Truncate(SlotId slot, int32_t length) {
-  Entry& entry = Get(slot);
+  Entry& entry = Live(slot);
   entry.sequence.Truncate(length);
   if (length == 0) entry.foreign = false;
 }
 
 Status SequenceManager::Reserve(SlotId slot, int32_t count) {
-  Entry& entry = Get(slot);
+  Entry& entry = Live(slot);
   Sequence& sequence = entry.sequence;
   if (int64_t{sequence.cp()} + count > sequence.capacity()) return sequence.Reserve(count);
   if (count > 0 && sequence.AppendsToShared()) {
     // Often only the tree holds the last block too: it gets the longer list later.
     radix_.Detach(entry.key, sequence.tokens().ToVector(), sequence.last_block(), now_);
   }
-  const int64_t short_of = sequence.BlocksNeeded(count) - pool_->num_free();
-  if (short_of > 0) {
-    counts_.blocks_evicted +=
-        static_cast<uint64_t>(radix_.Evict(static_cast<int32_t>(short_of), now_));
-  }
+  const bool busy = std::exchange(entry.busy, true);
+  MakeRoom(sequence.BlocksNeeded(count));
+  entry.busy = busy;
   const bool copies = count > 0 && sequence.AppendsToShared();
   GYRATOR_RETURN_IF_ERROR(sequence.Reserve(count));
   counts_.blocks_copied += copies ? 1 : 0;
   return {};
 }
 
+void SequenceManager::MakeRoom(int64_t blocks) {
+  do {
+    const int64_t short_of = blocks - pool_->num_free();
+    if (short_of <= 0) return;
+    counts_.blocks_evicted +=
+        static_cast<uint64_t>(radix_.Evict(static_cast<int32_t>(short_of), now_));
+  } while (blocks > pool_->num_free() && ParkOne());
+}
+
+bool SequenceManager::ParkOne() {
+  std::vector<std::pair<uint64_t, SlotId>> idle;
+  for (SlotId slot = 0; slot < std::ssize(entries_); ++slot) {
+    const std::optional<Entry>& entry = entries_[static_cast<size_t>(slot)];
+    if (!entry || entry->busy || entry->parked || entry->sequence.blocks().empty()) continue;
+    idle.emplace_back(entry->last_used, slot);
+  }
+  std::sort(idle.begin(), idle.end());
+  return std::any_of(idle.begin(), idle.end(),
+                     [this](const auto& candidate) { return Park(candidate.second).ok(); });
+}
+
+void SequenceManager::SetBusy(SlotId slot, bool busy) {
+  Entry& entry = Get(slot);
+  entry.busy = busy;
+  entry.last_used = ++now_;
+}
+
+Status SequenceManager::Park(SlotId slot) {
+  Entry& entry = Get(slot);
+  if (entry.parked) return {};
+  Sequence& sequence = entry.sequence;
+  Parked parked;
+  Status status;
+  const std::span<const uint32_t> blocks =
+      sequence.blocks().first(static_cast<size_t>(BlocksFor(sequence.cp())));
+  for (size_t i = 0; i < blocks.size() && options_.swap != nullptr && status.ok(); ++i) {
+    const auto pieces = bytes_->Pieces(blocks[i]);
+    const Result<uint32_t> swapped = options_.swap->Write(pieces);
+    if (swapped.ok()) parked.swapped.push_back(*swapped);
+    status = swapped.status();
+  }
+  if (entry.foreign && parked.swapped.size() < blocks.size()) {
+    for (uint32_t swapped : parked.swapped) options_.swap->Free(swapped);
+    if (!status.ok()) return status;
+    return Status::Exhausted("a loaded session cannot be parked: there is no swap file");
+  }
+  parked.tokens = sequence.TakeTokens();
+  entry.parked = std::move(parked);
+  ++counts_.sequences_parked;
+  return {};
+}
+
+void SequenceManager::FreeSwapped(Entry* entry) {
+  if (!entry->parked) return;
+  for (uint32_t swapped : entry->parked->swapped) options_.swap->Free(swapped);
+  entry->parked->swapped.clear();
+}
+
+Status SequenceManager::ReadSwapped(Entry* entry, size_t first, std::vector<uint32_t>* blocks) {
+  const std::vector<uint32_t>& swapped = entry->parked->swapped;
+  for (size_t i = first; i < swapped.size(); ++i) {
+    GYRATOR_RETURN_IF_ERROR(pool_->Allocate(1, blocks));
+    const auto pieces = bytes_->Pieces(blocks->back());
+    const Status status = options_.swap->Read(swapped[i], pieces);
+    if (status.ok()) continue;
+    pool_->Release(std::span(*blocks).last(1));
+    blocks->pop_back();
+    return status;
+  }
+  return {};
+}
+
+Status SequenceManager::Resume(SlotId slot) {
+  Entry& entry = Get(slot);
+  if (!entry.parked) return {};
+  const std::vector<TokenId> tokens = entry.parked->tokens.ToVector();
+  std::vector<uint32_t> blocks;
+  if (!entry.foreign) {  // what is cached is shared again, but for a part of a block
+    blocks = radix_.Acquire(entry.key, tokens, now_).blocks;
+    const auto whole = static_cast<size_t>(radix_.Find(entry.key, tokens) / kBlockPositions);
+    pool_->Release(std::span(blocks).subspan(whole));
+    blocks.resize(whole);
+  }
+  const size_t kept = blocks.size();
+  const auto wanted = static_cast<int64_t>(entry.parked->swapped.size()) - std::ssize(blocks);
+  MakeRoom(wanted);
+  if (wanted > pool_->num_free()) {
+    pool_->Release(blocks);
+    return Status::Exhausted("kv pool: " + std::to_string(wanted) + " blocks wanted, " +
+                             std::to_string(pool_->num_free()) + " are free")
+        .Named("kv_pool");
+  }
+  Status status = ReadSwapped(&entry, kept, &blocks);
+  if (!status.ok() && entry.foreign) {
+    pool_->Release(blocks);
+    blocks.clear();
+  } else {
+    status = {};
+  }
+  FreeSwapped(&entry);
+  entry.parked.reset();
+  const auto length = std::min(tokens.size(), blocks.size() * kBlockPositions);
+  entry.sequence.Adopt(std::span(tokens).first(length), std::move(blocks));
+  if (length == 0) entry.foreign = false;
+  counts_.tokens_lost += tokens.size() - length;
+  ++counts_.sequences_resumed;
+  return status;
+}
+
 void SequenceManager::Commit(SlotId slot, std::span<const TokenId> tokens) {
-  Get(slot).sequence.Commit(tokens);
+  Live(slot).sequence.Commit(tokens);
 }
 
 void SequenceManager::Publish(SlotId slot) {
-  const Entry& entry = Get(slot);
+  const Entry& entry = Live(slot);
   const Sequence& sequence = entry.sequence;
   if (entry.foreign) return;
   ++now_;
@@ -114,6 +238,7 @@ KvCounts SequenceManager::counts() const {
   counts.blocks_free = static_cast<int32_t>(pool_->num_free());
   counts.blocks_cached = radix_.num_nodes();
   counts.leaves_cached = radix_.num_leaves();
+  for (const auto& entry : entries_) counts.parked += entry && entry->parked ? 1 : 0;
   return counts;
 }
 
@@ -126,6 +251,13 @@ bool SequenceManager::Check(std::string* why) const {
   }
   for (const auto& [block, count] : held) {
     if (pool_->num_refs(block) != count) *why = "references of block " + std::to_string(block);
+  }
+  uint64_t swapped = 0;
+  for (const auto& entry : entries_) {
+    if (entry && entry->parked) swapped += entry->parked->swapped.size();
+  }
+  if (options_.swap != nullptr && options_.swap->stats().blocks_in_use != swapped) {
+    *why = "slots of the swap file that nobody holds";
   }
   if (pool_->num_free() + held.size() != pool_->num_blocks()) *why = "blocks that nobody holds";
   return why->empty();

@@ -1,5 +1,8 @@
 // All sequences of a pool: who holds which blocks, and which prefixes are cached.
 //
+// A sequence that does not fit beside the others is parked: its blocks go to the swap file as far
+// as that has room, its tokens stay. What could not be kept is computed again, to the same bits.
+//
 // A sequence has a slot and a key. The key says what must be equal for K and V to be equal, and who
 // may see them: model, compute type, template, adapters, banks, namespace. Sequences of one key
 // share prefixes through the radix tree; those of different keys never do.
@@ -19,11 +22,13 @@
 #include "kv/radix_tree.h"
 #include "kv/sequence.h"
 #include "kv/slots.h"
+#include "kv/swap_file.h"
 
 namespace gyrator {
 
 struct SequenceManagerOptions {
   int32_t slots = 1;
+  SwapFile* swap = nullptr;  // where parked sequences go; null: they keep their tokens alone
   int32_t cached_blocks_max = INT32_MAX;  // nodes of the radix tree; what is in use may exceed it
   RecomputeCost cost = {};
 };
@@ -43,6 +48,10 @@ struct KvCounts {
   int32_t leaves_cached = 0;
   uint64_t blocks_copied = 0;   // copy-on-write
   uint64_t blocks_evicted = 0;  // from the tree, to make room
+  int32_t parked = 0;           // sequences
+  uint64_t sequences_parked = 0;
+  uint64_t sequences_resumed = 0;
+  uint64_t tokens_lost = 0;  // of parked sequences: to be computed again
 };
 
 class SequenceManager {
@@ -58,7 +67,10 @@ class SequenceManager {
   Result<SlotId> Fork(SlotId slot);
 
   // REQUIRES below: the slot is held.
-  const Sequence& sequence(SlotId slot) const { return Get(slot).sequence; }
+  const TokenList& tokens(SlotId slot) const;  // also of a parked one
+  bool IsParked(SlotId slot) const { return Get(slot).parked.has_value(); }
+  // REQUIRES below: not parked.
+  const Sequence& sequence(SlotId slot) const;
 
   // Makes the sequence the longest prefix of `tokens` that it or the prefix cache holds; of the
   // latter at most tokens.size() - 1, so that a row is left whose logits are fresh.
@@ -66,7 +78,8 @@ class SequenceManager {
   // What Sync would find; changes nothing.
   Reused Find(SlotId slot, std::span<const TokenId> tokens) const;
   void Truncate(SlotId slot, int32_t length);
-  // Sequence::Reserve; makes room in the pool by dropping cached blocks that nobody uses.
+  // Sequence::Reserve; makes room in the pool by dropping cached blocks that nobody uses, and by
+  // parking sequences that are not busy, the longest unused first.
   Status Reserve(SlotId slot, int32_t count);
   void Commit(SlotId slot, std::span<const TokenId> tokens);
   // Offers the sequence as it stands to the prefix cache. Does nothing while it holds what was not
@@ -74,6 +87,17 @@ class SequenceManager {
   void Publish(SlotId slot);
   // Its K and V come from elsewhere (a folder): they are its own and are never published.
   void SetForeign(SlotId slot) { Get(slot).foreign = true; }
+
+  // A busy sequence is not parked to make room for another.
+  void SetBusy(SlotId slot, bool busy);
+  // Gives the blocks of a sequence back. kExhausted, kIo: it holds what was not computed here, and
+  // the swap file does not take it; nothing changes then.
+  Status Park(SlotId slot);
+  // Brings a parked sequence back as far as it was kept; what is left of it has to be decoded
+  // again. kExhausted: the pool has no room; it stays parked. kCorruption, kIo: it holds what was
+  // not computed here, and a block of it cannot be read; it is empty then. Nothing to do when not
+  // parked.
+  Status Resume(SlotId slot);
 
   RadixTree& radix() { return radix_; }
   uint64_t now() const { return now_; }  // of the radix tree: Syncs and Publishes so far
@@ -83,13 +107,33 @@ class SequenceManager {
   bool Check(std::string* why) const;
 
  private:
+  // A sequence without blocks.
+  struct Parked {
+    TokenList tokens;
+    std::vector<uint32_t> swapped;  // slots of the swap file: the first blocks of it
+  };
   struct Entry {
+    Entry(std::string its_key, Sequence its_sequence)
+        : key(std::move(its_key)), sequence(std::move(its_sequence)) {}
+
     std::string key;
     Sequence sequence;
     bool foreign = false;  // until nothing is left of what came from elsewhere
+    bool busy = false;
+    uint64_t last_used = 0;
+    std::optional<Parked> parked;  // `sequence` is empty then
   };
   Entry& Get(SlotId slot);
   const Entry& Get(SlotId slot) const;
+  Entry& Live(SlotId slot);  // REQUIRES: not parked
+
+  // Parks the idle sequence that has not been used for longest. False: none can be.
+  bool ParkOne();
+  // As many free blocks as these, if possible.
+  void MakeRoom(int64_t blocks);
+  void FreeSwapped(Entry* entry);
+  // The blocks of entry.parked from `first` on, read into fresh ones of the pool.
+  Status ReadSwapped(Entry* entry, size_t first, std::vector<uint32_t>* blocks);
 
   BlockPool* pool_;
   BlockBytes* bytes_;

@@ -107,14 +107,6 @@ uint64_t SlotsMax(const SwapFileOptions& options) {
 
 }  // namespace
 
-std::vector<std::span<std::byte>> PiecesOfBlock(const PagedKv& kv, uint32_t block) {
-  std::vector<std::span<std::byte>> pieces;
-  for (int32_t layer = 0; layer < kv.num_layers; ++layer) {
-    pieces.emplace_back(kv.keys(layer, block, 0), static_cast<size_t>(kv.block_bytes()));
-  }
-  return pieces;
-}
-
 Result<std::unique_ptr<SwapFile>> SwapFile::Create(const SwapFileOptions& options) {
   GYRATOR_CHECK(options.block_bytes > 0);
   if (SlotsMax(options) == 0) {
@@ -156,6 +148,7 @@ void SwapFile::Free(uint32_t slot) {
 
 SwapStats SwapFile::stats() const {
   SwapStats stats = stats_;
+  stats.blocks_in_use = NumAllocated();
   stats.bytes_in_use = NumAllocated() * block_bytes_;
   return stats;
 }

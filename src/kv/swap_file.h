@@ -30,14 +30,11 @@
 
 #include "base/posix.h"
 #include "gyrator/status.h"
-#include "kernels/paged_kv.h"
 
 namespace gyrator {
 
 // The bytes of one block, all layers, where they lie in memory: in order, not necessarily adjacent.
 using BlockPieces = std::span<const std::span<std::byte>>;
-// One piece a layer, of kv.block_bytes() each: what Write() and Read() take. Views into `kv`.
-std::vector<std::span<std::byte>> PiecesOfBlock(const PagedKv& kv, uint32_t block);
 
 struct SwapFileOptions {
   std::string directory;    // must exist; on a disk (a tmpfs is memory)
@@ -47,8 +44,9 @@ struct SwapFileOptions {
 
 // Counted since Create().
 struct SwapStats {
-  uint64_t bytes_in_use = 0;  // of slots that hold a block
-  uint64_t bytes_max = 0;     // the cap
+  uint64_t blocks_in_use = 0;  // slots that hold a block
+  uint64_t bytes_in_use = 0;   // of those
+  uint64_t bytes_max = 0;      // the cap
   uint64_t blocks_written = 0;
   uint64_t blocks_read = 0;
   uint64_t writes_failed = 0;  // cap, disk

@@ -174,9 +174,9 @@ TEST_F(Swap, BlocksOfAPoolComeBackInAllLayers) {
   auto swap = SwapFile::Create(
       {.directory = root_, .block_bytes = kv.block_bytes() * 3, .bytes_max = 1'000'000});
   ASSERT_TRUE(swap.ok()) << swap.status().ToString();
-  const auto slot = (*swap)->Write(PiecesOfBlock(kv, 3));
+  const auto slot = (*swap)->Write((*storage)->Pieces(3));
   ASSERT_TRUE(slot.ok()) << slot.status().ToString();
-  ASSERT_TRUE((*swap)->Read(*slot, PiecesOfBlock(kv, 1)).ok());
+  ASSERT_TRUE((*swap)->Read(*slot, (*storage)->Pieces(1)).ok());
   EXPECT_TRUE(std::ranges::equal(expected, all)) << "block 1 is block 3, the rest is as it was";
 }
 
