@@ -48,7 +48,10 @@ Status CheckSampler(const SamplerOptions& options);
 
 struct EngineOptions {
   int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
-  int32_t sessions_max = 1;            // the pool holds this many sessions at full capacity
+  int32_t sessions_max = 1;            // the pool holds this many sessions at full capacity,
+  uint64_t kv_budget = 0;              // or as many blocks as these bytes, when given (--kv-budget)
+  uint64_t swap_budget = 0;            // bytes on disk for sessions that do not fit; 0: none
+  std::string swap_directory = {};     // where; must exist when swap_budget > 0
   int32_t slots = 0;                   // sessions that may live at once; 0: 65,536
   int32_t batch_rows = 512;            // most rows of one forward pass (--batch-size)
   std::optional<DType> kv_dtype = {};  // f32, bf16, f16. Default: f32 under f32, else bf16
@@ -175,7 +178,9 @@ class Engine {
   virtual Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
                                                        LoadReport* report) = 0;
   // Runs all requests together in shared batches; results in order. Equal bits to running each
-  // alone.
+  // alone. A request whose prefix another one is computing waits for it. When the pool has no room,
+  // idle sessions are parked (to the swap file, or to be computed again), requests wait, and those
+  // that came last are parked; kExhausted "kv_pool" when one alone does not fit.
   virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;
 
   virtual const Model& model() const = 0;

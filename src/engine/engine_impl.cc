@@ -1,7 +1,6 @@
 #include "engine/engine_impl.h"
 
 #include <algorithm>
-#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -13,19 +12,26 @@ namespace {
 
 constexpr int32_t kContextDefaultMax = 4096;
 constexpr int32_t kSlotsDefault = 1 << 16;
-constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
-
-uint64_t NowNs() {
-  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
-}
 
 double Milliseconds(uint64_t from_ns, uint64_t to_ns) {
   return static_cast<double>(to_ns - from_ns) * 1e-6;
 }
 
-uint32_t PoolBlocks(const EngineOptions& options) {
-  const int64_t per_session = (int64_t{options.context} + kBlockPositions - 1) / kBlockPositions;
-  return static_cast<uint32_t>(per_session * options.sessions_max);
+uint32_t PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
+  if (options.kv_budget > 0) {
+    const uint64_t blocks = options.kv_budget / static_cast<uint64_t>(one_block.total_bytes());
+    return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, INT32_MAX));
+  }
+  return static_cast<uint32_t>(BlocksFor(options.context) * options.sessions_max);
+}
+
+// The geometry of a pool of one block.
+PagedKv OneBlock(const ModelConfig& config, DType dtype) {
+  return {.dtype = dtype,
+          .num_layers = config.num_layers,
+          .num_blocks = 1,
+          .num_kv_heads = config.num_kv_heads,
+          .head_dim = config.head_dim};
 }
 
 // Operations of a token: its matrices, and attention over the positions before it.
@@ -79,7 +85,7 @@ EngineImpl::EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptio
     : model_(std::move(model)),
       options_(options),
       threads_(std::make_unique<ThreadPool>(options.threads)),
-      pool_(PoolBlocks(options)) {}
+      pool_(PoolBlocks(options, OneBlock(model_->loaded().config, *options.kv_dtype))) {}
 
 Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const ModelImpl> model,
                                                      const EngineOptions& requested) {
@@ -88,15 +94,18 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const Model
   const ModelConfig& config = model->loaded().config;
   const ComputeType compute = model->loaded().compute;
   std::unique_ptr<EngineImpl> engine(new EngineImpl(std::move(model), options));
-  GYRATOR_ASSIGN_OR_RETURN(
-      engine->storage_, KvStorage::Create({.dtype = *options.kv_dtype,
-                                           .num_layers = config.num_layers,
-                                           .num_blocks = static_cast<int32_t>(PoolBlocks(options)),
-                                           .num_kv_heads = config.num_kv_heads,
-                                           .head_dim = config.head_dim}));
+  PagedKv layout = OneBlock(config, *options.kv_dtype);
+  if (options.swap_budget > 0) {
+    GYRATOR_ASSIGN_OR_RETURN(engine->swap_, SwapFile::Create({.directory = options.swap_directory,
+                                                              .block_bytes = layout.total_bytes(),
+                                                              .bytes_max = options.swap_budget}));
+  }
+  layout.num_blocks = static_cast<int32_t>(engine->pool_.num_blocks());
+  GYRATOR_ASSIGN_OR_RETURN(engine->storage_, KvStorage::Create(layout));
   engine->sequences_ = std::make_unique<SequenceManager>(
       &engine->pool_, engine->storage_.get(),
-      SequenceManagerOptions{.slots = options.slots, .cost = CostOf(config)});
+      SequenceManagerOptions{
+          .slots = options.slots, .swap = engine->swap_.get(), .cost = CostOf(config)});
   GYRATOR_ASSIGN_OR_RETURN(
       engine->arena_, CreateForwardArena(config, compute, options.batch_rows, options.threads));
   return engine;
@@ -142,134 +151,6 @@ std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {
   return replies;
 }
 
-void EngineImpl::Serve(std::span<Request> requests) {
-  for (Request& request : requests) Admit(&request);
-  while (true) {
-    const std::vector<PlannedRows> plan = Next(requests);
-    if (plan.empty()) return;
-    Status status = RunPlan(plan, requests);
-    if (status.ok()) {
-      Commit(plan, requests);
-    } else {
-      for (const PlannedRows& item : plan)
-        Fail(&requests[static_cast<size_t>(item.request)], status);
-    }
-    ReportProgress(requests);
-  }
-}
-
-void EngineImpl::Admit(Request* request) {
-  request->started_ns = NowNs();
-  if (request->responds) {
-    auto tokens = request->session->PromptTokens();
-    if (!tokens.ok()) return Fail(request, std::move(tokens).status());
-    request->tokens = *std::move(tokens);
-  }
-  for (TokenId token : request->tokens) {
-    if (token < 0 || token >= model_->loaded().config.vocab) {
-      return Fail(request,
-                  Status::InvalidArgument("token id: 0 to " +
-                                          std::to_string(model_->loaded().config.vocab - 1) +
-                                          " expected, found " + std::to_string(token)));
-    }
-  }
-  request->prompt_length = static_cast<int32_t>(request->tokens.size());
-  const bool reuse = options_.use_cache && !request->wants_prompt_logits();
-  const Result<Reused> reused = request->session->Sync(request->tokens, reuse);
-  if (!reused.ok()) return Fail(request, reused.status());
-  request->reply.tokens_shared = reused->cached;
-  request->reply.tokens_reused = request->session->sequence().cp();
-  request->reply.tokens_decoded = request->prompt_length - request->reply.tokens_reused;
-  if (request->reply.tokens_decoded == 0) Advance(request);
-}
-
-int32_t EngineImpl::RowsMax(const Request& request) const {
-  return request.wants_prompt_logits() ? std::min(options_.batch_rows, kPromptLogitRows)
-                                       : options_.batch_rows;
-}
-
-std::vector<PlannedRows> EngineImpl::Next(std::span<const Request> requests) const {
-  std::vector<PendingRows> pending;
-  for (const Request& request : requests) {
-    const int32_t left =
-        static_cast<int32_t>(request.tokens.size()) - request.session->sequence().cp();
-    pending.push_back({.rows = request.done ? 0 : left, .rows_max = RowsMax(request)});
-  }
-  return PlanRows(pending, options_.batch_rows);
-}
-
-Status EngineImpl::RunPlan(std::span<const PlannedRows> plan, std::span<const Request> requests) {
-  batch_.clear();
-  size_t wanted = 0;
-  for (const PlannedRows& item : plan) {
-    const Request& request = requests[static_cast<size_t>(item.request)];
-    const Sequence& sequence = request.session->sequence();
-    const auto cp = static_cast<size_t>(sequence.cp());
-    const bool last = cp + static_cast<size_t>(item.rows) == request.tokens.size();
-    const int32_t num_logits = request.wants_prompt_logits() ? item.rows : last ? 1 : 0;
-    batch_.push_back(
-        {.tokens = std::span(request.tokens).subspan(cp, static_cast<size_t>(item.rows)),
-         .first_position = sequence.cp(),
-         .table = sequence.table(),
-         .num_logits = num_logits});
-    wanted += static_cast<size_t>(num_logits);
-  }
-  logits_.resize(wanted * static_cast<size_t>(model_->loaded().config.vocab));
-  const ForwardContext context{.config = &model_->loaded().config,
-                               .weights = &model_->loaded().weights,
-                               .ops = &model_->ops(),
-                               .threads = threads_.get(),
-                               .arena = arena_.get(),
-                               .memory = nullptr};
-  return Forward(context, storage_->view(), batch_, logits_.data());
-}
-
-void EngineImpl::Commit(std::span<const PlannedRows> plan, std::span<Request> requests) {
-  const auto vocab = static_cast<size_t>(model_->loaded().config.vocab);
-  std::span<const float> logits(logits_);
-  for (size_t i = 0; i < plan.size(); ++i) {
-    Request& request = requests[static_cast<size_t>(plan[i].request)];
-    std::span<const float> rows = logits.first(static_cast<size_t>(batch_[i].num_logits) * vocab);
-    logits = logits.subspan(rows.size());
-    const auto end = static_cast<size_t>(batch_[i].first_position + plan[i].rows);
-    const bool complete = end == request.tokens.size();
-    if (request.wants_prompt_logits()) {
-      for (int32_t row = 0; row < plan[i].rows; ++row) {
-        if (batch_[i].first_position + row >= request.prompt_length - 1) break;
-        request.options->on_prompt_logits(rows.subspan(static_cast<size_t>(row) * vocab, vocab));
-      }
-    }
-    request.session->Commit(batch_[i].tokens,
-                            complete ? rows.last(vocab) : std::span<const float>());
-    if (plan[i].rows > 1 && shares_prefixes()) request.session->Publish();
-    if (complete) Advance(&request);
-  }
-}
-
-void EngineImpl::Advance(Request* request) {
-  SessionImpl& session = *request->session;
-  if (request->first_token_ns == 0) request->first_token_ns = NowNs();
-  const auto sampled = static_cast<int32_t>(request->reply.tokens.size());
-  if (request->options->tokens_max >= 0 && sampled >= request->options->tokens_max) {
-    return Finish(request, StopReason::kLength);
-  }
-  const TextModelImpl* text = model_->text_impl();
-  const std::span<const TokenId> ends =
-      text == nullptr ? std::span<const TokenId>() : text->end_of_generation();
-  const bool ignore_end = request->options->ignore_end;
-  if (request->options->on_logits) request->options->on_logits(session.last_logits());
-  const TokenId token = session.sampler_state().Sample(
-      session.last_logits(), request->tokens, ignore_end ? ends : std::span<const TokenId>());
-  if (!ignore_end && std::binary_search(ends.begin(), ends.end(), token)) {
-    return Finish(request, StopReason::kEndOfGeneration);
-  }
-  if (!EmitToken(request, token)) return Finish(request, StopReason::kCancelled);
-  if (sampled + 1 == request->options->tokens_max) return Finish(request, StopReason::kLength);
-  request->tokens.push_back(token);
-  const Result<Reused> reused = session.Sync(request->tokens, options_.use_cache);
-  if (!reused.ok()) Fail(request, reused.status());
-}
-
 bool EngineImpl::EmitToken(Request* request, TokenId token) {
   request->reply.tokens.push_back(token);
   if (!request->decoder) return true;
@@ -285,30 +166,19 @@ void EngineImpl::Finish(Request* request, StopReason reason) {
   request->reply.stop = reason;
   request->reply.prompt_ms = Milliseconds(request->started_ns, request->first_token_ns);
   request->reply.generate_ms = Milliseconds(request->first_token_ns, NowNs());
-  if (shares_prefixes()) request->session->Publish();
+  if (shares_prefixes()) sequences_->Publish(request->session->slot());
   if (request->responds) request->session->AppendReply(request->reply.text, request->prompt_length);
-  request->done = true;
+  request->state = RequestState::kDone;
 }
 
 void EngineImpl::Fail(Request* request, Status status) {
   request->status = std::move(status);
-  request->done = true;
+  request->state = RequestState::kDone;
 }
 
 Result<Reply> EngineImpl::Conclude(Request* request) {
   if (!request->status.ok()) return std::move(request->status);
   return std::move(request->reply);
-}
-
-void EngineImpl::ReportProgress(std::span<const Request> requests) const {
-  if (!options_.progress) return;
-  uint64_t done = 0, total = 0;
-  for (const Request& request : requests) {
-    if (request.done || !request.reply.tokens.empty()) continue;
-    done += static_cast<uint64_t>(request.session->sequence().cp());
-    total += static_cast<uint64_t>(request.prompt_length);
-  }
-  if (total > 0) options_.progress("reading the prompt", done, total);
 }
 
 }  // namespace gyrator

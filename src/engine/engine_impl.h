@@ -40,19 +40,31 @@ class EngineImpl final : public Engine {
  private:
   EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptions& options);
 
-  // The loop: Admit once, then plan, run, commit until nothing is pending.
+  // The loop: until every request is done.
   void Serve(std::span<Request> requests);
-  void Admit(Request* request);
-  std::vector<PlannedRows> Next(std::span<const Request> requests) const;
-  Status RunPlan(std::span<const PlannedRows> plan, std::span<const Request> requests);
-  void Commit(std::span<const PlannedRows> plan, std::span<Request> requests);
+  // One round: Admit, plan, run, commit. False: nothing waits or runs.
+  bool Step();
+  void Submit(Request* request);
+  // Lets waiting requests run, in order, as far as the pool has room.
+  void Admit();
+  Status Enter(Request* request);
+  // Whether a running request computes a prefix that this one would compute again.
+  bool AwaitsPrefix(const Request& request) const;
+  std::vector<PlannedRows> Next() const;
+  Status RunPlan(std::span<const PlannedRows> plan);
+  void Commit(std::span<const PlannedRows> plan);
   // Samples from the session's last logits and prepares the next row.
   void Advance(Request* request);
+  // Makes room for the request's next row: parks those that were admitted after it, or itself.
+  Status Extend(Request* request);
+  // Back to the front of the queue, its blocks given away. False: it cannot be parked.
+  bool Preempt(Request* request);
+  void Retire();  // forgets what is done
   bool EmitToken(Request* request, TokenId token);
   void Finish(Request* request, StopReason reason);
   void Fail(Request* request, Status status);
   Result<Reply> Conclude(Request* request);
-  void ReportProgress(std::span<const Request> requests) const;
+  void ReportProgress() const;
 
   int32_t RowsMax(const Request& request) const;
   bool shares_prefixes() const { return options_.use_cache && options_.share_prefixes; }
@@ -62,8 +74,11 @@ class EngineImpl final : public Engine {
   std::unique_ptr<ThreadPool> threads_;
   BlockPool pool_;
   std::unique_ptr<KvStorage> storage_;
-  std::unique_ptr<SequenceManager> sequences_;  // over pool_ and storage_
+  std::unique_ptr<SwapFile> swap_;              // null: none
+  std::unique_ptr<SequenceManager> sequences_;  // over pool_, storage_ and swap_
   ForwardArenaPtr arena_;
+  std::vector<Request*> waiting_;    // in order
+  std::vector<Request*> running_;    // in the order of their admission
   std::vector<float> logits_;        // [wanted rows of a pass, vocab]
   std::vector<SequenceRows> batch_;  // of the pass being run
 };

@@ -1,6 +1,7 @@
 // One request in flight: what the loop knows of a session while it runs.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <vector>
 
@@ -10,6 +11,13 @@
 namespace gyrator {
 
 class SessionImpl;
+
+inline uint64_t NowNs() {
+  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
+
+// kWaiting: its sequence may be parked. kRunning: its blocks are there.
+enum class RequestState : uint8_t { kWaiting, kRunning, kDone };
 
 struct Request {
   // `tokenizer` may be null: the reply then has no text.
@@ -23,8 +31,9 @@ struct Request {
   std::vector<TokenId> tokens;  // the whole sequence: prompt, then what was sampled
   int32_t prompt_length = 0;
   bool responds = false;  // a chat turn: the reply joins the transcript
-  bool done = false;
-  Status status;  // why it failed
+  RequestState state = RequestState::kWaiting;
+  bool entered = false;  // has run before
+  Status status;         // why it failed
   Reply reply;
   std::optional<StreamDecoder> decoder;
   uint64_t started_ns = 0;

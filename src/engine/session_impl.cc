@@ -53,10 +53,10 @@ Status SessionImpl::SetSampler(const SamplerOptions& options) {
 
 SessionInfo SessionImpl::info() const {
   SessionInfo info;
-  info.cp = sequence().cp();
-  info.capacity = sequence().capacity();
+  info.cp = sequences().tokens(slot()).size();
+  info.capacity = engine_->options().context;
   for (const Message& message : transcript_) info.turns += message.role == "user" ? 1 : 0;
-  const bool empty = transcript_.empty() && sequence().cp() == 0;
+  const bool empty = transcript_.empty() && info.cp == 0;
   const bool pending = !transcript_.empty() &&
                        (transcript_.back().role == "user" || transcript_.back().role == "tool");
   info.phase = empty ? Phase::kNew : pending ? Phase::kPending : Phase::kRunning;
@@ -101,24 +101,24 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
 
 Result<Reused> SessionImpl::Sync(std::span<const TokenId> tokens, bool reuse) {
   const auto length = static_cast<int32_t>(tokens.size());
-  if (length > sequence().capacity()) {
-    return Status::Exhausted("capacity: a prompt of " + std::to_string(length) + " tokens (cp " +
-                             std::to_string(sequence().cp()) + ") does not fit a context of " +
-                             std::to_string(sequence().capacity()) +
-                             " tokens; use a larger one (-c)")
+  if (length > engine_->options().context) {
+    return Status::Exhausted(
+               "capacity: a prompt of " + std::to_string(length) + " tokens (cp " +
+               std::to_string(sequences().tokens(slot()).size()) + ") does not fit a context of " +
+               std::to_string(engine_->options().context) + " tokens; use a larger one (-c)")
         .Named("capacity");
   }
-  SequenceManager& sequences = slot_.manager();
-  const int32_t before = sequence().cp();
+  const int32_t before = sequences().tokens(slot()).size();
+  GYRATOR_RETURN_IF_ERROR(sequences().Resume(slot()));
   Reused reused;
   if (reuse) {
-    reused = sequences.Sync(slot_.id(), tokens);
+    reused = sequences().Sync(slot(), tokens);
   } else {
-    sequences.Truncate(slot_.id(), 0);
+    sequences().Truncate(slot(), 0);
   }
   const bool logits_fit = reused.own == length && before == length && !last_logits_->empty();
   if (reused.own == length && !logits_fit) {  // its last row is decoded again
-    sequences.Truncate(slot_.id(), --reused.own);
+    sequences().Truncate(slot(), --reused.own);
   }
   if (reused.own < before || reused.cached > 0) {
     ForgetLogits();
@@ -126,7 +126,7 @@ Result<Reused> SessionImpl::Sync(std::span<const TokenId> tokens, bool reuse) {
       if (range.end > reused.own) range = {};
     }
   }
-  GYRATOR_RETURN_IF_ERROR(sequences.Reserve(slot_.id(), length - sequence().cp()));
+  GYRATOR_RETURN_IF_ERROR(sequences().Reserve(slot(), length - sequence().cp()));
   return reused;
 }
 
@@ -136,7 +136,7 @@ void SessionImpl::ForgetLogits() {
 }
 
 void SessionImpl::Commit(std::span<const TokenId> tokens, std::span<const float> logits) {
-  slot_.manager().Commit(slot_.id(), tokens);
+  sequences().Commit(slot(), tokens);
   ForgetLogits();
   last_logits_->assign(logits.begin(), logits.end());
 }
@@ -152,7 +152,7 @@ void SessionImpl::AppendReply(std::string text, int32_t prompt_length) {
   ranges_.push_back({prompt_length, sequence().cp()});
 }
 
-RestoredState SessionImpl::CopyState() {
+RestoredState SessionImpl::CopyState() const {
   return {.transcript = transcript_,
           .ranges = ranges_,
           .last_logits = last_logits_,
@@ -165,10 +165,10 @@ RestoredState SessionImpl::CopyState() {
 }
 
 Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
-  SequenceManager& sequences = slot_.manager();
-  GYRATOR_ASSIGN_OR_RETURN(const SlotId child, sequences.Fork(slot_.id()));
+  GYRATOR_RETURN_IF_ERROR(MakeResident());
+  GYRATOR_ASSIGN_OR_RETURN(const SlotId child, sequences().Fork(slot()));
   std::unique_ptr<Session> fork(
-      new SessionImpl(engine_, OwnedSlot(&sequences, child), CopyState()));
+      new SessionImpl(engine_, OwnedSlot(&sequences(), child), CopyState()));
   if (options.seed) {
     SamplerOptions sampler = sampler_.options();
     sampler.seed = *options.seed;
@@ -177,7 +177,13 @@ Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
   return fork;
 }
 
+Status SessionImpl::MakeResident() {
+  if (!sequences().IsParked(slot())) return {};
+  return Complete(tokens(), {.tokens_max = 0}).status();
+}
+
 Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
+  GYRATOR_RETURN_IF_ERROR(MakeResident());
   const std::vector<TokenId> tokens = this->tokens();
   const int32_t cp = sequence().cp();
   GYRATOR_ASSIGN_OR_RETURN(const KeyValues identity,

@@ -44,7 +44,7 @@ class SessionImpl final : public Session {
   Status SetSampler(const SamplerOptions& options) override;
   const SamplerOptions& sampler() const override { return sampler_.options(); }
   SessionInfo info() const override;
-  std::vector<TokenId> tokens() const override { return sequence().tokens().ToVector(); }
+  std::vector<TokenId> tokens() const override { return sequences().tokens(slot_.id()).ToVector(); }
   std::span<const Message> transcript() const override { return transcript_; }
   std::span<const float> last_logits() const override { return *last_logits_; }
   Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) override;
@@ -56,17 +56,16 @@ class SessionImpl final : public Session {
   // Makes the sequence a prefix of `tokens` (the whole of it from position 0), from what it holds
   // itself and from what others published, and reserves the rest: the one place that computes
   // positions. Afterwards tokens[cp:] are to be decoded; none are when last_logits() already belong
-  // to all of `tokens`. `reuse` false starts from nothing. kExhausted "capacity" changes nothing.
+  // to all of `tokens`. `reuse` false starts from nothing. kExhausted "capacity" changes nothing;
+  // kExhausted "kv_pool" leaves a prefix of `tokens`, or the session parked.
   Result<Reused> Sync(std::span<const TokenId> tokens, bool reuse);
   // Takes rows that a pass has just stored; `logits` [vocab] belong to the last of them, or are
   // empty when more rows follow.
   void Commit(std::span<const TokenId> tokens, std::span<const float> logits);
 
   const Sequence& sequence() const { return slot_.sequence(); }
-  // Offers its tokens to the sessions of its namespace.
-  void Publish() { slot_.manager().Publish(slot_.id()); }
-  // What a fork of it starts from.
-  RestoredState CopyState();
+  SequenceManager& sequences() const { return slot_.manager(); }
+  SlotId slot() const { return slot_.id(); }
   Sampler& sampler_state() { return sampler_; }
   // The reply joins the transcript; the prompt that it answers had `prompt_length` tokens.
   void AppendReply(std::string text, int32_t prompt_length);
@@ -74,6 +73,8 @@ class SessionImpl final : public Session {
  private:
   Result<std::vector<TokenId>> OpaqueTokens() const;
   void ForgetLogits();
+  RestoredState CopyState() const;  // what a fork of it starts from
+  Status MakeResident();            // brings a parked session back, to the bit
 
   EngineImpl* engine_;
   OwnedSlot slot_;

@@ -53,7 +53,7 @@ const Sequence& SequenceManager::sequence(SlotId slot) const {
 }
 
 Result<SlotId> SequenceManager::Fork(SlotId slot) {
-  GYRATOR_ASSIGN_OR_RETURN(const SlotId child, Open(Get(slot).key, Get(slot).sequence.capacity()));
+  GYRATOR_ASSIGN_OR_RETURN(const SlotId child, Open(Live(slot).key, Live(slot).sequence.capacity()));
   Get(child).sequence = Get(slot).sequence.Fork();
   Get(child).foreign = Get(slot).foreign;
   return child;

@@ -77,6 +77,11 @@ class SequenceManager {
   Reused Sync(SlotId slot, std::span<const TokenId> tokens);
   // What Sync would find; changes nothing.
   Reused Find(SlotId slot, std::span<const TokenId> tokens) const;
+  // How much of `tokens` is cached under the slot's key; the slot may be parked.
+  int32_t FindCached(SlotId slot, std::span<const TokenId> tokens) const {
+    return radix_.Find(Get(slot).key, tokens);
+  }
+  bool SameKey(SlotId a, SlotId b) const { return Get(a).key == Get(b).key; }
   void Truncate(SlotId slot, int32_t length);
   // Sequence::Reserve; makes room in the pool by dropping cached blocks that nobody uses, and by
   // parking sequences that are not busy, the longest unused first.

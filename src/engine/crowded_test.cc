@@ -1,0 +1,211 @@
+// More sessions than the pool holds: requests wait for prefixes and for room, sessions are parked
+// and come back, and every one has the bits of a run alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <random>
+
+#include "gyrator/engine.h"
+
+namespace gyrator {
+namespace {
+
+std::vector<TokenId> Numbers(int32_t count, TokenId first) {
+  std::vector<TokenId> tokens;
+  for (int32_t i = 0; i < count; ++i) tokens.push_back((first + i * 7) % 250);
+  return tokens;
+}
+
+std::vector<TokenId> Join(std::vector<TokenId> a, const std::vector<TokenId>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+std::shared_ptr<const Model> LoadGolden(ComputeType compute) {
+  auto model = Model::Load(
+      std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/qwen2",
+      {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
+  EXPECT_TRUE(model.ok()) << model.status().ToString();
+  return *std::move(model);
+}
+
+class CrowdedTest : public testing::TestWithParam<ComputeType> {
+ protected:
+  void SetUp() override { model_ = LoadGolden(GetParam()); }
+
+  // A pool of `sessions` full sessions of 128 tokens.
+  std::unique_ptr<Engine> Make(int32_t sessions, uint64_t swap_budget = 0) {
+    EngineOptions options;
+    options.context = 128;
+    options.sessions_max = sessions;
+    options.swap_budget = swap_budget;
+    options.swap_directory = testing::TempDir();
+    options.batch_rows = 24;
+    options.threads = 1;
+    auto engine = Engine::Create(model_, options);
+    EXPECT_TRUE(engine.ok()) << engine.status().ToString();
+    return *std::move(engine);
+  }
+
+  static std::unique_ptr<Session> New(Engine& engine, uint64_t seed) {
+    SessionOptions options;
+    options.sampler.seed = seed;
+    auto session = engine.NewSession(options);
+    EXPECT_TRUE(session.ok()) << session.status().ToString();
+    return *std::move(session);
+  }
+
+  static GenerateOptions Steps(int32_t count) {
+    GenerateOptions options;
+    options.tokens_max = count;
+    options.ignore_end = true;
+    return options;
+  }
+
+  // Tokens that a session alone in a fresh engine draws.
+  std::vector<TokenId> Alone(const std::vector<TokenId>& prompt, int32_t steps, uint64_t seed) {
+    const auto engine = Make(1);
+    const auto reply = New(*engine, seed)->Complete(prompt, Steps(steps));
+    EXPECT_TRUE(reply.ok()) << reply.status().ToString();
+    return reply->tokens;
+  }
+
+  std::shared_ptr<const Model> model_;
+};
+
+TEST_P(CrowdedTest, APrefixThatIsBeingComputedIsAwaited) {
+  const auto engine = Make(8);
+  const auto system = Numbers(80, 3);
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<BatchRequest> batch;
+  for (TokenId i = 0; i < 8; ++i) {
+    sessions.push_back(New(*engine, 5));
+    batch.push_back({.session = sessions.back().get(),
+                     .prefix = Join(system, Numbers(5, 100 + i)),
+                     .options = Steps(3)});
+  }
+  const auto prompts = batch;
+  const auto replies = engine->Run(batch);
+  int32_t decoded = 0;
+  for (size_t i = 0; i < 8; ++i) {
+    ASSERT_TRUE(replies[i].ok()) << replies[i].status().ToString();
+    decoded += replies[i]->tokens_decoded;
+    EXPECT_EQ(Alone(prompts[i].prefix, 3, 5), replies[i]->tokens);
+  }
+  EXPECT_EQ(80 + 8 * 5, decoded);  // the system prompt once
+}
+
+TEST_P(CrowdedTest, ABatchThatDoesNotFitWaitsAndGivesWay) {
+  for (const uint64_t swap_budget : {uint64_t{0}, uint64_t{1} << 20}) {
+    const auto engine = Make(2, swap_budget);
+    std::vector<std::unique_ptr<Session>> sessions;
+    std::vector<BatchRequest> batch;
+    std::vector<TokenId> finished;
+    int steps[6] = {};
+    for (TokenId i = 0; i < 6; ++i) {
+      sessions.push_back(New(*engine, static_cast<uint64_t>(i)));
+      // Short prompts enter together; their replies outgrow the pool.
+      batch.push_back({.session = sessions.back().get(),
+                       .prefix = Numbers(20 + i, 10 * i),
+                       .options = Steps(90)});
+      batch.back().options.on_logits = [&finished, &steps, i](std::span<const float>) {
+        if (++steps[i] == 90) finished.push_back(i);
+      };
+    }
+    const auto prompts = batch;
+    const auto replies = engine->Run(batch);
+    for (size_t i = 0; i < 6; ++i) {
+      ASSERT_TRUE(replies[i].ok()) << replies[i].status().ToString();
+      EXPECT_EQ(Alone(prompts[i].prefix, 90, i), replies[i]->tokens) << i;
+    }
+    EXPECT_TRUE(std::is_sorted(finished.begin(), finished.end()));  // who came first goes on
+  }
+}
+
+TEST_P(CrowdedTest, IdleSessionsMakeRoomAndGoOn) {
+  for (const uint64_t swap_budget : {uint64_t{0}, uint64_t{20000}, uint64_t{1} << 22}) {
+    const auto engine = Make(1, swap_budget);
+    std::vector<std::unique_ptr<Session>> sessions;
+    std::vector<std::vector<TokenId>> said;
+    for (TokenId i = 0; i < 5; ++i) {
+      sessions.push_back(New(*engine, static_cast<uint64_t>(i)));
+      said.push_back(Numbers(30 + i, 9 * i));
+    }
+    for (int turn = 0; turn < 3; ++turn) {
+      for (size_t i = 0; i < sessions.size(); ++i) {
+        said[i] = Join(said[i], Numbers(4, 50 + turn));
+        const auto reply = sessions[i]->Complete(said[i], Steps(6));
+        ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+        said[i] = Join(said[i], reply->tokens);
+      }
+    }
+    for (size_t i = 0; i < sessions.size(); ++i) {
+      EXPECT_EQ(said[i].size(), 30 + i + 3 * 10);
+      EXPECT_EQ(static_cast<int32_t>(said[i].size()) - 1, sessions[i]->info().cp);
+    }
+    // Saved although it is parked, and equal to what a session alone has.
+    const auto prompt = said[0];
+    const auto reply = sessions[0]->Complete(prompt, Steps(8));
+    ASSERT_TRUE(reply.ok());
+    ASSERT_TRUE(sessions[1]->Complete(said[1], Steps(1)).ok());
+    const std::string root = testing::TempDir() + "crowded_test_saved";
+    const auto saved = sessions[0]->Save({.root = root, .name = {}});
+    ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+    const auto fresh = Make(1);
+    const auto restored = fresh->LoadSession(saved->folder, nullptr);
+    ASSERT_TRUE(restored.ok()) << restored.status().ToString();
+    EXPECT_EQ(sessions[0]->tokens(), (*restored)->tokens());
+    const auto alone = Make(1);
+    const auto other = New(*alone, 0);
+    ASSERT_TRUE(other->Complete(sessions[0]->tokens(), Steps(0)).ok());
+    EXPECT_TRUE(std::ranges::equal(other->last_logits(), sessions[0]->last_logits()));
+    std::filesystem::remove_all(root);
+  }
+}
+
+TEST_P(CrowdedTest, AForkOfAParkedSessionStandsWhereItStood) {
+  const auto engine = Make(1, 1 << 20);
+  const auto first = New(*engine, 1), second = New(*engine, 2);
+  ASSERT_TRUE(first->Complete(Numbers(100, 3), Steps(1)).ok());
+  ASSERT_TRUE(second->Complete(Numbers(100, 9), Steps(1)).ok());
+  EXPECT_EQ(Numbers(100, 3), first->tokens());
+  const auto fork = first->Fork({});
+  EXPECT_EQ(Numbers(100, 3), first->tokens());
+  ASSERT_TRUE(fork.ok()) << fork.status().ToString();
+  EXPECT_EQ(Numbers(100, 3), (*fork)->tokens());
+  EXPECT_TRUE(std::ranges::equal(first->last_logits(), (*fork)->last_logits()));
+}
+
+TEST_P(CrowdedTest, OneThatDoesNotFitAloneIsRefusedByName) {
+  EngineOptions options;
+  options.context = 128;
+  options.kv_budget = 1;  // one block
+  options.threads = 1;
+  const auto engine = *Engine::Create(model_, options);
+  const auto session = New(*engine, 1);
+  const Status status = session->Complete(Numbers(40, 3), Steps(1)).status();
+  EXPECT_EQ(Code::kExhausted, status.code());
+  EXPECT_EQ("kv_pool", status.name());
+  EXPECT_TRUE(session->Complete(Numbers(10, 3), Steps(1)).ok());
+  const Status grown = session->Complete(Numbers(10, 3), Steps(20)).status();
+  EXPECT_EQ("kv_pool", grown.name());
+  EXPECT_EQ(16, session->info().cp);
+}
+
+TEST_P(CrowdedTest, ASessionIsInABatchOnce) {
+  const auto engine = Make(2);
+  const auto session = New(*engine, 1);
+  std::vector<BatchRequest> batch(
+      2, {.session = session.get(), .prefix = Numbers(10, 3), .options = Steps(2)});
+  const auto replies = engine->Run(batch);
+  EXPECT_TRUE(replies[0].ok());
+  EXPECT_EQ(Code::kInvalidArgument, replies[1].status().code());
+}
+
+INSTANTIATE_TEST_SUITE_P(Computes, CrowdedTest,
+                         testing::Values(ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8),
+                         [](const auto& test) { return std::string(ComputeTypeName(test.param)); });
+
+}  // namespace
+}  // namespace gyrator
