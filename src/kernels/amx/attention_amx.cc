@@ -142,12 +142,13 @@ void TileForQueries<TiledKv>(const TileView<uint16_t>& tile, const TileView<uint
 }  // namespace
 
 bool AmxAttends(const AttentionArgs& args) {
-  return args.kv->dtype == DType::kBF16 && args.kv->head_dim % kTileChunk == 0 &&
+  return KvInPairs(args.kv->dtype) && args.kv->head_dim % kTileChunk == 0 &&
          args.kv->head_dim <= kHeadDimMax && args.num_rows * args.heads_per_kv >= kTileQueries;
 }
 
 void AmxAttention(const AttentionArgs& args) {
   const HardwareTiles tiles;
+  if (args.kv->dtype == DType::kI8) return AttentionOf<TiledKv, Int8Tiles>(args);
   AttentionOf<TiledKv>(args);
 }
 

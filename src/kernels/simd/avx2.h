@@ -87,6 +87,21 @@ GYRATOR_SIMD void StoreLowHalves(uint16_t* p, IVec a) {
   const IVec packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(a, a), 0x08);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
 }
+// kLanes int8.
+GYRATOR_SIMD Vec LoadInt8(const int8_t* p) {
+  return ToFloat(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+// p[0], p[0], p[1], p[1], ...
+GYRATOR_SIMD Vec LoadTwice(const float* p) {
+  return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
+                                  _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+}
+// p[0], p[1], p[0], p[1], ...
+GYRATOR_SIMD Vec LoadPair(const float* p) {
+  double pair;
+  std::memcpy(&pair, p, sizeof(pair));
+  return _mm256_castpd_ps(_mm256_set1_pd(pair));
+}
 // 32 values that fit int8.
 GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[4]) {
   const IVec bytes =
@@ -104,6 +119,8 @@ GYRATOR_SIMD IVec Bf16Bits(Vec x) {
                              FromBits(rounded));
   return Bits(Select(ILess(ISet(0x7f800000), magnitude), FromBits(IOr(high, ISet(0x40))), flushed));
 }
+
+GYRATOR_SIMD void StoreBf16(uint16_t* p, Vec x) { StoreLowHalves(p, Bf16Bits(x)); }
 
 // The fold of a lane sum.
 GYRATOR_SIMD float Fold(const Vec (&v)[kParts]) {
