@@ -200,6 +200,21 @@ TEST_P(Attention, Int8OfAnyBytesEqualsTheReference) {
   }
 }
 
+TEST_P(Attention, ANotANumberInAnyScaleShowsAndInLaterOnesDoesNot) {
+  for (const uint32_t bits : {0x7f800001u, 0x7fc00001u, 0x7fffffffu, 0xffffffffu}) {
+    for (const bool values : {false, true}) {
+      const Pool pool(DType::kI8, 64, 48, 4);
+      const uint32_t block = pool.table().blocks[2];
+      std::byte* head = values ? pool.kv().values(1, block, 1) : pool.kv().keys(1, block, 1);
+      pool.kv().scales(head)[ScaleIndex(0, 5)] = std::bit_cast<float>(bits);  // position 37
+      const auto out = Attend(ops(), pool, {0, 48, 2});
+      for (size_t row = 0; row < 48; ++row) {
+        EXPECT_EQ(std::isnan(out[row * (2 * 64 + 3) + 31]), row >= 37) << row << " " << values;
+      }
+    }
+  }
+}
+
 TEST_P(Attention, Int8EqualsTheReferenceAtEveryNumberOfPositions) {
   for (int32_t positions = 1; positions <= 70; ++positions) {
     const Pool pool(DType::kI8, 32, positions, 6);  // other slots: scales that are NaN

@@ -47,6 +47,7 @@ GYRATOR_EMULATED __m512i _mm512_loadu_si512(const void* p) {
   std::memcpy(&r, p, 64);
   return r;
 }
+GYRATOR_EMULATED void _mm512_storeu_si512(void* p, __m512i a) { std::memcpy(p, &a, 64); }
 GYRATOR_EMULATED void _mm512_storeu_ps(void* p, __m512 a) { std::memcpy(p, &a, 64); }
 GYRATOR_EMULATED __m512 _mm512_add_ps(__m512 a, __m512 b) { return a + b; }
 GYRATOR_EMULATED __m512 _mm512_sub_ps(__m512 a, __m512 b) { return a - b; }
@@ -140,6 +141,12 @@ GYRATOR_EMULATED __m256bh _mm512_cvtneps_pbh(__m512 a) {
     words[i] = static_cast<uint16_t>(magnitude > 0x7f800000 ? high | 0x40 : flushed);
   }
   std::memcpy(&r, words, 32);
+  return r;
+}
+GYRATOR_EMULATED __m512bh _mm512_cvtne2ps_pbh(__m512 high, __m512 low) {
+  const __m256bh halves[2] = {_mm512_cvtneps_pbh(low), _mm512_cvtneps_pbh(high)};
+  __m512bh r;
+  std::memcpy(&r, halves, 64);
   return r;
 }
 GYRATOR_EMULATED __m128i _mm512_cvtepi32_epi8(__m512i a) {

@@ -101,7 +101,7 @@ struct Queries {
 // weights[q][16 block ...] = dot(query, key) of one block for kQ queries. With kPrefetch the lines
 // of the block after the next one are asked for on the way: blocks are too short for the hardware.
 template <class Kv, int kQ, bool kPrefetch>
-GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s,
+GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const SoonTile& soon, Queries& s,
                              int32_t first, int32_t block) {
   const typename Kv::Element* keys = tile.keys[block];
   Vec sums[kQ][kParts] = {};
@@ -112,8 +112,8 @@ GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const TileOf<Kv>& next, Que
     typename Kv::Chain chains[kQ][kParts] = {};
     for (int32_t i = begin; i < end; ++i) {
       if constexpr (kPrefetch) {
-        Prefetch(next.keys[block] + i * kBlockPositions * Kv::kPair);
-        Prefetch(next.values[block] + i * kBlockPositions * Kv::kPair);
+        Prefetch(soon.keys[block] + i * soon.step_bytes);
+        Prefetch(soon.values[block] + i * soon.step_bytes);
       }
       typename Kv::Operand k[kParts];
       for (int p = 0; p < kParts; ++p) {
@@ -214,10 +214,10 @@ GYRATOR_SIMD void ValueVectors(const TileOf<Kv>& tile, Queries& s, int32_t first
 }
 
 template <class Kv, int kQ, bool kPrefetch>
-void ScoreTile(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s, int32_t first,
+void ScoreTile(const TileOf<Kv>& tile, const SoonTile& soon, Queries& s, int32_t first,
                int32_t visible) {
   for (int32_t b = 0; b < kTileBlocks && b * kBlockPositions < visible; ++b) {
-    ScoreBlock<Kv, kQ, kPrefetch>(tile, next, s, first, b);
+    ScoreBlock<Kv, kQ, kPrefetch>(tile, soon, s, first, b);
   }
 }
 
@@ -242,20 +242,20 @@ struct Run {
 
 // One phase after the other, so that the latencies of the softmax of many queries overlap.
 template <class Kv>
-void TileForQueries(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s, const Run& run) {
+void TileForQueries(const TileOf<Kv>& tile, const SoonTile& soon, Queries& s, const Run& run) {
   const auto [begin, end, visible] = run;
   constexpr int kQ = Kv::kQueries;
   const int32_t whole = begin + (end - begin) / kQ * kQ;
   if (whole > begin) {
-    ScoreTile<Kv, kQ, true>(tile, next, s, begin, visible);
+    ScoreTile<Kv, kQ, true>(tile, soon, s, begin, visible);
   } else {
-    ScoreTile<Kv, 1, true>(tile, next, s, begin, visible);
+    ScoreTile<Kv, 1, true>(tile, soon, s, begin, visible);
   }
   for (int32_t q = begin + kQ; q < whole; q += kQ) {
-    ScoreTile<Kv, kQ, false>(tile, next, s, q, visible);
+    ScoreTile<Kv, kQ, false>(tile, soon, s, q, visible);
   }
   for (int32_t q = whole > begin ? whole : begin + 1; q < end; ++q) {
-    ScoreTile<Kv, 1, false>(tile, next, s, q, visible);
+    ScoreTile<Kv, 1, false>(tile, soon, s, q, visible);
   }
   SoftmaxTile<Kv::kPair == 2>(s, begin, end, visible);
   for (int32_t q = begin; q < whole; q += kQ) ValueTile<Kv, kQ>(tile, s, q, visible);
@@ -346,12 +346,12 @@ class AttentionBlock {
 
   void Tile(Position begin) {
     const TileOf<Kv> tile = tiles_.At(begin);
-    const TileOf<Kv> next = tiles_.ToPrefetch(begin + kAttentionTile);
+    const SoonTile soon = tiles_.SoonAt(begin + kAttentionTile);
     for (int32_t q = 0; q < s_.count;) {
       const int32_t visible = Visible(q, begin);
       int32_t end = q + 1;  // of the queries that see as much
       while (end < s_.count && Visible(end, begin) == visible) ++end;
-      if (visible > 0) TileForQueries<Kv>(tile, next, s_, {q, end, visible});
+      if (visible > 0) TileForQueries<Kv>(tile, soon, s_, {q, end, visible});
       q = end;
     }
   }

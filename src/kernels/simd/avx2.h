@@ -120,7 +120,16 @@ GYRATOR_SIMD IVec Bf16Bits(Vec x) {
   return Bits(Select(ILess(ISet(0x7f800000), magnitude), FromBits(IOr(high, ISet(0x40))), flushed));
 }
 
-GYRATOR_SIMD void StoreBf16(uint16_t* p, Vec x) { StoreLowHalves(p, Bf16Bits(x)); }
+// The same of what is no denormal, and no NaN but the default ones.
+GYRATOR_SIMD IVec Bf16BitsOfNormal(Vec x) {
+  const IVec odd = IAnd(ShiftRight<16>(Bits(x)), ISet(1));
+  return ShiftRight<16>(IAdd(IAdd(Bits(x), ISet(0x7fff)), odd));
+}
+// Bf16BitsOfNormal of 2 * kLanes values, as uint16_t.
+GYRATOR_SIMD void StoreBf16(uint16_t* p, Vec a, Vec b) {
+  const IVec packed = _mm256_packus_epi32(Bf16BitsOfNormal(a), Bf16BitsOfNormal(b));
+  IStore(p, _mm256_permute4x64_epi64(packed, 0xd8));
+}
 
 // The fold of a lane sum.
 GYRATOR_SIMD float Fold(const Vec (&v)[kParts]) {

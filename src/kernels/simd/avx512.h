@@ -99,8 +99,8 @@ GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[2]) {
 // vcvtneps2bf16 flushes denormals and rounds to nearest even, whatever MXCSR says (Intel SDM).
 GYRATOR_SIMD IVec Bf16Bits(Vec x) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)); }
 
-GYRATOR_SIMD void StoreBf16(uint16_t* p, Vec x) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(x));
+GYRATOR_SIMD void StoreBf16(uint16_t* p, Vec a, Vec b) {
+  _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a));
 }
 
 GYRATOR_SIMD float Fold(const Vec (&v)[kParts]) {

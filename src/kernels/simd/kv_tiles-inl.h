@@ -15,11 +15,23 @@ struct TileView {
   const Element* values[kTileBlocks];
 };
 
+// Where the bytes of a tile begin that will be wanted soon: heads of step_bytes for each step of
+// the scores (one dimension, or a pair).
+struct SoonTile {
+  const std::byte* keys[kTileBlocks];
+  const std::byte* values[kTileBlocks];
+  int64_t step_bytes;
+};
+
 // Tiles of positions up to `last` as they lie in their blocks.
 template <class Element>
 class StoredTiles {
  public:
-  StoredTiles(const AttentionArgs& args, Position last) : args_(args), last_(last) {}
+  StoredTiles(const AttentionArgs& args, Position last)
+      : args_(args),
+        last_(last),
+        step_bytes_(args.kv->head_bytes() * (KvInPairs(args.kv->dtype) ? 2 : 1) /
+                    args.kv->head_dim) {}
 
   // Behind the last position the last block stands in.
   TileView<Element> At(Position begin) const {
@@ -35,11 +47,21 @@ class StoredTiles {
     }
     return tile;
   }
-  TileView<Element> ToPrefetch(Position begin) const { return At(begin); }
+  SoonTile SoonAt(Position begin) const {
+    SoonTile soon;
+    const TileView<Element> tile = At(begin);
+    for (int32_t b = 0; b < kTileBlocks; ++b) {
+      soon.keys[b] = reinterpret_cast<const std::byte*>(tile.keys[b]);
+      soon.values[b] = reinterpret_cast<const std::byte*>(tile.values[b]);
+    }
+    soon.step_bytes = step_bytes_;
+    return soon;
+  }
 
  private:
   const AttentionArgs& args_;
   const Position last_;
+  const int64_t step_bytes_;
 };
 
 // Tiles of int8 as tiles of bf16, in the layout that blocks of bf16 have (paged_kv.h): the pairs
@@ -52,17 +74,14 @@ class Int8Tiles {
   // Valid until the next call. Behind the last position it holds anything.
   TileView<uint16_t> At(Position begin) {
     const TileView<int8_t> tile = stored_.At(begin);
-    const TileView<int8_t> next = stored_.At(begin + kAttentionTile);
     for (int32_t b = 0; b < kTileBlocks && begin + b * kBlockPositions <= last_; ++b) {
-      ReadKeys(tile.keys[b], next.keys[b], keys_[b]);
-      ReadValues(tile.values[b], next.values[b], values_[b]);
+      ReadKeys(tile.keys[b], Block(b));
+      ReadValues(tile.values[b], Block(kTileBlocks + b));
     }
-    return {{keys_[0], keys_[1]}, {values_[0], values_[1]}};
+    return {{Block(0), Block(1)}, {Block(2), Block(3)}};
   }
-  // The next tile was asked for while this one was read; this one is near.
-  TileView<uint16_t> ToPrefetch(Position /*begin*/) const {
-    return {{keys_[0], keys_[1]}, {values_[0], values_[1]}};
-  }
+  // One tile more ahead: the half as many bytes are asked for, and used up, in a burst.
+  SoonTile SoonAt(Position begin) const { return stored_.SoonAt(begin + kAttentionTile); }
 
  private:
   static constexpr int32_t kPairLanes = 2 * kBlockPositions;  // elements of a pair of dimensions
@@ -70,39 +89,39 @@ class Int8Tiles {
   const float* Scales(const int8_t* head) const {
     return reinterpret_cast<const float*>(head + dim_ * kBlockPositions);
   }
-  // The scales of a block: one line a group.
-  void PrefetchScales(const int8_t* head) const {
-    for (int32_t g = 0; g < dim_ / kKvGroup; ++g) Prefetch(Scales(head) + g * kBlockPositions);
+  // A NaN as StoreBf16 wants it.
+  static GYRATOR_SIMD Vec DefaultNan(Vec x) {
+    return Select(Unordered(x), FromBits(ISet(0x7fc00000)), x);
   }
+  uint16_t* Block(int32_t index) { return elements_ + index * dim_ * kBlockPositions; }
 
   // [dims / 2][16 positions][2 dims]: a position's scale twice.
-  void ReadKeys(const int8_t* keys, const int8_t* next, uint16_t* out) const {
-    PrefetchScales(next);
+  void ReadKeys(const int8_t* keys, uint16_t* out) const {
     for (int32_t g = 0; g < dim_ / kKvGroup; ++g) {
       Vec scales[kPairLanes / kLanes];
       for (int v = 0; v < kPairLanes / kLanes; ++v) {
-        scales[v] = LoadTwice(Scales(keys) + g * kBlockPositions + v * (kLanes / 2));
+        scales[v] = DefaultNan(LoadTwice(Scales(keys) + g * kBlockPositions + v * (kLanes / 2)));
       }
       const int32_t begin = g * kKvGroup * kBlockPositions;
       for (int32_t i = begin; i < begin + kKvGroup * kBlockPositions; i += kPairLanes) {
-        if (i % 64 == 0) Prefetch(next + i);
-        for (int v = 0; v < kPairLanes / kLanes; ++v) {
-          StoreBf16(out + i + v * kLanes, Mul(scales[v], LoadInt8(keys + i + v * kLanes)));
+        for (int v = 0; v < kPairLanes / kLanes; v += 2) {
+          const int32_t at = i + v * kLanes;
+          StoreBf16(out + at, Mul(scales[v], LoadInt8(keys + at)),
+                    Mul(scales[v + 1], LoadInt8(keys + at + kLanes)));
         }
       }
     }
   }
 
   // [16 / 2][dims][2 positions]: the scales of two positions in turn.
-  void ReadValues(const int8_t* values, const int8_t* next, uint16_t* out) const {
-    PrefetchScales(next);
+  void ReadValues(const int8_t* values, uint16_t* out) const {
     for (int32_t pair = 0; pair < kBlockPositions / 2; ++pair) {
       for (int32_t g = 0; g < dim_ / kKvGroup; ++g) {
-        const Vec scales = LoadPair(Scales(values) + g * kBlockPositions + 2 * pair);
+        const Vec scales = DefaultNan(LoadPair(Scales(values) + g * kBlockPositions + 2 * pair));
         const int32_t begin = 2 * (pair * dim_ + g * kKvGroup);
-        Prefetch(next + begin);
-        for (int32_t i = begin; i < begin + 2 * kKvGroup; i += kLanes) {
-          StoreBf16(out + i, Mul(scales, LoadInt8(values + i)));
+        for (int32_t i = begin; i < begin + 2 * kKvGroup; i += 2 * kLanes) {
+          StoreBf16(out + i, Mul(scales, LoadInt8(values + i)),
+                    Mul(scales, LoadInt8(values + i + kLanes)));
         }
       }
     }
@@ -111,8 +130,8 @@ class Int8Tiles {
   const StoredTiles<int8_t> stored_;
   const Position last_;
   const int32_t dim_;
-  alignas(64) uint16_t keys_[kTileBlocks][kHeadDimMax * kBlockPositions];
-  alignas(64) uint16_t values_[kTileBlocks][kHeadDimMax * kBlockPositions];
+  // Keys of the tile's blocks, then values, side by side.
+  alignas(64) uint16_t elements_[2 * kTileBlocks * kHeadDimMax * kBlockPositions];
 };
 
 }  // namespace
