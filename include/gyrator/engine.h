@@ -48,9 +48,10 @@ Status CheckSampler(const SamplerOptions& options);
 
 struct EngineOptions {
   int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
-  int32_t sessions_max = 1;            // the pool holds this many sessions at full capacity
-  int32_t batch_rows = 512;            // most rows of one forward pass (--batch-size)
-  std::optional<DType> kv_dtype = {};  // f32, bf16, f16. Default: f32 under f32, else bf16
+  int32_t sessions_max = 1;  // the pool holds this many sessions at full capacity
+  int32_t batch_rows = 512;  // most rows of one forward pass (--batch-size)
+  std::optional<DType> kv_dtype =
+      {};                  // f32, bf16, f16, int8 (kI8). Default: f32 under f32, else bf16
   bool use_cache = true;   // false: every step decodes the whole prefix again; equal bits
   int threads = 0;         // 0: one a core
   Progress progress = {};  // long prefills

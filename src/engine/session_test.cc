@@ -329,8 +329,11 @@ TEST(Engine, RefusesWhatItCannotServe) {
   options.context = 1 << 20;
   EXPECT_EQ(Code::kInvalidArgument, Engine::Create(model, options).status().code());
   options.context = 32;
-  options.kv_dtype = DType::kI8;
+  options.kv_dtype = DType::kI16;
   EXPECT_EQ(Code::kInvalidArgument, Engine::Create(model, options).status().code());
+  options.kv_dtype = DType::kI8;  // heads of 16
+  EXPECT_EQ(Code::kUnsupported,
+            Engine::Create(LoadGolden("llama2", ComputeType::kF32), options).status().code());
   EXPECT_EQ(
       Code::kInvalidArgument,
       Model::Load(GoldenModel("llama3"),
