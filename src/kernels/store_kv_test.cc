@@ -83,18 +83,17 @@ TEST_P(StoreKvInt8, QuantizesGroupsAsDefinedAndPutsThemWhereTheLayoutSays) {
   kv.base = pool.data();
   for (size_t slot = 0; slot < 16; ++slot) {
     float key[kDim], value[kDim];
-    for (size_t d = 0; d < kDim; ++d) {
-      const Group& group = kGroups[(slot + d / 32) % std::size(kGroups)];
-      const bool top = d % 32 == slot, minus = (d + slot) % 2 != 0;
-      const auto q = static_cast<int8_t>(top ? (group.scale == 0 ? 0 : 127) : group.q);
-      key[d] = (top ? group.amax : group.x) * (minus ? -1.0f : 1.0f);
-      value[d] = -key[d];
-      expected[keys + (d / 2 * 16 + slot) * 2 + d % 2] = static_cast<std::byte>(minus ? -q : q);
-      expected[keys + 2 * head + (slot / 2 * kDim + d) * 2 + slot % 2] =
-          static_cast<std::byte>(minus ? q : -q);
-      const size_t scale = keys + kDim * 16 + (d / 32 * 16 + slot) * 4;
-      std::memcpy(&expected[scale], &group.scale, 4);
-      std::memcpy(&expected[scale + 2 * head], &group.scale, 4);
+    const auto put = [&](size_t d, size_t which, size_t half, size_t element) {
+      const Group& group = kGroups[(slot + d / 32 + which) % std::size(kGroups)];
+      const bool top = d % 32 == slot, minus = (d + slot + which) % 2 != 0;
+      const int q = top ? (group.scale == 0 ? 0 : 127) : group.q;
+      expected[half + element] = static_cast<std::byte>(minus ? -q : q);
+      std::memcpy(&expected[half + kDim * 16 + (d / 32 * 16 + slot) * 4], &group.scale, 4);
+      return (top ? group.amax : group.x) * (minus ? -1.0f : 1.0f);
+    };
+    for (size_t d = 0; d < kDim; ++d) {  // values have other groups than keys
+      key[d] = put(d, 0, keys, (d / 2 * 16 + slot) * 2 + d % 2);
+      value[d] = put(d, 3, keys + 2 * head, (slot / 2 * kDim + d) * 2 + slot % 2);
     }
     ASSERT_TRUE(StoreKv(ops(), kv, {1, 2, static_cast<int32_t>(slot), 1}, key, value));
   }
