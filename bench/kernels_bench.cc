@@ -101,7 +101,7 @@ void Attention(benchmark::State& state, const Ops* ops, DType dtype, int32_t dep
   std::vector<uint32_t> blocks(static_cast<size_t>(kv.num_blocks));
   for (size_t b = 0; b < blocks.size(); ++b)
     blocks[b] = static_cast<uint32_t>(b * 7 % blocks.size());
-  std::vector<std::byte> bytes(static_cast<size_t>(kv.total_bytes()), std::byte{0x3c});
+  std::vector<std::byte> bytes(static_cast<size_t>(kv.total_bytes()), std::byte{0x3c});  // 0.01
   kv.base = bytes.data();
   const auto q = RandomBytes<float>(int64_t{rows} * 32 * 64);
   std::vector<float> out(q.size());
@@ -150,7 +150,7 @@ void RegisterOps(const Ops* ops) {
   Register(isa + "/f32/prefill", [=](benchmark::State& s) { MatMulF32(s, ops, prefill); });
   Register(isa + "/bf16/prefill", [=](benchmark::State& s) { MatMulBf16(s, ops, prefill); });
   Register(isa + "/int8/prefill", [=](benchmark::State& s) { MatMulInt8(s, ops, prefill); });
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
     const std::string name = isa + "/attention/" + std::string(DTypeName(dtype));
     Register(name + "/decode4096", [=](benchmark::State& s) { Attention(s, ops, dtype, 4096, 1); });
     Register(name + "/prefill512",

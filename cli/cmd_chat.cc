@@ -39,10 +39,7 @@ void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* e
   for (const ComputeType type : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8}) {
     if (!model->compute && ComputeTypeName(type) == compute) model->compute = type;
   }
-  const std::string kv = ConfigValue(details, "kv_dtype");
-  for (const DType type : {DType::kF32, DType::kBF16, DType::kF16}) {
-    if (!engine->kv_dtype && DTypeName(type) == kv) engine->kv_dtype = type;
-  }
+  if (!engine->kv_dtype) engine->kv_dtype = CacheTypeFromName(ConfigValue(details, "kv_dtype"));
 }
 
 // The capacity that a context was saved with, or 0; never more than this model can have, so that

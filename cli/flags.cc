@@ -13,7 +13,7 @@ namespace gyrator::cli {
 namespace {
 
 const std::vector<std::string> kComputeNames = {"f32", "bf16", "int8"};
-const std::vector<std::string> kKvNames = {"f32", "bf16", "f16"};
+const std::vector<std::string> kKvNames = {"f32", "bf16", "f16", "int8"};
 
 // Everything that a parse writes to; text that needs a second look is kept apart.
 struct Parse {
@@ -54,7 +54,8 @@ void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
       ->check(CLI::Range(0, 1 << 30));
   app->add_option("-b,--batch-size", flags->batch_rows, "most rows of one pass (default: 512)")
       ->check(CLI::Range(1, 1 << 20));
-  app->add_option("--kv-dtype", parse->kv_dtype, "how keys and values are kept: f32, bf16, f16")
+  app->add_option("--kv-dtype", parse->kv_dtype,
+                  "how keys and values are kept: f32, bf16, f16, int8")
       ->check(CLI::IsMember(kKvNames));
   app->add_flag("--no-cache", flags->no_cache, "decode the whole prefix again for every token");
 }
@@ -218,13 +219,6 @@ std::optional<ComputeType> ComputeOf(const std::string& name) {
   return std::nullopt;
 }
 
-std::optional<DType> KvDTypeOf(const std::string& name) {
-  for (const DType type : {DType::kF32, DType::kBF16, DType::kF16}) {
-    if (DTypeName(type) == name) return type;
-  }
-  return std::nullopt;
-}
-
 // Turns the texts that were kept apart into values.
 Status FinishParse(Parse* parse) {
   for (ModelFlags* flags : {&parse->chat.model, &parse->run.model, &parse->model_info.model,
@@ -232,7 +226,7 @@ Status FinishParse(Parse* parse) {
     flags->compute = ComputeOf(parse->compute);
   }
   for (EngineFlags* flags : {&parse->chat.engine, &parse->run.engine, &parse->bench.engine}) {
-    flags->kv_dtype = KvDTypeOf(parse->kv_dtype);
+    flags->kv_dtype = CacheTypeFromName(parse->kv_dtype);
   }
   for (const std::string& text : parse->logit_bias) {
     GYRATOR_ASSIGN_OR_RETURN(const auto bias, ParseBias(text));

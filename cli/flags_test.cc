@@ -134,6 +134,17 @@ TEST(Flags, RunSwitches) {
   EXPECT_EQ(run.generate.tokens_max, -1);
 }
 
+TEST(Flags, KeysAndValuesAreKeptInFourTypes) {
+  const std::pair<const char*, DType> types[] = {
+      {"f32", DType::kF32}, {"bf16", DType::kBF16}, {"f16", DType::kF16}, {"int8", DType::kI8}};
+  for (const auto& [name, type] : types) {
+    EXPECT_EQ(Parsed<ChatArgs>({"chat", "--kv-dtype", name}).engine.kv_dtype, type) << name;
+    EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "x", "--kv-dtype", name}).engine.kv_dtype, type);
+    EXPECT_EQ(Parsed<BenchArgs>({"bench", "--kv-dtype", name}).engine.kv_dtype, type);
+    EXPECT_EQ(CacheTypeName(type), name);
+  }
+}
+
 TEST(Flags, TheLastOfAFlagCounts) {
   EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "x", "--temp", "1", "--temp", "0"}).sampler.temperature,
             0);
@@ -149,7 +160,7 @@ TEST(Flags, SystemPromptHasLlamaCppsShortName) {
 
 TEST(Flags, BadValuesAreRefused) {
   EXPECT_THAT(Refused({"chat", "--compute", "f64"}), HasSubstr("--compute"));
-  EXPECT_THAT(Refused({"chat", "--kv-dtype", "int8"}), HasSubstr("--kv-dtype"));
+  EXPECT_THAT(Refused({"chat", "--kv-dtype", "i8"}), HasSubstr("--kv-dtype"));
   EXPECT_THAT(Refused({"chat", "-n", "many"}), HasSubstr("many"));
   EXPECT_THAT(Refused({"chat", "-n", "-2"}), HasSubstr("-2"));
   EXPECT_THAT(Refused({"chat", "-b", "0"}), HasSubstr("batch-size"));

@@ -52,7 +52,8 @@ void LoadInto(MemoryFileSystem& fs, const Snapshot& snapshot) {
   const int64_t elements = blocks * kBlockPositions * geometry.num_layers * 2 *
                            geometry.num_kv_heads * geometry.head_dim;
   if (geometry.head_dim % 2 != 0 || elements > 1 << 20) return;
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
+    if (dtype == DType::kI8 && geometry.head_dim % kKvGroup != 0) continue;
     PagedKv kv{.base = nullptr,
                .dtype = dtype,
                .num_layers = geometry.num_layers,

@@ -48,13 +48,14 @@ Status CheckSampler(const SamplerOptions& options);
 
 struct EngineOptions {
   int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
-  int32_t sessions_max = 1;            // the pool holds this many sessions at full capacity,
-  uint64_t kv_budget = 0;              // or as many blocks as these bytes, when given (--kv-budget)
-  uint64_t swap_budget = 0;            // bytes on disk for sessions that do not fit; 0: none
-  std::string swap_directory = {};     // where; must exist when swap_budget > 0
-  int32_t slots = 0;                   // sessions that may live at once; 0: 65,536
-  int32_t batch_rows = 512;            // most rows of one forward pass (--batch-size)
-  std::optional<DType> kv_dtype = {};  // f32, bf16, f16. Default: f32 under f32, else bf16
+  int32_t sessions_max = 1;         // the pool holds this many sessions at full capacity,
+  uint64_t kv_budget = 0;           // or as many blocks as these bytes, when given (--kv-budget)
+  uint64_t swap_budget = 0;         // bytes on disk for sessions that do not fit; 0: none
+  std::string swap_directory = {};  // where; must exist when swap_budget > 0
+  int32_t slots = 0;                // sessions that may live at once; 0: 65,536
+  int32_t batch_rows = 512;         // most rows of one forward pass (--batch-size)
+  std::optional<DType> kv_dtype =
+      {};                      // f32, bf16, f16, i8 (int8). Default: f32 under f32, else bf16
   bool use_cache = true;       // false: every step decodes the whole prefix again; equal bits
   bool share_prefixes = true;  // between sessions (SessionOptions::cache_namespace); equal bits
   int threads = 0;             // 0: one a core

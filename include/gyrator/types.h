@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace gyrator {
@@ -33,5 +34,10 @@ enum class ComputeType : uint8_t { kF32 = 0, kBF16 = 1, kInt8 = 2 };
 
 std::string_view DTypeName(DType dtype);                // "f32", "bf16", "q8_0", ...
 std::string_view ComputeTypeName(ComputeType compute);  // "f32", "bf16", "int8"
+
+// How keys and values can be kept, by the names of --kv-dtype: "f32", "bf16", "f16", "int8" (kI8);
+// nullopt for another name, and DTypeName for another type.
+std::optional<DType> CacheTypeFromName(std::string_view name);
+std::string_view CacheTypeName(DType dtype);
 
 }  // namespace gyrator

@@ -24,15 +24,20 @@ std::vector<TokenId> Join(std::vector<TokenId> a, const std::vector<TokenId>& b)
 
 std::shared_ptr<const Model> LoadGolden(ComputeType compute) {
   auto model = Model::Load(
-      std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/qwen2",
+      std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
       {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
   EXPECT_TRUE(model.ok()) << model.status().ToString();
   return *std::move(model);
 }
 
-class CrowdedTest : public testing::TestWithParam<ComputeType> {
+struct Arithmetic {
+  ComputeType compute;
+  std::optional<DType> kv_dtype;
+};
+
+class CrowdedTest : public testing::TestWithParam<Arithmetic> {
  protected:
-  void SetUp() override { model_ = LoadGolden(GetParam()); }
+  void SetUp() override { model_ = LoadGolden(GetParam().compute); }
 
   // A pool of `sessions` full sessions of 128 tokens.
   std::unique_ptr<Engine> Make(int32_t sessions, uint64_t swap_budget = 0) {
@@ -42,6 +47,7 @@ class CrowdedTest : public testing::TestWithParam<ComputeType> {
     options.swap_budget = swap_budget;
     options.swap_directory = testing::TempDir();
     options.batch_rows = 24;
+    options.kv_dtype = GetParam().kv_dtype;
     options.threads = 1;
     auto engine = Engine::Create(model_, options);
     EXPECT_TRUE(engine.ok()) << engine.status().ToString();
@@ -204,8 +210,14 @@ TEST_P(CrowdedTest, ASessionIsInABatchOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Computes, CrowdedTest,
-                         testing::Values(ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8),
-                         [](const auto& test) { return std::string(ComputeTypeName(test.param)); });
+                         testing::Values(Arithmetic{ComputeType::kF32, {}},
+                                         Arithmetic{ComputeType::kBF16, {}},
+                                         Arithmetic{ComputeType::kInt8, {}},
+                                         Arithmetic{ComputeType::kInt8, DType::kI8}),
+                         [](const auto& test) {
+                           return std::string(ComputeTypeName(test.param.compute)) +
+                                  (test.param.kv_dtype ? "_kv_int8" : "");
+                         });
 
 }  // namespace
 }  // namespace gyrator

@@ -257,6 +257,12 @@ TEST_F(SessionTest, AnotherModelOrCapacityIsRefusedByName) {
   EXPECT_NE(std::string::npos, verdict(*other_weights).message().find("weights_sha256"));
   auto other_compute = MakeEngine(LoadGolden("llama3", ComputeType::kBF16), 64);
   EXPECT_EQ(Code::kMismatch, verdict(*other_compute).code());
+  EngineOptions int8_kv;
+  int8_kv.context = 64;
+  int8_kv.kv_dtype = DType::kI8;
+  auto other_kv = *Engine::Create(LoadGolden("llama3", ComputeType::kF32), int8_kv);
+  EXPECT_EQ("model_mismatch", verdict(*other_kv).name());
+  EXPECT_NE(std::string::npos, verdict(*other_kv).message().find("kv_dtype"));
   auto small = MakeEngine(LoadGolden("llama3", ComputeType::kF32), 32);
   EXPECT_EQ(Code::kExhausted, verdict(*small).code());
   EXPECT_EQ("capacity", verdict(*small).name());
@@ -268,6 +274,35 @@ TEST_F(SessionTest, AnotherModelOrCapacityIsRefusedByName) {
   std::vector<TokenId> prefix = session->tokens();
   EXPECT_EQ(session->Complete(prefix, Steps(5))->tokens,
             (*grown)->Complete(prefix, Steps(5))->tokens);
+}
+
+// Saved, shown and continued: the same tokens, from the same logits.
+TEST_F(SessionTest, KeysAndValuesInInt8AreSavedAndGoOn) {
+  EngineOptions options;
+  options.context = 64;
+  options.sessions_max = 2;
+  options.kv_dtype = DType::kI8;
+  auto engine = *Engine::Create(LoadGolden("llama3", ComputeType::kInt8), options);
+  auto session = *engine->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Complete(Numbers(40), Steps(5)).ok());
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto details = ShowContext(saved->folder);
+  ASSERT_TRUE(details.ok()) << details.status().ToString();
+  for (const auto& line : {std::pair<std::string, std::string>("dtype", "int8"),
+                           std::pair<std::string, std::string>("kv_dtype", "int8")}) {
+    EXPECT_NE(details->config.end(),
+              std::find(details->config.begin(), details->config.end(), line));
+  }
+  auto loaded = engine->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  std::vector<TokenId> prefix = session->tokens();
+  prefix.push_back(5);
+  const auto expected = session->Complete(prefix, Steps(8));
+  const auto got = (*loaded)->Complete(prefix, Steps(8));
+  EXPECT_EQ(expected->tokens, got->tokens);
+  EXPECT_EQ(1, got->tokens_decoded);
+  EXPECT_TRUE(std::ranges::equal(session->last_logits(), (*loaded)->last_logits()));
 }
 
 TEST_F(SessionTest, OtherNumericsOfBf16AreReported) {
@@ -329,8 +364,11 @@ TEST(Engine, RefusesWhatItCannotServe) {
   options.context = 1 << 20;
   EXPECT_EQ(Code::kInvalidArgument, Engine::Create(model, options).status().code());
   options.context = 32;
-  options.kv_dtype = DType::kI8;
+  options.kv_dtype = DType::kI16;
   EXPECT_EQ(Code::kInvalidArgument, Engine::Create(model, options).status().code());
+  options.kv_dtype = DType::kI8;  // heads of 16
+  EXPECT_EQ(Code::kUnsupported,
+            Engine::Create(LoadGolden("llama2", ComputeType::kF32), options).status().code());
   EXPECT_EQ(
       Code::kInvalidArgument,
       Model::Load(GoldenModel("llama3"),

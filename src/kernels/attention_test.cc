@@ -30,11 +30,15 @@ class Pool {
       for (int32_t h = 0; h < kKvHeads; ++h) {
         const uint32_t stream = 1000u + static_cast<uint32_t>(p * kKvHeads + h);
         const auto key = RandomFloats(dim, stream), value = RandomFloats(dim, stream + (1u << 20));
-        StoreKv(kv_, 1, blocks_[static_cast<size_t>(p / kBlockPositions)], p % kBlockPositions, h,
-                key.data(), value.data());
+        const KvPlace place = {1, blocks_[static_cast<size_t>(p / kBlockPositions)],
+                               p % kBlockPositions, h};
+        EXPECT_TRUE(StoreKv(RefOps(), kv_, place, key.data(), value.data()));
       }
     }
   }
+
+  // Of the same sequence, the bf16 values that `other` stands for.
+  static Pool Bf16Of(const Pool& other);
 
   const PagedKv& kv() const { return kv_; }
   BlockTableView table() const { return {blocks_.data(), static_cast<int32_t>(blocks_.size())}; }
@@ -44,6 +48,38 @@ class Pool {
   std::vector<std::byte> bytes_;
   std::vector<uint32_t> blocks_;
 };
+
+// What the definition says of int8, written out a second time: bf16(scale * q).
+float Int8Value(const Pool& pool, std::byte* head, int64_t index, int64_t scale) {
+  const auto q = static_cast<float>(reinterpret_cast<const int8_t*>(head)[index]);
+  return BF16ToF32(
+      F32ToBF16(reinterpret_cast<const float*>(head + pool.kv().head_dim * 16)[scale] * q));
+}
+
+Pool Pool::Bf16Of(const Pool& other) {
+  Pool pool(DType::kBF16, other.kv().head_dim, 0, 0);
+  pool.kv_.num_blocks = other.kv().num_blocks;
+  pool.bytes_.assign(static_cast<size_t>(pool.kv_.total_bytes()), std::byte{0xff});
+  pool.kv_.base = pool.bytes_.data();
+  pool.blocks_ = other.blocks_;
+  const int32_t dim = other.kv().head_dim;
+  std::vector<float> key(static_cast<size_t>(dim)), value(key);
+  for (const uint32_t block : other.blocks_) {
+    for (int32_t h = 0; h < kKvHeads; ++h) {
+      for (int32_t slot = 0; slot < kBlockPositions; ++slot) {
+        for (int32_t d = 0; d < dim; ++d) {
+          const int64_t scale = d / 32 * 16 + slot;
+          key[static_cast<size_t>(d)] = Int8Value(other, other.kv().keys(1, block, h),
+                                                  (d / 2 * 16 + slot) * 2 + d % 2, scale);
+          value[static_cast<size_t>(d)] = Int8Value(other, other.kv().values(1, block, h),
+                                                    (slot / 2 * dim + d) * 2 + slot % 2, scale);
+        }
+        EXPECT_TRUE(StoreKv(RefOps(), pool.kv_, {1, block, slot, h}, key.data(), value.data()));
+      }
+    }
+  }
+  return pool;
+}
 
 struct Rows {
   Position first = 0;
@@ -107,8 +143,8 @@ TEST_P(Attention, EqualsTheReferenceAtEveryNumberOfPositions) {
 }
 
 TEST_P(Attention, EqualsTheReferenceOverSpans) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    const Pool pool(dtype, 8, 2100, 7);
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
+    const Pool pool(dtype, dtype == DType::kI8 ? 32 : 8, 2100, 7);
     for (Position first : {1022, 1023, 1024, 1055, 2046, 2048, 2080}) {
       const Rows rows{first, 5, 2};
       ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), Attend(ops(), pool, rows))) << first;
@@ -118,8 +154,9 @@ TEST_P(Attention, EqualsTheReferenceOverSpans) {
 
 // Queries enough for tiles of 16 and of 32 of them, whole and ragged.
 TEST_P(Attention, EqualsTheReferenceWithManyQueries) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
     for (int32_t dim : {32, 48, 64, 128}) {
+      if (dtype == DType::kI8 && dim % 32 != 0) continue;
       const Pool pool(dtype, dim, 1100, 9);
       for (const Rows& rows : {Rows{0, 70, 4}, {33, 48, 1}, {64, 21, 3}, {1010, 40, 4}}) {
         ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), Attend(ops(), pool, rows)))
@@ -129,10 +166,69 @@ TEST_P(Attention, EqualsTheReferenceWithManyQueries) {
   }
 }
 
+TEST_P(Attention, Int8EqualsTheReferenceAndBf16OfItsValues) {
+  for (const int32_t dim : {32, 64, 96, 128, 1024, 1056}) {
+    const Pool pool(DType::kI8, dim, 70, 5);
+    const Pool bf16 = Pool::Bf16Of(pool);
+    for (const Rows& rows : {Rows{66, 4, 3}, Rows{0, 70, 1}, Rows{69, 1, 4}}) {
+      if (dim > 128 && rows.count == 70) continue;
+      const auto expected = Attend(RefOps(), bf16, rows);
+      ASSERT_TRUE(SameBits(expected, Attend(RefOps(), pool, rows))) << dim << " " << rows.first;
+      ASSERT_TRUE(SameBits(expected, Attend(ops(), pool, rows))) << dim << " " << rows.first;
+      ASSERT_TRUE(SameBits(expected, Attend(ops(), bf16, rows))) << dim << " " << rows.first;
+      ASSERT_TRUE(
+          std::none_of(expected.begin(), expected.end(), [](float x) { return std::isnan(x); }));
+    }
+  }
+}
+
+// What no StoreKv wrote: every int8 (-128 too), scales of either sign, denormal, tiny, huge.
+TEST_P(Attention, Int8OfAnyBytesEqualsTheReference) {
+  const Pool pool(DType::kI8, 64, 70, 5);
+  const PagedKv& kv = pool.kv();
+  const size_t scales = 64 / 32 * 16,
+               heads = static_cast<size_t>(kv.total_bytes() / kv.head_bytes());
+  const auto wild = RandomFloats(heads * scales, 3, Values::kWild);
+  std::minstd_rand random(4);
+  for (size_t h = 0; h < heads; ++h) {
+    std::byte* head = kv.base + static_cast<int64_t>(h) * kv.head_bytes();
+    for (int i = 0; i < 64 * 16; ++i) head[i] = static_cast<std::byte>(random() >> 8);
+    std::memcpy(kv.scales(head), &wild[h * scales], scales * sizeof(float));
+  }
+  for (const Rows& rows : {Rows{66, 4, 3}, Rows{0, 70, 4}}) {
+    ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), Attend(ops(), pool, rows))) << rows.first;
+  }
+}
+
+TEST_P(Attention, ANotANumberInAnyScaleShowsAndInLaterOnesDoesNot) {
+  for (const uint32_t bits : {0x7f800001u, 0x7fc00001u, 0x7fffffffu, 0xffffffffu}) {
+    for (const bool values : {false, true}) {
+      const Pool pool(DType::kI8, 64, 48, 4);
+      const uint32_t block = pool.table().blocks[2];
+      std::byte* head = values ? pool.kv().values(1, block, 1) : pool.kv().keys(1, block, 1);
+      pool.kv().scales(head)[ScaleIndex(0, 5)] = std::bit_cast<float>(bits);  // position 37
+      const auto out = Attend(ops(), pool, {0, 48, 2});
+      for (size_t row = 0; row < 48; ++row) {
+        EXPECT_EQ(std::isnan(out[row * (2 * 64 + 3) + 31]), row >= 37) << row << " " << values;
+      }
+    }
+  }
+}
+
+TEST_P(Attention, Int8EqualsTheReferenceAtEveryNumberOfPositions) {
+  for (int32_t positions = 1; positions <= 70; ++positions) {
+    const Pool pool(DType::kI8, 32, positions, 6);  // other slots: scales that are NaN
+    const Rows rows{positions - 1, 1, 4};
+    const auto out = Attend(ops(), pool, rows);
+    ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), out)) << positions;
+    ASSERT_TRUE(std::none_of(out.begin(), out.end(), [](float x) { return std::isnan(x); }));
+  }
+}
+
 TEST_P(Attention, BitsDoNotDependOnTheChunks) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
     const int32_t positions = 1060, begin = 1000;  // a span ends between them
-    const Pool pool(dtype, 20, positions, 8);
+    const Pool pool(dtype, dtype == DType::kI8 ? 32 : 20, positions, 8);
     const auto whole = Attend(ops(), pool, {begin, positions - begin, 3}, begin);
     for (int32_t chunk : {1, 7, 64}) {
       std::vector<float> parts;
@@ -147,8 +243,10 @@ TEST_P(Attention, BitsDoNotDependOnTheChunks) {
 }
 
 TEST_P(Attention, BitsDoNotDependOnThePlaceOfBlocks) {
-  const Pool one(DType::kBF16, 64, 200, 1), other(DType::kBF16, 64, 200, 2);
-  EXPECT_TRUE(SameBits(Attend(ops(), one, {100, 100, 4}), Attend(ops(), other, {100, 100, 4})));
+  for (DType dtype : {DType::kBF16, DType::kI8}) {
+    const Pool one(dtype, 64, 200, 1), other(dtype, 64, 200, 2);
+    EXPECT_TRUE(SameBits(Attend(ops(), one, {100, 100, 4}), Attend(ops(), other, {100, 100, 4})));
+  }
 }
 
 TEST_P(Attention, WeightsAreASoftmax) {
@@ -184,8 +282,8 @@ TEST_P(Attention, ANotANumberInAnyKeyShowsAndInLaterOnesDoesNot) {
     const Pool pool(dtype, 16, 48, 4);
     // A NaN with a payload, in the key alone: only exp can carry it to the sums.
     const std::vector<float> bad(16, std::bit_cast<float>(0x7fc00001u)), good(16, 1.0f);
-    StoreKv(pool.kv(), 1, pool.table().blocks[2], 5, 1, bad.data(),
-            good.data());  // position 37
+    const KvPlace place = {1, pool.table().blocks[2], 5, 1};  // position 37
+    ASSERT_TRUE(StoreKv(ops(), pool.kv(), place, bad.data(), good.data()));
     const auto out = Attend(ops(), pool, {0, 48, 2});
     const size_t stride = 2 * 16 + 3;
     for (size_t row = 0; row < 48; ++row) {

@@ -96,6 +96,7 @@ inline constexpr int32_t kAttentionSpan =
 //   the
 //     unrounded e); dot = TDPBF16PS: dims in chunks of 32 (values: the tile's 32 positions), even
 //     and odd chains of fma from zero, acc + (even + odd). A missing element of a pair is absent.
+//   KV in int8: what KV in bf16 gives that holds the values bf16(scale * q) (paged_kv.h).
 struct AttentionArgs {
   const PagedKv* kv = nullptr;
   int32_t layer = 0;
@@ -147,10 +148,19 @@ struct Ops {
 void RopeTable(Position position, std::span<const float> inv_freq, float scale, float* cos,
                float* sin);
 
+// Where the K and V of one position and kv head lie.
+struct KvPlace {
+  int32_t layer = 0;
+  uint32_t block = 0;
+  int32_t slot = 0;
+  int32_t kv_head = 0;
+};
+
 // Writes one position's K and V head vectors ([head_dim] f32 each) into their block, rounding to
-// the pool's dtype.
-void StoreKv(const PagedKv& kv, int32_t layer, uint32_t block, int32_t slot, int32_t kv_head,
-             const float* key, const float* value);
+// the pool's dtype; int8 by ops.quantize. False when that is int8 and an input is not finite (the
+// position's K and V are then unspecified); the other dtypes keep what is not finite.
+[[nodiscard]] bool StoreKv(const Ops& ops, const PagedKv& kv, const KvPlace& place,
+                           const float* key, const float* value);
 
 // Every implementation that this CPU runs (the twin of "amx" runs everywhere), slowest first.
 std::span<const Ops* const> AvailableOps();

@@ -9,13 +9,19 @@
 namespace gyrator {
 
 Result<std::unique_ptr<KvStorage>> KvStorage::Create(const PagedKv& layout) {
-  if (layout.dtype != DType::kF32 && layout.dtype != DType::kBF16 && layout.dtype != DType::kF16) {
-    return Status::InvalidArgument("kv dtype: f32, bf16 or f16 expected, found " +
+  if (layout.dtype != DType::kF32 && layout.dtype != DType::kBF16 && layout.dtype != DType::kF16 &&
+      layout.dtype != DType::kI8) {
+    return Status::InvalidArgument("kv dtype: f32, bf16, f16 or int8 expected, found " +
                                    std::string(DTypeName(layout.dtype)));
   }
   if (layout.head_dim <= 0 || layout.head_dim % 2 != 0 || layout.num_layers <= 0 ||
       layout.num_kv_heads <= 0 || layout.num_blocks <= 0) {
     return Status::InvalidArgument("kv geometry: positive sizes and an even head_dim expected");
+  }
+  if (layout.dtype == DType::kI8 && layout.head_dim % kKvGroup != 0) {
+    return Status::Unsupported("kv dtype int8: a head_dim that is a multiple of " +
+                               std::to_string(kKvGroup) + " expected, the model's is " +
+                               std::to_string(layout.head_dim) + "; use bf16");
   }
   PagedKv view = layout;
   const auto bytes = static_cast<size_t>(layout.total_bytes());

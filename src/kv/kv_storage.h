@@ -16,7 +16,8 @@ namespace gyrator {
 class KvStorage final : public BlockBytes {
  public:
   // `layout.base` is ignored. kInvalidArgument on a dtype that KV cannot have or an odd head_dim;
-  // kExhausted when the address space or memory is refused, naming the bytes.
+  // kUnsupported on int8 with a head_dim that is no multiple of its groups of 32; kExhausted when
+  // the address space or memory is refused, naming the bytes.
   static Result<std::unique_ptr<KvStorage>> Create(const PagedKv& layout);
   ~KvStorage() override;
   KvStorage(const KvStorage&) = delete;

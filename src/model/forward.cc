@@ -86,7 +86,8 @@ class Pass {
   const PagedKv& kv_;
   const std::span<const SequenceRows> batch_;
   int64_t rows_ = 0;
-  std::atomic<bool> finite_{true};
+  std::atomic<bool> finite_{true};     // activations, where they are quantized
+  std::atomic<bool> finite_kv_{true};  // keys and values, where they are
 };
 
 void Pass::PlaceRows() {
@@ -167,8 +168,10 @@ void Pass::PositionAndStore(const LayerWeights& layer, int32_t index) {
       locate(k, config_.num_kv_heads, layer.k_norm, r);
       const RowPlace& place = arena_.places[static_cast<size_t>(r)];
       for (int32_t h = 0; h < config_.num_kv_heads; ++h) {
-        StoreKv(kv_, index, place.block, place.position % kBlockPositions, h, k + h * dim,
-                v + h * dim);
+        const KvPlace to = {index, place.block, place.position % kBlockPositions, h};
+        if (!StoreKv(ops_, kv_, to, k + h * dim, v + h * dim)) {
+          finite_kv_.store(false, std::memory_order_relaxed);
+        }
       }
     }
   });
@@ -292,6 +295,10 @@ Status Pass::Run(float* logits) {
   Embed();
   for (int32_t layer = 0; layer < config_.num_layers; ++layer) RunLayer(layer);
   Head(logits);
+  if (!finite_kv_.load(std::memory_order_relaxed)) {
+    return Status::Internal(
+        "a key or value is not finite: int8 cannot keep it; use --kv-dtype f32 or bf16");
+  }
   if (!finite_.load(std::memory_order_relaxed)) {
     return Status::Internal(
         "an activation is not finite: int8 cannot go on; use --compute f32 or bf16");

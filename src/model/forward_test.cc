@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <xmmintrin.h>
 
+#include <limits>
 #include <map>
 
 #include "model/model_testing.h"
@@ -56,7 +57,8 @@ TEST_P(Golden, ForwardGivesTheBitsOfTheReference) {
   const auto some = tokens(44);  // three blocks, two tiles of attention
   for (const ComputeType compute : kComputes) {
     const LoadedModel model = MustLoad(folder(), compute);
-    for (const DType kv_dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    for (const DType kv_dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
+      if (kv_dtype == DType::kI8 && model.config.head_dim % kKvGroup != 0) continue;
       const auto expected =
           ReferenceLogits({&model.config, &model.weights, compute, kv_dtype, FindOps("ref")}, some);
       ASSERT_TRUE(expected.ok()) << expected.status().ToString();
@@ -83,22 +85,24 @@ TEST_P(Golden, BitsDependOnNothingButTokens) {
   }
 }
 
-// f32 and int8 on every instruction set; bf16 on those that do the same arithmetic.
+// f32 and int8 on every instruction set; bf16 on those that do the same arithmetic. int8 KV changes
+// nothing about that.
 TEST_P(Golden, BitsAreEqualOnEveryInstructionSet) {
   const auto some = tokens(40);
   for (const ComputeType compute : kComputes) {
     const LoadedModel model = MustLoad(folder(), compute);
-    std::map<std::string_view, std::vector<float>> expected;
-    for (const Ops* ops : AvailableOps()) {
-      const auto logits = RunForward({.model = &model,
-                                      .isa = std::string(ops->name),
-                                      .kv_dtype = DefaultKv(compute),
-                                      .chunk = 33},
-                                     some);
-      const auto key = compute == ComputeType::kBF16 ? ops->bf16_numerics : "";
-      const auto [it, first] = expected.emplace(key, logits);
-      EXPECT_TRUE(first || SameBits(logits, it->second))
-          << ComputeTypeName(compute) << " on " << ops->name;
+    for (const DType kv_dtype : {DefaultKv(compute), DType::kI8}) {
+      if (kv_dtype == DType::kI8 && model.config.head_dim % kKvGroup != 0) continue;
+      std::map<std::string_view, std::vector<float>> expected;
+      for (const Ops* ops : AvailableOps()) {
+        const auto logits = RunForward(
+            {.model = &model, .isa = std::string(ops->name), .kv_dtype = kv_dtype, .chunk = 33},
+            some);
+        const auto key = compute == ComputeType::kBF16 ? ops->bf16_numerics : "";
+        const auto [it, first] = expected.emplace(key, logits);
+        EXPECT_TRUE(first || SameBits(logits, it->second))
+            << ComputeTypeName(compute) << " on " << ops->name;
+      }
     }
   }
 }
@@ -182,9 +186,9 @@ TEST(Forward, LongSequencesGiveTheBitsOfTheReference) {
 // What the tests below share: the qwen2 golden with one sequence.
 class OneSequence : public testing::Test {
  protected:
-  void Load(ComputeType compute) {
-    model_ = MustLoad(GoldenPath("qwen2"), compute);
-    tokens_ = ReadTokens(GoldenPath("qwen2") + "/tokens.npy");
+  void Load(ComputeType compute, const std::string& name = "qwen2") {
+    model_ = MustLoad(GoldenPath(name), compute);
+    tokens_ = ReadTokens(GoldenPath(name) + "/tokens.npy");
     kv_ = std::make_unique<TestKv>(model_.config, DefaultKv(compute), 1, 64);
     auto arena = CreateForwardArena(model_.config, compute, 16, 2);
     ASSERT_TRUE(arena.ok());
@@ -252,6 +256,26 @@ TEST_F(OneSequence, NonFiniteActivationsEndInt8) {
   const Status status = Run(0, 4, 1);
   EXPECT_EQ(Code::kInternal, status.code());
   EXPECT_NE(std::string::npos, status.message().find("not finite"));
+}
+
+TEST_F(OneSequence, NonFiniteKeysAndValuesEndInt8Kv) {
+  const std::vector<float> bad(4096, std::numeric_limits<float>::infinity());
+  for (const DType kv_dtype : {DType::kI8, DType::kF32}) {
+    for (const bool values : {false, true}) {
+      Load(ComputeType::kF32, "llama3");
+      kv_ = std::make_unique<TestKv>(model_.config, kv_dtype, 1, 64);
+      EXPECT_TRUE(Run(0, 4, 1).ok());
+      LayerWeights& layer = model_.weights.layers[1];
+      (values ? layer.v_bias : layer.k_bias) = bad.data();
+      const Status status = Run(0, 4, 1);
+      if (kv_dtype == DType::kF32) {
+        EXPECT_TRUE(status.ok());
+        continue;
+      }
+      EXPECT_EQ(Code::kInternal, status.code()) << values;
+      EXPECT_NE(std::string::npos, status.message().find("key or value is not finite"));
+    }
+  }
 }
 
 class AddOne final : public MemoryHook {

@@ -14,15 +14,36 @@ namespace {
 
 using Vec = std::vector<float>;
 
-float RoundTo(DType dtype, float x) {
-  if (dtype == DType::kBF16) return BF16ToF32(F32ToBF16(x));
-  return dtype == DType::kF16 ? F16ToF32(F32ToF16(x)) : x;
+float RoundToBf16(float x) { return BF16ToF32(F32ToBF16(x)); }
+
+// Keys or values as attention reads them from KV of `dtype`; false when int8 cannot hold one.
+bool AppendKv(DType dtype, const Vec& values, Vec* kept) {
+  bool finite = true;
+  for (size_t i = 0; dtype != DType::kI8 && i < values.size(); ++i) {
+    const float x = values[i];
+    kept->push_back(dtype == DType::kBF16  ? RoundToBf16(x)
+                    : dtype == DType::kF16 ? F16ToF32(F32ToF16(x))
+                                           : x);
+  }
+  for (size_t g = 0; dtype == DType::kI8 && g < values.size(); g += 32) {
+    float amax = 0;
+    for (size_t i = g; i < g + 32; ++i) {
+      finite = finite && std::isfinite(values[i]);
+      amax = std::max(amax, std::fabs(values[i]));
+    }
+    const float scale = amax / 127.0f;
+    const float inverse = scale == 0 ? 0 : 127.0f / amax;
+    for (size_t i = g; i < g + 32; ++i) {
+      kept->push_back(RoundToBf16(scale * std::nearbyint(values[i] * inverse)));
+    }
+  }
+  return finite;
 }
 
-// TDPBF16PS for kBF16 (chunks of 32, even and odd chains), else one chain of fma.
+// TDPBF16PS for bf16 and int8 (chunks of 32, even and odd chains), else one chain of fma.
 float Dot(DType dtype, int64_t count, const float* a, const float* b, int64_t b_stride) {
   float acc = 0;
-  if (dtype != DType::kBF16) {
+  if (dtype != DType::kBF16 && dtype != DType::kI8) {
     for (int64_t i = 0; i < count; ++i) acc = std::fma(a[i], b[i * b_stride], acc);
     return acc;
   }
@@ -118,6 +139,7 @@ class Reference {
   // One query head [head_dim] over positions [begin, end) of its kv head, tile by tile.
   Softmax Span(const Vec& query, int64_t offset, Position begin, Position end) const {
     const DType dtype = args_.kv_dtype;
+    const bool pairs = dtype == DType::kBF16 || dtype == DType::kI8;
     const int64_t dim = config_.head_dim;
     const int64_t width = config_.num_kv_heads * dim;
     const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
@@ -136,7 +158,7 @@ class Reference {
       const float decay = tile == begin ? 0.0f : Exp(out.max - max);
       for (float& s : e) s = Exp(s - max);
       out.sum = std::fma(out.sum, decay, LaneSum(e));
-      for (float& s : e) s = dtype == DType::kBF16 ? RoundTo(dtype, s) : s;
+      for (float& s : e) s = pairs ? RoundToBf16(s) : s;
       for (int64_t d = 0; d < dim; ++d) {
         float& acc = out.acc[Index(d)];
         acc =
@@ -149,8 +171,8 @@ class Reference {
 
   // One query head at `position`: spans merged left to right.
   Vec Attend(Vec query, int64_t offset, Position position) const {
-    if (args_.kv_dtype == DType::kBF16) {
-      for (float& x : query) x = RoundTo(DType::kBF16, x);
+    if (args_.kv_dtype == DType::kBF16 || args_.kv_dtype == DType::kI8) {
+      for (float& x : query) x = RoundToBf16(x);
     }
     const Position end = position + 1;
     Softmax all = Span(query, offset, 0, std::min(end, kAttentionSpan));
@@ -192,8 +214,8 @@ class Reference {
       const Vec v = MatMul(layer.v, normed, layer.v_bias);
       Locate(&q, layer.q_norm, position);
       Locate(&k, layer.k_norm, position);
-      for (const float value : k) keys_.push_back(RoundTo(args_.kv_dtype, value));
-      for (const float value : v) values_.push_back(RoundTo(args_.kv_dtype, value));
+      finite_ = AppendKv(args_.kv_dtype, k, &keys_) && finite_;
+      finite_ = AppendKv(args_.kv_dtype, v, &values_) && finite_;
 
       const Vec attended = MatMul(layer.o, AttendAll(q, position++), layer.o_bias);
       ops_.add(x.data(), attended.data(), config_.hidden);

@@ -25,7 +25,7 @@ struct ReferenceArgs {
 };
 
 // Logits of every position, [tokens.size(), vocab]. kInternal when an activation is not finite
-// under int8. REQUIRES each token < vocab.
+// under int8, or a key or value under int8 KV. REQUIRES each token < vocab.
 Result<std::vector<float>> ReferenceLogits(const ReferenceArgs& args,
                                            std::span<const TokenId> tokens);
 

@@ -7,7 +7,9 @@
 
 #include "base/check.h"
 #include "formats/npy.h"
+#include "kernels/ops.h"
 #include "snapshot/errors.h"
+#include "snapshot/kv_convert.h"
 #include "snapshot/kv_rows.h"
 #include "tensor/dtype.h"
 
@@ -144,27 +146,41 @@ Status ReadTokens(FileSystem& fs, const std::string& folder, Snapshot* snapshot)
   return {};
 }
 
-// Number of layers: 0_key.npy, 0_value.npy, 1_key.npy, ... with nothing left over.
+// Number of layers: 0_key.npy, 0_value.npy, 1_key.npy, ...
 Result<int32_t> CountLayers(const FolderFiles& files) {
   int32_t layers = 0;
-  const auto has = [&](KvHalf half) { return files.contains(KvFile(layers, half)); };
-  while (has(KvHalf::kKey) && has(KvHalf::kValue)) ++layers;
-  if (has(KvHalf::kKey)) return MissingElement(KvFile(layers, KvHalf::kValue));
-  if (has(KvHalf::kValue) || layers == 0) return MissingElement(KvFile(layers, KvHalf::kKey));
-  const std::string prefix = std::string(kKvFolder) + "/";
-  const auto in_folder = std::count_if(
-      files.begin(), files.end(), [&](const auto& file) { return file.first.starts_with(prefix); });
-  if (in_folder != 2 * layers) {
-    return StateInconsistent(kKvFolder, "expected keys and values of layers 0 to " +
-                                            std::to_string(layers - 1) + " alone, found " +
-                                            std::to_string(in_folder) + " files");
-  }
+  const auto has = [&](KvTensor tensor) { return files.contains(KvFile(layers, tensor)); };
+  while (has(KvTensor::kKey) && has(KvTensor::kValue)) ++layers;
+  if (has(KvTensor::kKey)) return MissingElement(KvFile(layers, KvTensor::kValue));
+  if (has(KvTensor::kValue) || layers == 0) return MissingElement(KvFile(layers, KvTensor::kKey));
   return layers;
+}
+
+// Every tensor of every layer is there, and nothing else.
+Status CheckTensorFiles(const FolderFiles& files, const KvGeometry& kv) {
+  for (int32_t layer = 0; layer < kv.num_layers; ++layer) {
+    for (const KvTensor tensor : KvTensorsOf(kv.dtype)) {
+      const std::string path = KvFile(layer, tensor);
+      if (!files.contains(path)) return MissingElement(path);
+    }
+  }
+  const std::string prefix = std::string(kKvFolder) + "/";
+  const auto found = std::count_if(
+      files.begin(), files.end(), [&](const auto& file) { return file.first.starts_with(prefix); });
+  const bool int8 = kv.dtype == DType::kI8;
+  if (static_cast<size_t>(found) ==
+      KvTensorsOf(kv.dtype).size() * static_cast<size_t>(kv.num_layers)) {
+    return {};
+  }
+  return StateInconsistent(kKvFolder, "expected keys and values" +
+                                          std::string(int8 ? " and their scales" : "") +
+                                          " of layers 0 to " + std::to_string(kv.num_layers - 1) +
+                                          " alone, found " + std::to_string(found) + " files");
 }
 
 // K and V type of an array; nullopt when it is none.
 std::optional<DType> KvDTypeOf(DType stored, const KeyValues& config) {
-  if (stored == DType::kF32 || stored == DType::kF16) return stored;
+  if (stored == DType::kF32 || stored == DType::kF16 || stored == DType::kI8) return stored;
   if (stored == DType::kU16 && config.Find("dtype") == "bfloat16") return DType::kBF16;
   return std::nullopt;
 }
@@ -173,7 +189,7 @@ std::optional<DType> KvDTypeOf(DType stored, const KeyValues& config) {
 Status ReadGeometry(FileSystem& fs, const std::string& folder, const FolderFiles& files,
                     Snapshot* snapshot) {
   GYRATOR_ASSIGN_OR_RETURN(snapshot->kv.num_layers, CountLayers(files));
-  const std::string path = KvFile(0, KvHalf::kKey);
+  const std::string path = KvFile(0, KvTensor::kKey);
   GYRATOR_ASSIGN_OR_RETURN(const std::string file, ReadElement(fs, folder, path, kTensorBytesMax));
   const Result<NpyArray> array = ParseNpy(AsBytes(file));
   if (!array.ok()) return StateInconsistent(path, array.status().message());
@@ -181,16 +197,18 @@ Status ReadGeometry(FileSystem& fs, const std::string& folder, const FolderFiles
   const Shape& shape = array->shape;
   const bool fits = shape.size() == 4 && shape[0] == 1 && shape[1] >= 1 && shape[1] <= 4096 &&
                     shape[3] >= 1 && shape[3] <= 4096;
-  if (!dtype || !fits) {
+  const bool groups_fit = dtype != DType::kI8 || (fits && shape[3] % kKvGroup == 0);
+  if (!dtype || !fits || !groups_fit) {
     return StateInconsistent(path,
-                             "expected float32, float16 or (with 'dtype: bfloat16') uint16 of "
-                             "shape [1, kv heads, tokens, head_dim], found " +
+                             "expected float32, float16, int8 (head_dim a multiple of 32) or (with "
+                             "'dtype: bfloat16') uint16 of shape [1, kv heads, tokens, head_dim], "
+                             "found " +
                                  std::string(DTypeName(array->dtype)) + " " + ShapeText(shape));
   }
   snapshot->kv.dtype = *dtype;
   snapshot->kv.num_kv_heads = static_cast<int32_t>(shape[1]);
   snapshot->kv.head_dim = static_cast<int32_t>(shape[3]);
-  return {};
+  return CheckTensorFiles(files, snapshot->kv);
 }
 
 // What config.txt says of the geometry must be what the tensors are.
@@ -212,64 +230,78 @@ Status CheckConfigAgrees(const Snapshot& snapshot) {
   return {};
 }
 
-float ToF32(DType dtype, const std::byte* element) {
-  if (dtype == DType::kF32) {
-    float value;
-    std::memcpy(&value, element, sizeof(value));
-    return value;
-  }
-  uint16_t bits;
-  std::memcpy(&bits, element, sizeof(bits));
-  return dtype == DType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
-}
-
-// Rows of another type: exact when widening, rounded to nearest otherwise.
-std::vector<std::byte> ConvertRow(std::span<const std::byte> row, DType from, DType to) {
-  if (from == to) return {row.begin(), row.end()};
-  const size_t from_bytes = from == DType::kF32 ? 4 : 2, to_bytes = to == DType::kF32 ? 4 : 2;
-  std::vector<std::byte> out(row.size() / from_bytes * to_bytes);
-  for (size_t i = 0; i < row.size() / from_bytes; ++i) {
-    const float value = ToF32(from, row.data() + i * from_bytes);
-    const uint16_t half = to == DType::kF16 ? F32ToF16(value) : F32ToBF16(value);
-    if (to == DType::kF32) {
-      std::memcpy(out.data() + i * to_bytes, &value, to_bytes);
-    } else {
-      std::memcpy(out.data() + i * to_bytes, &half, to_bytes);
-    }
-  }
-  return out;
-}
-
-// Elements in C order, [kv heads, tokens, head_dim] of snapshot.kv.dtype.
-struct HeadRows {
-  ByteSpan data;
+// The array of a whole file, in C order and native byte order: [kv heads, tokens, width].
+struct WholeTensor {
+  ByteSpan view;                // where the file has it so
+  std::vector<std::byte> copy;  // where not
   int64_t tokens = 0;
+  size_t row_bytes = 0;
+
+  ByteSpan Row(int32_t kv_head, int64_t token) const {
+    const auto at = static_cast<size_t>(kv_head * tokens + token) * row_bytes;
+    return (view.empty() ? ByteSpan(copy) : view).subspan(at, row_bytes);
+  }
 };
 
-Status CopyRows(const Snapshot& snapshot, const HeadRows& file, const KvTarget& target,
-                HeadPlace place) {
-  const DType from = snapshot.kv.dtype;
-  const DType to = target.kv == nullptr ? from : target.kv->dtype;
-  const size_t row_bytes =
-      (from == DType::kF32 ? 4u : 2u) * static_cast<size_t>(snapshot.kv.head_dim);
+Result<WholeTensor> ParseTensor(const Snapshot& snapshot, const HeadPlace& place, ByteSpan file) {
+  const std::string path = KvFile(place.layer, place.tensor);
+  const Result<NpyArray> array = ParseNpy(file);
+  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  const bool bare = snapshot.verification == Verification::kBare;
+  const Shape& shape = array->shape;
+  const auto entries =
+      bare ? static_cast<int64_t>(snapshot.row_positions.size()) : int64_t{snapshot.cp()};
+  const Shape expected = {1, snapshot.kv.num_kv_heads, entries, KvWidth(snapshot.kv, place.tensor)};
+  const bool rank_fits = shape.size() == 4;
+  // A static cache is longer than its tokens.
+  const bool tokens_fit = rank_fits && (bare ? shape[2] >= entries : shape[2] == entries);
+  const bool shape_fits =
+      tokens_fit && shape[0] == 1 && shape[1] == expected[1] && shape[3] == expected[3];
+  const DType stored = KvStoredDType(KvElementDType(snapshot.kv.dtype, place.tensor));
+  if (array->dtype != stored || !shape_fits) {
+    return StateInconsistent(path, "expected " + std::string(DTypeName(stored)) + " " +
+                                       ShapeText(expected) + (bare ? " (or more tokens)" : "") +
+                                       ", found " + std::string(DTypeName(array->dtype)) + " " +
+                                       ShapeText(shape));
+  }
+  WholeTensor tensor;
+  if (array->IsNative()) {
+    tensor.view = array->data;
+  } else {
+    tensor.copy = NativeCopy(*array);
+  }
+  tensor.tokens = shape[2];
+  tensor.row_bytes = static_cast<size_t>(KvRowBytes(snapshot.kv, place.tensor));
+  return tensor;
+}
+
+// One row of a file and where it goes.
+struct RowPlace {
+  int32_t kv_head;
+  int64_t token;
+  int32_t position;
+};
+
+// Calls take(row) for every row that is no padding, until it refuses one.
+template <class Take>
+Status ForEachRow(const Snapshot& snapshot, Take take) {
   // Full folders have no map: every row is its own position.
   const bool mapped = snapshot.verification == Verification::kBare;
   const int64_t rows = mapped ? static_cast<int64_t>(snapshot.row_positions.size()) : snapshot.cp();
-  for (place.kv_head = 0; place.kv_head < snapshot.kv.num_kv_heads; ++place.kv_head) {
+  for (int32_t kv_head = 0; kv_head < snapshot.kv.num_kv_heads; ++kv_head) {
     for (int64_t t = 0; t < rows; ++t) {
       const int32_t position =
           mapped ? snapshot.row_positions[static_cast<size_t>(t)] : static_cast<int32_t>(t);
       if (position < 0) continue;
-      const auto at = static_cast<size_t>(place.kv_head * file.tokens + t) * row_bytes;
-      const std::vector<std::byte> row = ConvertRow(file.data.subspan(at, row_bytes), from, to);
-      if (target.require_finite && !AllFinite(to, row)) {
-        return StateInconsistent(KvFile(place.layer, place.half),
-                                 "a value of token " + std::to_string(t) + " is not finite");
-      }
-      if (target.kv != nullptr) ScatterRows(*target.kv, target.blocks, place, position, row);
+      GYRATOR_RETURN_IF_ERROR(take(RowPlace{kv_head, t, position}));
     }
   }
   return {};
+}
+
+Status NotFinite(const HeadPlace& place, int64_t token) {
+  return StateInconsistent(KvFile(place.layer, place.tensor),
+                           "a value of token " + std::to_string(token) + " is not finite");
 }
 
 }  // namespace
@@ -297,29 +329,47 @@ Result<Snapshot> OpenBare(FileSystem& fs, const std::string& folder, const Folde
 
 Status LoadWholeTensor(const Snapshot& snapshot, const HeadPlace& place, ByteSpan file,
                        const KvTarget& target) {
-  const std::string path = KvFile(place.layer, place.half);
-  const Result<NpyArray> array = ParseNpy(file);
-  if (!array.ok()) return StateInconsistent(path, array.status().message());
-  const bool bare = snapshot.verification == Verification::kBare;
-  const Shape& shape = array->shape;
-  const auto entries =
-      bare ? static_cast<int64_t>(snapshot.row_positions.size()) : int64_t{snapshot.cp()};
-  const Shape expected = {1, snapshot.kv.num_kv_heads, entries, snapshot.kv.head_dim};
-  const bool rank_fits = shape.size() == 4;
-  // A static cache is longer than its tokens.
-  const bool tokens_fit = rank_fits && (bare ? shape[2] >= entries : shape[2] == entries);
-  const bool shape_fits =
-      tokens_fit && shape[0] == 1 && shape[1] == expected[1] && shape[3] == expected[3];
-  const DType stored = KvStoredDType(snapshot.kv.dtype);
-  if (array->dtype != stored || !shape_fits) {
-    return StateInconsistent(path, "expected " + std::string(DTypeName(stored)) + " " +
-                                       ShapeText(expected) + (bare ? " (or more tokens)" : "") +
-                                       ", found " + std::string(DTypeName(array->dtype)) + " " +
-                                       ShapeText(shape));
+  GYRATOR_ASSIGN_OR_RETURN(const WholeTensor tensor, ParseTensor(snapshot, place, file));
+  const DType dtype = KvElementDType(snapshot.kv.dtype, place.tensor);
+  return ForEachRow(snapshot, [&](const RowPlace& at) -> Status {
+    const ByteSpan row = tensor.Row(at.kv_head, at.token);
+    if (target.require_finite && !AllFinite(dtype, row)) return NotFinite(place, at.token);
+    if (target.kv != nullptr) {
+      const HeadPlace to = {place.layer, place.tensor, at.kv_head};
+      ScatterRows(*target.kv, target.blocks, to, at.position, row);
+    }
+    return {};
+  });
+}
+
+Status ConvertWholeTensor(const Snapshot& snapshot, const HeadPlace& place, const WholeFiles& files,
+                          const KvTarget& target) {
+  const FloatEnvironment environment;
+  const HeadPlace scale_place = {place.layer, ScaleOf(place.tensor)};
+  const bool from_int8 = snapshot.kv.dtype == DType::kI8;
+  const DType to = target.kv->dtype;
+  GYRATOR_ASSIGN_OR_RETURN(const WholeTensor elements,
+                           ParseTensor(snapshot, place, AsBytes(files.elements)));
+  WholeTensor scales;
+  if (from_int8) {
+    GYRATOR_ASSIGN_OR_RETURN(scales, ParseTensor(snapshot, scale_place, AsBytes(files.scales)));
   }
-  if (array->IsNative()) return CopyRows(snapshot, {array->data, shape[2]}, target, place);
-  const std::vector<std::byte> native = NativeCopy(*array);
-  return CopyRows(snapshot, {native, shape[2]}, target, place);
+  return ForEachRow(snapshot, [&](const RowPlace& at) -> Status {
+    const std::vector<float> values =
+        WidenKvRow(snapshot.kv.dtype, elements.Row(at.kv_head, at.token),
+                   from_int8 ? scales.Row(at.kv_head, at.token) : ByteSpan());
+    const auto row = NarrowKvRow(to, values);
+    if (!row || (target.require_finite && !AllFinite(to, row->elements))) {
+      return NotFinite(place, at.token);
+    }
+    const HeadPlace head = {place.layer, place.tensor, at.kv_head};
+    ScatterRows(*target.kv, target.blocks, head, at.position, row->elements);
+    if (to == DType::kI8) {
+      const HeadPlace scale_head = {place.layer, scale_place.tensor, at.kv_head};
+      ScatterRows(*target.kv, target.blocks, scale_head, at.position, row->scales);
+    }
+    return {};
+  });
 }
 
 }  // namespace gyrator

@@ -28,9 +28,18 @@ struct KvTarget {
   bool require_finite = true;
 };
 
-// Copies the rows of one whole K or V file to the snapshot's row_positions, converted to the
-// target's type. Shape and type are checked: "state_inconsistent" names the file.
+// Copies the rows of one whole file to the snapshot's row_positions. Shape and type are checked:
+// "state_inconsistent" names the file. REQUIRES the target's type to be the snapshot's.
 Status LoadWholeTensor(const Snapshot& snapshot, const HeadPlace& place, ByteSpan file,
                        const KvTarget& target);
+
+// The bytes of a K or V file and, if the snapshot is int8, of the one with its scales.
+struct WholeFiles {
+  std::string elements, scales;
+};
+// The same, converted to the target's type; `place` is that of K or V, its scales go along.
+// "state_inconsistent" also when a value is not finite that int8 would have to hold.
+Status ConvertWholeTensor(const Snapshot& snapshot, const HeadPlace& place, const WholeFiles& files,
+                          const KvTarget& target);
 
 }  // namespace gyrator

@@ -1,6 +1,8 @@
 #include "snapshot/format.h"
 
+#include "kernels/paged_kv.h"
 #include "snapshot/errors.h"
+#include "tensor/dtype.h"
 
 namespace gyrator {
 
@@ -19,15 +21,44 @@ Result<int32_t> Count(const KeyValues& config, std::string_view key, int64_t mos
 
 }  // namespace
 
+std::string KvFile(int32_t layer, KvTensor tensor) {
+  constexpr std::string_view kNames[] = {"key", "value", "key_scale", "value_scale"};
+  return std::string(kKvFolder) + "/" + std::to_string(layer) + "_" +
+         std::string(kNames[static_cast<size_t>(tensor)]) + ".npy";
+}
+
+std::span<const KvTensor> KvTensorsOf(DType dtype) {
+  static constexpr KvTensor kAll[] = {KvTensor::kKey, KvTensor::kValue, KvTensor::kKeyScale,
+                                      KvTensor::kValueScale};
+  return std::span(kAll).first(dtype == DType::kI8 ? 4 : 2);
+}
+
+int64_t KvWidth(const KvGeometry& kv, KvTensor tensor) {
+  const bool scales = tensor == KvTensor::kKeyScale || tensor == KvTensor::kValueScale;
+  return scales ? kv.head_dim / kKvGroup : kv.head_dim;
+}
+
+int64_t KvRowBytes(const KvGeometry& kv, KvTensor tensor) {
+  return KvWidth(kv, tensor) *
+         static_cast<int64_t>(LayoutOf(KvElementDType(kv.dtype, tensor)).bytes);
+}
+
+uint64_t KvTensorBytes(const KvGeometry& kv, KvTensor tensor, int64_t tokens) {
+  return static_cast<uint64_t>(kv.num_kv_heads) * static_cast<uint64_t>(tokens) *
+         static_cast<uint64_t>(KvRowBytes(kv, tensor));
+}
+
 std::optional<DType> KvDTypeFromName(std::string_view name) {
   if (name == "float32") return DType::kF32;
   if (name == "float16") return DType::kF16;
   if (name == "bfloat16") return DType::kBF16;
+  if (name == "int8") return DType::kI8;
   return std::nullopt;
 }
 
 std::string_view KvDTypeName(DType dtype) {
   if (dtype == DType::kF32) return "float32";
+  if (dtype == DType::kI8) return "int8";
   return dtype == DType::kF16 ? "float16" : "bfloat16";
 }
 
@@ -42,9 +73,14 @@ Result<KvGeometry> GeometryFromConfig(const KeyValues& config) {
   const auto dtype = KvDTypeFromName(*name);
   if (!dtype) {
     return StateInconsistent(
-        where, "expected float32, float16 or bfloat16, found '" + std::string(*name) + "'");
+        where, "expected float32, float16, bfloat16 or int8, found '" + std::string(*name) + "'");
   }
   kv.dtype = *dtype;
+  if (kv.dtype == DType::kI8 && kv.head_dim % kKvGroup != 0) {
+    return StateInconsistent(
+        std::string(kConfigFile) + ": head_dim",
+        "with int8 a multiple of 32 expected, found " + std::to_string(kv.head_dim));
+  }
   return kv;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,9 +30,9 @@ inline constexpr std::string_view kChainFile = "metadata/obfchain.txt";
 inline constexpr std::string_view kMapFile = "metadata/symbolic_map.npy";
 inline constexpr std::string_view kManifestFile = "metadata/manifest.txt";
 
-// The number after protocol "v1.0" that this program writes, and the highest that it may be
-// required to know (`requires` in protocol.txt).
-inline constexpr int32_t kFormatMinor = 1;
+// The number after protocol "v1.0": the highest that this program writes, and may be required to
+// know (`requires` in protocol.txt).
+inline constexpr int32_t kFormatMinor = 2;
 
 // Largest files that are read whole.
 inline constexpr uint64_t kTextBytesMax = 256u << 10;  // config, protocol, session, keylog, chain
@@ -39,24 +40,41 @@ inline constexpr uint64_t kManifestBytesMax = 4u << 20;
 inline constexpr uint64_t kChatBytesMax = 64u << 20;
 inline constexpr uint64_t kIndexTensorBytesMax = 256u << 20;  // ids, mask, positions, logits
 
-enum class KvHalf : uint8_t { kKey = 0, kValue = 1 };
+// The files of one layer; those of scales are there under int8 alone.
+enum class KvTensor : uint8_t { kKey = 0, kValue = 1, kKeyScale = 2, kValueScale = 3 };
 
-// "past_key_values/3_key.npy"
-inline std::string KvFile(int32_t layer, KvHalf half) {
-  return std::string(kKvFolder) + "/" + std::to_string(layer) +
-         (half == KvHalf::kKey ? "_key.npy" : "_value.npy");
+// "past_key_values/3_key.npy", "past_key_values/3_key_scale.npy"
+std::string KvFile(int32_t layer, KvTensor tensor);
+// kKey, kValue and, under int8, kKeyScale, kValueScale.
+std::span<const KvTensor> KvTensorsOf(DType dtype);
+// Of kKey and kValue.
+inline KvTensor ScaleOf(KvTensor tensor) {
+  return tensor == KvTensor::kKey ? KvTensor::kKeyScale : KvTensor::kValueScale;
 }
 
-// What the K and V tensors of a snapshot are; each file is (1, num_kv_heads, tokens, head_dim).
+// What the K and V tensors of a snapshot are; each file is (1, num_kv_heads, tokens, width): width
+// is head_dim, of scales head_dim / 32.
 struct KvGeometry {
-  DType dtype = DType::kF32;  // kF32, kF16, kBF16
+  DType dtype = DType::kF32;  // kF32, kF16, kBF16, kI8
   int32_t num_layers = 0;
   int32_t num_kv_heads = 0;
   int32_t head_dim = 0;
   bool operator==(const KvGeometry&) const = default;
 };
 
-// "float32", "float16", "bfloat16" of config.txt's `dtype`; nullopt for another name.
+// Of one position and kv head.
+int64_t KvWidth(const KvGeometry& kv, KvTensor tensor);
+int64_t KvRowBytes(const KvGeometry& kv, KvTensor tensor);
+// Bytes of the elements of one file: kv heads x tokens x a row.
+uint64_t KvTensorBytes(const KvGeometry& kv, KvTensor tensor, int64_t tokens);
+// What the elements of a file are: the dtype of the geometry, f32 of scales.
+inline DType KvElementDType(DType dtype, KvTensor tensor) {
+  return tensor == KvTensor::kKey || tensor == KvTensor::kValue ? dtype : DType::kF32;
+}
+// The lowest minor that a reader of such a folder must know: 2 for int8, else 1.
+inline int32_t MinorOf(const KvGeometry& kv) { return kv.dtype == DType::kI8 ? 2 : 1; }
+
+// "float32", "float16", "bfloat16", "int8" of config.txt's `dtype`; nullopt for another name.
 std::optional<DType> KvDTypeFromName(std::string_view name);
 std::string_view KvDTypeName(DType dtype);
 

@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 
 const std::string kGolden = GYRATOR_SOURCE_DIR "/tests/golden/snapshots";
-const std::string kCompat = GYRATOR_SOURCE_DIR "/tests/compat/snapshot_v1_0_1";
+const std::string kCompat = GYRATOR_SOURCE_DIR "/tests/compat/snapshot_v1_0_";  // minor
 
 Json ReadJson(const std::string& path) {
   const auto text = ReadFile(PosixFileSystem(), path, 10 << 20);
@@ -77,6 +77,20 @@ TEST(Golden, BareFoldersOfNumpyAreReadAndSaidToBeBare) {
   }
 }
 
+// numpy quantized and gives back what that stands for, by the definition of the format's page.
+TEST(Golden, Int8StandsForTheFloatsThatNumpyComputes) {
+  const Json expected = ReadJson(kGolden + "/expected.json")["bare"];
+  for (const char* name : {"plain_int8", "fortran_big_endian_int8", "padded_int8"}) {
+    const auto snapshot = OpenSnapshot(PosixFileSystem(), kGolden + "/bare/" + name);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+    TestState wide = TargetFor(*snapshot, DType::kF32);
+    const Status loaded = LoadKv(PosixFileSystem(), *snapshot, wide.kv(), wide.blocks(), {});
+    ASSERT_TRUE(loaded.ok()) << loaded.ToString();
+    EXPECT_EQ(HexText(Sha256Of(wide.LogicalBytes())), expected[name]["floats"].get<std::string>())
+        << name;
+  }
+}
+
 TEST(Golden, AFullFolderOfNumpyIsRead) {
   const Json expected = ReadJson(kGolden + "/expected.json")["full"];
   ExpectFolder(kGolden + "/full", expected, Verification::kFull);
@@ -117,35 +131,53 @@ TEST(Golden, BareKeysAndValuesAreConvertedAndThatIsSaid) {
 
 // What the writer of this version makes, to the byte. When the format changes, its minor number and
 // the folder's name change with it, and the old folder stays, to be read for ever (the test below).
-TEST(Compat, TheWriterMakesTheCommittedFolder) {
+// minor 1 in bf16, minor 2 in int8.
+class Compat : public ::testing::TestWithParam<TestShape> {
+ protected:
+  int32_t minor() const { return GetParam().dtype == DType::kI8 ? 2 : 1; }
+  std::string folder() const { return kCompat + std::to_string(minor()); }
+};
+INSTANTIATE_TEST_SUITE_P(Minors, Compat,
+                         ::testing::Values(TestShape{.dtype = DType::kBF16, .cp = 20},
+                                           TestShape{
+                                               .dtype = DType::kI8, .head_dim = 32, .cp = 20}));
+
+TEST_P(Compat, TheWriterMakesTheCommittedFolder) {
   MemoryFileSystem fs;
-  const TestState state({.dtype = DType::kBF16, .cp = 20});
+  const TestState state(GetParam());
   const auto ours = ReadAll(fs, MustWrite(fs, state).folder);
-  const std::string made = testing::TempDir() + "/gyrator_compat";
+  const std::string made = testing::TempDir() + "/gyrator_compat_" + std::to_string(minor());
   WriteAll(PosixFileSystem(), made, ours);
-  EXPECT_EQ(ours, ReadAll(PosixFileSystem(), kCompat)) << "compare with " << made;
+  EXPECT_EQ(ours, ReadAll(PosixFileSystem(), folder())) << "compare with " << made;
 }
 
-TEST(Compat, TheFolderOfMinor1IsRead) {
-  const auto snapshot = VerifySnapshot(PosixFileSystem(), kCompat, {});
+TEST_P(Compat, TheFolderIsRead) {
+  const auto snapshot = VerifySnapshot(PosixFileSystem(), folder(), {});
   ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
-  EXPECT_EQ(snapshot->protocol.minor, 1);
+  EXPECT_EQ(snapshot->protocol.minor, minor());
   EXPECT_EQ(snapshot->cp(), 20);
-  TestState target = TargetFor(*snapshot, DType::kBF16);
+  const DType dtype = GetParam().dtype;
+  TestState target = TargetFor(*snapshot, dtype);
   ASSERT_TRUE(LoadKv(PosixFileSystem(), *snapshot, target.kv(), target.blocks(), {}).ok());
   // numpy read the same arrays: one digest a file, of its elements.
-  const Json expected = ReadJson(kGolden + "/compat.json");
+  const Json expected =
+      ReadJson(kGolden + "/compat.json")["snapshot_v1_0_" + std::to_string(minor())];
   const std::vector<std::byte> bytes = target.LogicalBytes();
-  const size_t part = bytes.size() / 4;
   size_t at = 0;
-  for (const char* file : {"0_key", "0_value", "1_key", "1_value"}) {
-    const Json& entry = expected["past_key_values/" + std::string(file) + ".npy"];
-    EXPECT_EQ(entry["sha256"], HexText(Sha256Of(std::span(bytes).subspan(at, part)))) << file;
-    EXPECT_EQ(entry["dtype"], "uint16");
-    EXPECT_EQ(entry["shape"].get<Shape>(), (Shape{1, 2, 20, 4}));
-    EXPECT_FALSE(entry["fortran_order"].get<bool>());
-    at += part;
+  for (int32_t layer = 0; layer < 2; ++layer) {
+    for (const KvTensor tensor : KvTensorsOf(dtype)) {
+      const std::string file = KvFile(layer, tensor);
+      const Json& entry = expected[file];
+      const size_t part = KvTensorBytes(snapshot->kv, tensor, 20);
+      const bool scales = tensor == KvTensor::kKeyScale || tensor == KvTensor::kValueScale;
+      EXPECT_EQ(entry["sha256"], HexText(Sha256Of(std::span(bytes).subspan(at, part)))) << file;
+      EXPECT_EQ(entry["dtype"], scales ? "float32" : dtype == DType::kI8 ? "int8" : "uint16");
+      EXPECT_EQ(entry["shape"].get<Shape>(), (Shape{1, 2, 20, KvWidth(snapshot->kv, tensor)}));
+      EXPECT_FALSE(entry["fortran_order"].get<bool>());
+      at += part;
+    }
   }
+  EXPECT_EQ(at, bytes.size());
   EXPECT_EQ(expected["logits.npy"]["dtype"], "float32");
   EXPECT_EQ(expected["logits.npy"]["sha256"],
             HexText(Sha256Of(std::as_bytes(std::span(snapshot->logits)))));

@@ -59,7 +59,7 @@ KeyValues MakeConfig(const KeyValues& identity, const KvGeometry& kv) {
   config.SetInt("n_kv_heads", kv.num_kv_heads);
   config.SetInt("head_dim", kv.head_dim);
   config.Set("dtype", KvDTypeName(kv.dtype));
-  config.Set("kv_dtype", DTypeName(kv.dtype));
+  config.Set("kv_dtype", CacheTypeName(kv.dtype));
   config.Set("cache_impl", "paged");
   return config;
 }

@@ -18,22 +18,22 @@ namespace {
 
 constexpr int64_t kBufferBytes = 256 << 10;
 
-// One K or V file of a full folder whose header is the canonical one.
+// One tensor of a full folder whose header is the canonical one.
 class TensorPass {
  public:
   TensorPass(const Snapshot& snapshot, const KvTarget& target, const HeadPlace& place)
       : snapshot_(snapshot),
         target_(target),
         place_(place),
-        path_(KvFile(place.layer, place.half)) {}
+        path_(KvFile(place.layer, place.tensor)) {}
 
   Status Run(const ReadableFile& file, uint64_t data_offset) {
     offset_ = 0;
     std::vector<std::byte> header(data_offset);
     GYRATOR_RETURN_IF_ERROR(Take(file, header));
     const int64_t cp = snapshot_.cp();
-    const int64_t row_bytes =
-        (snapshot_.kv.dtype == DType::kF32 ? 4 : 2) * int64_t{snapshot_.kv.head_dim};
+    const int64_t row_bytes = KvRowBytes(snapshot_.kv, place_.tensor);
+    const DType dtype = KvElementDType(snapshot_.kv.dtype, place_.tensor);
     const int64_t rows_max = std::max<int64_t>(1, kBufferBytes / row_bytes);
     std::vector<std::byte> buffer(static_cast<size_t>(std::min(rows_max, cp) * row_bytes));
     bool finite = true;
@@ -42,7 +42,7 @@ class TensorPass {
         const int64_t count = std::min(rows_max, cp - begin);
         const std::span<std::byte> rows(buffer.data(), static_cast<size_t>(count * row_bytes));
         GYRATOR_RETURN_IF_ERROR(Take(file, rows));
-        if (target_.require_finite) finite &= AllFinite(snapshot_.kv.dtype, rows);
+        if (target_.require_finite) finite &= AllFinite(dtype, rows);
         if (target_.kv == nullptr) continue;
         ScatterRows(*target_.kv, target_.blocks, place_, static_cast<int32_t>(begin), rows);
       }
@@ -80,7 +80,7 @@ Status OpenError(Status status, const std::string& path) {
 
 Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
                   const HeadPlace& place) {
-  const std::string path = KvFile(place.layer, place.half);
+  const std::string path = KvFile(place.layer, place.tensor);
   Result<std::unique_ptr<ReadableFile>> file = fs.OpenForRead(JoinPath(snapshot.folder, path));
   if (!file.ok()) return OpenError(file.status(), path);
   const ManifestEntry* entry = snapshot.manifest.Find(path);
@@ -88,8 +88,9 @@ Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& targ
     if ((*file)->size() != entry->bytes) return ManifestMismatch(path, "its size changed");
     const KvGeometry& kv = snapshot.kv;
     const std::string header =
-        NpyHeader(KvStoredDType(kv.dtype), {1, kv.num_kv_heads, snapshot.cp(), kv.head_dim});
-    const uint64_t data = KvBytes(kv, snapshot.cp()) / 2 / static_cast<uint64_t>(kv.num_layers);
+        NpyHeader(KvStoredDType(KvElementDType(kv.dtype, place.tensor)),
+                  {1, kv.num_kv_heads, snapshot.cp(), KvWidth(kv, place.tensor)});
+    const uint64_t data = KvTensorBytes(kv, place.tensor, snapshot.cp());
     std::string start(header.size(), '\0');
     if (entry->bytes == header.size() + data) {
       GYRATOR_RETURN_IF_ERROR(
@@ -110,13 +111,34 @@ Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& targ
   return LoadWholeTensor(snapshot, place, AsBytes(text), target);
 }
 
+// K or V of another type than the target's, of a bare folder.
+Status LoadConverted(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
+                     const HeadPlace& place) {
+  WholeFiles files;
+  GYRATOR_ASSIGN_OR_RETURN(
+      files.elements,
+      ReadElement(fs, snapshot.folder, KvFile(place.layer, place.tensor), kTensorBytesMax));
+  if (snapshot.kv.dtype == DType::kI8) {
+    GYRATOR_ASSIGN_OR_RETURN(
+        files.scales, ReadElement(fs, snapshot.folder, KvFile(place.layer, ScaleOf(place.tensor)),
+                                  kTensorBytesMax));
+  }
+  return ConvertWholeTensor(snapshot, place, files, target);
+}
+
 Status LoadAll(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
                const LoadOptions& options) {
   const uint64_t total = KvBytes(snapshot.kv, snapshot.cp());
   const auto layers = static_cast<uint64_t>(snapshot.kv.num_layers);
+  const bool converts = target.kv != nullptr && target.kv->dtype != snapshot.kv.dtype;
   for (int32_t layer = 0; layer < snapshot.kv.num_layers; ++layer) {
-    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
-      GYRATOR_RETURN_IF_ERROR(LoadTensor(fs, snapshot, target, {.layer = layer, .half = half}));
+    for (const KvTensor tensor : KvTensorsOf(snapshot.kv.dtype)) {
+      const HeadPlace place = {.layer = layer, .tensor = tensor};
+      if (!converts) {
+        GYRATOR_RETURN_IF_ERROR(LoadTensor(fs, snapshot, target, place));
+      } else if (tensor == KvTensor::kKey || tensor == KvTensor::kValue) {
+        GYRATOR_RETURN_IF_ERROR(LoadConverted(fs, snapshot, target, place));
+      }
     }
     if (options.progress) {
       options.progress(total / layers * (static_cast<uint64_t>(layer) + 1), total);
@@ -127,14 +149,14 @@ Status LoadAll(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
 
 std::string GeometryText(const KvGeometry& kv) {
   return std::to_string(kv.num_layers) + " layers of " + std::to_string(kv.num_kv_heads) +
-         " kv heads of " + std::to_string(kv.head_dim) + " " + std::string(DTypeName(kv.dtype));
+         " kv heads of " + std::to_string(kv.head_dim) + " " + std::string(CacheTypeName(kv.dtype));
 }
 
 }  // namespace
 
 Status LoadKv(FileSystem& fs, const Snapshot& snapshot, const PagedKv& kv,
               const BlockTableView& blocks, const LoadOptions& options) {
-  KvGeometry live{kv.dtype, kv.num_layers, kv.num_kv_heads, kv.head_dim};
+  const KvGeometry live = GeometryOf(kv);
   KvGeometry stored = snapshot.kv;
   // Bare folders are converted; a full one is exact or refused.
   if (snapshot.verification == Verification::kBare) stored.dtype = live.dtype;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "tensor/dtype.h"
 
 namespace gyrator {
 
@@ -12,19 +13,25 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "files and blocks share byte order");
 
-std::byte* HeadBase(const PagedKv& kv, const HeadPlace& place, uint32_t block) {
-  return place.half == KvHalf::kKey ? kv.keys(place.layer, block, place.kv_head)
-                                    : kv.values(place.layer, block, place.kv_head);
+// Where the elements of a tensor begin in a block.
+std::byte* TensorBase(const PagedKv& kv, const HeadPlace& place, uint32_t block) {
+  const bool keys = place.tensor == KvTensor::kKey || place.tensor == KvTensor::kKeyScale;
+  std::byte* head = keys ? kv.keys(place.layer, block, place.kv_head)
+                         : kv.values(place.layer, block, place.kv_head);
+  const bool scales = place.tensor != KvTensor::kKey && place.tensor != KvTensor::kValue;
+  return scales ? reinterpret_cast<std::byte*>(kv.scales(head)) : head;
 }
 
-int64_t ElementIndex(const PagedKv& kv, KvHalf half, int32_t dim, int32_t slot) {
-  return half == KvHalf::kKey ? KeyIndex(kv.dtype, dim, slot)
-                              : ValueIndex(kv.dtype, dim, slot, kv.head_dim);
+int64_t ElementIndex(const PagedKv& kv, KvTensor tensor, int32_t column, int32_t slot) {
+  if (tensor == KvTensor::kKey) return KeyIndex(kv.dtype, column, slot);
+  if (tensor == KvTensor::kValue) return ValueIndex(kv.dtype, column, slot, kv.head_dim);
+  return ScaleIndex(column, slot);
 }
 
 struct RowRange {
   int32_t begin = 0;
   int64_t count = 0;
+  int32_t width = 0;
 };
 
 // Calls move(pointer to the element in its block, index of it in the rows) for each element.
@@ -34,27 +41,29 @@ void ForEachElement(const PagedKv& kv, const BlockTableView& blocks, const HeadP
   for (int64_t row = 0; row < range.count; ++row) {
     const auto position = static_cast<int32_t>(range.begin + row);
     const uint32_t block = blocks.blocks[position / kBlockPositions];
-    auto* base = reinterpret_cast<Element*>(HeadBase(kv, place, block));
+    auto* base = reinterpret_cast<Element*>(TensorBase(kv, place, block));
     const int32_t slot = position % kBlockPositions;
-    for (int32_t dim = 0; dim < kv.head_dim; ++dim) {
-      move(base + ElementIndex(kv, place.half, dim, slot), row * kv.head_dim + dim);
+    for (int32_t column = 0; column < range.width; ++column) {
+      move(base + ElementIndex(kv, place.tensor, column, slot), row * range.width + column);
     }
   }
 }
 
-RowRange RangeOf(const PagedKv& kv, const BlockTableView& blocks, int32_t begin, size_t bytes) {
-  const int64_t row_bytes = kv.element_bytes() * kv.head_dim;
+// The rows of `bytes` bytes from position `begin` on.
+RowRange RangeOf(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
+                 int32_t begin, size_t bytes) {
+  const int64_t row_bytes = KvRowBytes(GeometryOf(kv), place.tensor);
   const int64_t count = static_cast<int64_t>(bytes) / row_bytes;
   GYRATOR_CHECK(static_cast<size_t>(count * row_bytes) == bytes);
   GYRATOR_CHECK(begin >= 0 && begin + count <= int64_t{blocks.num_blocks} * kBlockPositions);
-  return {begin, count};
+  return {begin, count, static_cast<int32_t>(KvWidth(GeometryOf(kv), place.tensor))};
 }
 
 template <class Element>
 void Gather(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place, int32_t begin,
             std::span<std::byte> rows) {
   std::byte* out = rows.data();
-  ForEachElement<Element>(kv, blocks, place, RangeOf(kv, blocks, begin, rows.size()),
+  ForEachElement<Element>(kv, blocks, place, RangeOf(kv, blocks, place, begin, rows.size()),
                           [out](const Element* element, int64_t index) {
                             std::memcpy(out + index * int64_t{sizeof(Element)}, element,
                                         sizeof(Element));
@@ -65,7 +74,7 @@ template <class Element>
 void Scatter(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place, int32_t begin,
              std::span<const std::byte> rows) {
   const std::byte* in = rows.data();
-  ForEachElement<Element>(kv, blocks, place, RangeOf(kv, blocks, begin, rows.size()),
+  ForEachElement<Element>(kv, blocks, place, RangeOf(kv, blocks, place, begin, rows.size()),
                           [in](Element* element, int64_t index) {
                             std::memcpy(element, in + index * int64_t{sizeof(Element)},
                                         sizeof(Element));
@@ -89,23 +98,37 @@ bool FiniteAs(std::span<const std::byte> bytes, Element exponent) {
   return true;
 }
 
+size_t ElementBytes(const PagedKv& kv, KvTensor tensor) {
+  return LayoutOf(KvElementDType(kv.dtype, tensor)).bytes;
+}
+
 }  // namespace
+
+KvGeometry GeometryOf(const PagedKv& kv) {
+  return {kv.dtype, kv.num_layers, kv.num_kv_heads, kv.head_dim};
+}
 
 void GatherRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
                 int32_t begin, std::span<std::byte> rows) {
-  if (kv.element_bytes() == 4) {
-    Gather<uint32_t>(kv, blocks, place, begin, rows);
-  } else {
-    Gather<uint16_t>(kv, blocks, place, begin, rows);
+  switch (ElementBytes(kv, place.tensor)) {
+    case 4:
+      return Gather<uint32_t>(kv, blocks, place, begin, rows);
+    case 2:
+      return Gather<uint16_t>(kv, blocks, place, begin, rows);
+    default:
+      return Gather<uint8_t>(kv, blocks, place, begin, rows);
   }
 }
 
 void ScatterRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
                  int32_t begin, std::span<const std::byte> rows) {
-  if (kv.element_bytes() == 4) {
-    Scatter<uint32_t>(kv, blocks, place, begin, rows);
-  } else {
-    Scatter<uint16_t>(kv, blocks, place, begin, rows);
+  switch (ElementBytes(kv, place.tensor)) {
+    case 4:
+      return Scatter<uint32_t>(kv, blocks, place, begin, rows);
+    case 2:
+      return Scatter<uint16_t>(kv, blocks, place, begin, rows);
+    default:
+      return Scatter<uint8_t>(kv, blocks, place, begin, rows);
   }
 }
 
@@ -117,6 +140,8 @@ bool AllFinite(DType dtype, std::span<const std::byte> bytes) {
       return FiniteAs<uint16_t>(bytes, 0x7c00u);
     case DType::kBF16:
       return FiniteAs<uint16_t>(bytes, 0x7f80u);
+    case DType::kI8:
+      return true;
     default:
       break;
   }

@@ -13,15 +13,17 @@
 
 namespace gyrator {
 
-// One head's K or V of one layer of one sequence.
+KvGeometry GeometryOf(const PagedKv& kv);
+
+// One head's K or V, or the scales of one, of one layer of one sequence.
 struct HeadPlace {
   int32_t layer = 0;
-  KvHalf half = KvHalf::kKey;
+  KvTensor tensor = KvTensor::kKey;
   int32_t kv_head = 0;
 };
 
-// Copies positions [begin, begin + count) of a head into rows [count, head_dim], little-endian.
-// REQUIRES: `blocks` covers them; rows.size() == count * head_dim * element_bytes.
+// Copies positions [begin, begin + count) of a head into rows [count, width], little-endian.
+// REQUIRES: `blocks` covers them; rows.size() == count * KvRowBytes.
 void GatherRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
                 int32_t begin, std::span<std::byte> rows);
 
@@ -29,7 +31,7 @@ void GatherRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace
 void ScatterRows(const PagedKv& kv, const BlockTableView& blocks, const HeadPlace& place,
                  int32_t begin, std::span<const std::byte> rows);
 
-// Whether every element of `bytes` (dtype kF32, kF16 or kBF16, native order) is finite.
+// Whether every element of `bytes` (dtype kF32, kF16, kBF16 or kI8, native order) is finite.
 bool AllFinite(DType dtype, std::span<const std::byte> bytes);
 
 }  // namespace gyrator

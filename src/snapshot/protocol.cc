@@ -43,8 +43,8 @@ Status RequireValue(const KeyValues& text, std::string_view key, std::string_vie
 KeyValues MakeProtocol(const Protocol& protocol, std::string_view elements) {
   KeyValues text;
   text.Set("protocol", kVersion);
-  text.SetInt("minor", kFormatMinor);
-  text.SetInt("requires", kFormatMinor);
+  text.SetInt("minor", protocol.minor);
+  text.SetInt("requires", protocol.minor);
   text.Set("writer", protocol.writer);
   text.Set("writer_version", protocol.writer_version);
   text.Set("created", IsoFromNanos(protocol.created_nanos));

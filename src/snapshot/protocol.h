@@ -17,8 +17,8 @@ struct Protocol {
   int32_t sequence = 0;       // among snapshots of one moment
 };
 
-// Writes what this program makes: v1.0, minor kFormatMinor, little-endian, exact. `elements` is a
-// list like "[chat,config]".
+// Writes what this program makes: v1.0, little-endian, exact; `requires` is the minor. `elements`
+// is a list like "[chat,config]".
 KeyValues MakeProtocol(const Protocol& protocol, std::string_view elements);
 
 // "unsupported_protocol" when major or `requires` is newer than this program, or byte order or axis

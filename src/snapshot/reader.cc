@@ -48,7 +48,7 @@ Status ReadMetadata(FileSystem& fs, const std::string& folder, Snapshot* out) {
   GYRATOR_ASSIGN_OR_RETURN(out->config, ParseVerified(fs, folder, kConfigFile, out->manifest));
   GYRATOR_RETURN_IF_ERROR(CheckConfigKeys(out->config));
   GYRATOR_ASSIGN_OR_RETURN(out->kv, GeometryFromConfig(out->config));
-  if (out->config.Find("kv_dtype") != DTypeName(out->kv.dtype)) {
+  if (out->config.Find("kv_dtype") != CacheTypeName(out->kv.dtype)) {
     return StateInconsistent(kConfigFile, "dtype and kv_dtype disagree");
   }
   GYRATOR_ASSIGN_OR_RETURN(out->session, ParseVerified(fs, folder, kSessionFile, out->manifest));
@@ -161,8 +161,8 @@ Status CheckElements(FileSystem& fs, Snapshot* snapshot) {
   }
   std::vector<std::string> known(std::begin(kFullFiles), std::end(kFullFiles));
   for (int32_t layer = 0; layer < snapshot->kv.num_layers; ++layer) {
-    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
-      known.push_back(KvFile(layer, half));
+    for (const KvTensor tensor : KvTensorsOf(snapshot->kv.dtype)) {
+      known.push_back(KvFile(layer, tensor));
       if (snapshot->manifest.Find(known.back()) == nullptr) return MissingElement(known.back());
     }
   }

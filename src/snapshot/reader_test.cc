@@ -4,6 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "formats/npy.h"
 #include "snapshot/identity.h"
 #include "snapshot/state_testing.h"
 
@@ -23,7 +28,8 @@ class RoundTrip : public ::testing::TestWithParam<std::tuple<DType, int32_t, boo
 
 TEST_P(RoundTrip, GivesEveryBitBack) {
   const auto [dtype, cp, any_bits] = GetParam();
-  TestShape shape{.dtype = dtype, .head_dim = 6, .cp = cp, .any_bits = any_bits};
+  const int32_t head_dim = dtype == DType::kI8 ? 64 : 6;
+  TestShape shape{.dtype = dtype, .head_dim = head_dim, .cp = cp, .any_bits = any_bits};
   const TestState state(shape);
   MemoryFileSystem fs;
   const WrittenSnapshot written = MustWrite(fs, state, !any_bits);
@@ -34,7 +40,7 @@ TEST_P(RoundTrip, GivesEveryBitBack) {
   EXPECT_EQ(snapshot->positions, state.positions);
   EXPECT_EQ(snapshot->logits, state.logits);
   EXPECT_EQ(snapshot->chat, state.chat);
-  EXPECT_EQ(snapshot->kv, (KvGeometry{dtype, 2, 2, 6}));
+  EXPECT_EQ(snapshot->kv, (KvGeometry{dtype, 2, 2, head_dim}));
   EXPECT_EQ(snapshot->session.Find("rng.state"), "[1,2,3,4]");
   EXPECT_EQ(snapshot->manifest.root(), written.root_digest);
 
@@ -46,7 +52,7 @@ TEST_P(RoundTrip, GivesEveryBitBack) {
 
 INSTANTIATE_TEST_SUITE_P(
     Types, RoundTrip,
-    ::testing::Combine(::testing::Values(DType::kF32, DType::kF16, DType::kBF16),
+    ::testing::Combine(::testing::Values(DType::kF32, DType::kF16, DType::kBF16, DType::kI8),
                        ::testing::Values(0, 1, 15, 16, 17, 40), ::testing::Bool()));
 
 TEST(SaveLoadSave, GivesTheSameFolder) {
@@ -73,11 +79,22 @@ void ExpectRefusedNaming(const Status& status, const std::string& path) {
   EXPECT_FALSE(status.name().empty());
 }
 
-TEST(Damage, EveryFlippedByteIsRefusedAndItsFileNamed) {
-  const TestState state({.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = 3});
+// The smallest folder of a float type and of int8, with the files of scales.
+class Damage : public ::testing::TestWithParam<TestShape> {};
+INSTANTIATE_TEST_SUITE_P(
+    Types, Damage,
+    ::testing::Values(
+        TestShape{.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = 3},
+        TestShape{
+            .dtype = DType::kI8, .num_layers = 1, .num_kv_heads = 1, .head_dim = 32, .cp = 3}),
+    [](const auto& test) { return std::string(DTypeName(test.param.dtype)); });
+
+TEST_P(Damage, EveryFlippedByteIsRefusedAndItsFileNamed) {
+  const TestShape shape = GetParam();
+  const TestState state(shape);
   MemoryFileSystem fs;
   const WrittenSnapshot written = MustWrite(fs, state);
-  TestState target({.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = 3});
+  TestState target(shape);
   for (const auto& [path, bytes] : ReadAll(fs, written.folder)) {
     for (size_t at = 0; at < bytes.size(); ++at) {
       for (const char flip : {char(0x01), char(0x80), char(0xff)}) {
@@ -99,13 +116,13 @@ TEST(Damage, EveryFlippedByteIsRefusedAndItsFileNamed) {
   EXPECT_TRUE(Load(fs, written.folder, &target).ok());
 }
 
-TEST(Damage, EveryRemovedFileIsRefusedAndNamed) {
-  const TestState state({});
+TEST_P(Damage, EveryRemovedFileIsRefusedAndNamed) {
+  const TestState state(GetParam());
   MemoryFileSystem fs;
   const WrittenSnapshot written = MustWrite(fs, state);
   const auto files = ReadAll(fs, written.folder);
-  TestState target({});
-  ASSERT_EQ(files.size(), 11u + 4u);
+  TestState target(GetParam());
+  ASSERT_EQ(files.size(), 11u + KvTensorsOf(GetParam().dtype).size());
   for (const auto& [path, bytes] : files) {
     auto fewer = files;
     fewer.erase(path);
@@ -116,11 +133,11 @@ TEST(Damage, EveryRemovedFileIsRefusedAndNamed) {
   }
 }
 
-TEST(Damage, EveryTruncationIsRefusedAndNamed) {
-  const TestState state({.cp = 3});
+TEST_P(Damage, EveryTruncationIsRefusedAndNamed) {
+  const TestState state(GetParam());
   MemoryFileSystem fs;
   const WrittenSnapshot written = MustWrite(fs, state);
-  TestState target({.cp = 3});
+  TestState target(GetParam());
   for (const auto& [path, bytes] : ReadAll(fs, written.folder)) {
     for (const size_t keep : {size_t{0}, size_t{1}, bytes.size() / 3, bytes.size() / 2,
                               bytes.size() - 8, bytes.size() - 1}) {
@@ -134,7 +151,7 @@ TEST(Damage, EveryTruncationIsRefusedAndNamed) {
   }
 }
 
-TEST(Damage, SwappedSectionsAreRefused) {
+TEST(DamagedFolder, SwappedSectionsAreRefused) {
   const TestState state({});
   MemoryFileSystem fs;
   const WrittenSnapshot written = MustWrite(fs, state);
@@ -145,7 +162,7 @@ TEST(Damage, SwappedSectionsAreRefused) {
   ExpectRefusedNaming(Load(fs, "/swapped", &target), "past_key_values/0_key.npy");
 }
 
-TEST(Damage, AFileThatTheManifestDoesNotListIsRefused) {
+TEST(DamagedFolder, AFileThatTheManifestDoesNotListIsRefused) {
   const TestState state({});
   MemoryFileSystem fs;
   const WrittenSnapshot written = MustWrite(fs, state);
@@ -189,7 +206,7 @@ TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
       {config, "weights_sha256", "weights_sha512", "missing_element", Code::kCorruption},
       {config, "model: ", "n_heads: 3\nmodel: ", "state_inconsistent", Code::kCorruption},
       {protocol, "protocol: v1.0", "protocol: v2.0", "unsupported_protocol", Code::kUnsupported},
-      {protocol, "requires: 1", "requires: 2", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "requires: 1", "requires: 3", "unsupported_protocol", Code::kUnsupported},
       {protocol, "byte_order: little", "byte_order: big", "unsupported_protocol",
        Code::kUnsupported},
       {protocol, "axis_order: batch,heads", "axis_order: batch,tokens", "unsupported_protocol",
@@ -217,6 +234,73 @@ TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
     EXPECT_EQ(status.code(), edit.code) << edit.to << ": " << status.ToString();
     EXPECT_THAT(status.message(), HasSubstr(edit.named)) << edit.to;
   }
+}
+
+// `file` with another shape in its header and as many bytes as that takes.
+std::string Reshaped(const std::string& file, DType dtype, const Shape& shape) {
+  return NpyHeader(dtype, shape) +
+         file.substr(128).append(4096, '\0').substr(0, *TensorBytes(dtype, shape));
+}
+
+TEST(Meaning, Int8NeedsItsScales) {
+  const TestState state({.dtype = DType::kI8, .head_dim = 64});
+  MemoryFileSystem fs;
+  const auto files = ReadAll(fs, MustWrite(fs, state).folder);
+  ASSERT_THAT(files.at("metadata/protocol.txt"), HasSubstr("minor: 2\nrequires: 2\n"));
+  ASSERT_THAT(files.at("metadata/config.txt"), HasSubstr("dtype: int8\nkv_dtype: int8\n"));
+  const std::string scale = "past_key_values/1_key_scale.npy", key = "past_key_values/1_key.npy";
+  const std::string& bytes = files.at(scale);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::string with_nan = bytes;
+  with_nan.replace(128 + 4 * 7, 4, reinterpret_cast<const char*>(&nan), 4);
+  std::string config = files.at("metadata/config.txt"), odd = config, float32 = config;
+  odd.replace(odd.find("head_dim: 64"), 12, "head_dim: 48");
+  float32.replace(float32.find("dtype: int8"), 11, "dtype: float32");
+  float32.replace(float32.find("kv_dtype: int8"), 14, "kv_dtype: f32");
+  const std::tuple<std::string, std::optional<std::string>, std::string, std::string> cases[] = {
+      {scale, std::nullopt, "missing_element", scale},
+      {scale, Reshaped(bytes, DType::kF32, {1, 2, 5, 1}), "state_inconsistent", scale},
+      {scale, Reshaped(bytes, DType::kF32, {1, 2, 5, 64}), "state_inconsistent", scale},
+      {scale, Reshaped(bytes, DType::kF32, {1, 2, 4, 2}), "state_inconsistent", scale},
+      {scale, Reshaped(bytes, DType::kF32, {1, 1, 5, 2}), "state_inconsistent", scale},
+      {scale, Reshaped(bytes, DType::kF16, {1, 2, 5, 2}), "state_inconsistent", scale},
+      {scale, bytes.substr(0, bytes.size() - 4), "state_inconsistent", scale},
+      {scale, with_nan, "state_inconsistent", "not finite"},
+      {key, Reshaped(files.at(key), DType::kF32, {1, 2, 5, 64}), "state_inconsistent", key},
+      {key, Reshaped(files.at(key), DType::kU8, {1, 2, 5, 64}), "state_inconsistent", key},
+      {"metadata/config.txt", odd, "state_inconsistent", "head_dim"},
+      {"metadata/config.txt", float32, "state_inconsistent", "key_scale"},
+  };
+  for (const auto& [path, content, name, named] : cases) {
+    auto edited = files;
+    if (content) edited[path] = *content;
+    if (!content) edited.erase(path);
+    edited[std::string(kManifestFile)] = ManifestOf(edited);
+    WriteAll(fs, "/edited", edited);
+    const Status status = VerifySnapshot(fs, "/edited", {}).status();
+    EXPECT_EQ(status.name(), name) << path << ": " << status.ToString();
+    EXPECT_EQ(status.code(), Code::kCorruption);
+    EXPECT_THAT(status.message(), HasSubstr(named));
+  }
+}
+
+// Another header that the format allows: by way of memory, the same bits.
+TEST(Meaning, Int8InFortranOrderOrBigEndianGivesTheSameBits) {
+  const TestShape shape{.dtype = DType::kI8, .num_kv_heads = 1, .head_dim = 32, .cp = 1};
+  const TestState state(shape);
+  MemoryFileSystem fs;
+  auto files = ReadAll(fs, MustWrite(fs, state).folder);
+  for (auto& [path, bytes] : files) {
+    if (path.find("_scale.npy") == std::string::npos) continue;
+    bytes.replace(bytes.find("'<f4'"), 5, "'>f4'");
+    std::reverse(bytes.begin() + 128, bytes.end());  // one number
+  }
+  files[std::string(kManifestFile)] = ManifestOf(files);
+  WriteAll(fs, "/other", files);
+  TestState loaded({.dtype = DType::kI8, .num_kv_heads = 1, .head_dim = 32, .cp = 1, .seed = 5});
+  const Status status = Load(fs, "/other", &loaded);
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(loaded.LogicalBytes(), state.LogicalBytes());
 }
 
 // Replaces 8-byte elements of an int64 tensor.
@@ -294,7 +378,8 @@ TEST(Target, AnotherGeometryOrTooFewBlocksAreRefused) {
   const WrittenSnapshot written = MustWrite(fs, state);
   for (const TestShape& shape :
        {TestShape{.num_layers = 3, .cp = 20}, TestShape{.num_kv_heads = 1, .cp = 20},
-        TestShape{.head_dim = 8, .cp = 20}, TestShape{.dtype = DType::kBF16, .cp = 20}}) {
+        TestShape{.head_dim = 8, .cp = 20}, TestShape{.dtype = DType::kBF16, .cp = 20},
+        TestShape{.dtype = DType::kI8, .head_dim = 32, .cp = 20}}) {
     TestState target(shape);
     const std::vector<std::byte> before = target.LogicalBytes();
     EXPECT_EQ(Load(fs, written.folder, &target).name(), "shape_mismatch");
@@ -302,6 +387,21 @@ TEST(Target, AnotherGeometryOrTooFewBlocksAreRefused) {
   }
   TestState small({.cp = 16});
   EXPECT_EQ(Load(fs, written.folder, &small).name(), "capacity");
+}
+
+TEST(Target, Int8AndBf16DoNotTakeEachOther) {
+  const TestShape int8{.dtype = DType::kI8, .head_dim = 32, .cp = 20};
+  const TestShape bf16{.dtype = DType::kBF16, .head_dim = 32, .cp = 20};
+  for (const auto& [from, to] : {std::pair(int8, bf16), std::pair(bf16, int8)}) {
+    MemoryFileSystem fs;
+    const WrittenSnapshot written = MustWrite(fs, TestState(from));
+    TestState target(to);
+    const std::vector<std::byte> before = target.LogicalBytes();
+    const Status status = Load(fs, written.folder, &target);
+    EXPECT_EQ(status.name(), "shape_mismatch");
+    EXPECT_THAT(status.message(), HasSubstr("int8"));
+    EXPECT_EQ(target.LogicalBytes(), before);
+  }
 }
 
 TEST(NotAContext, IsToldApart) {

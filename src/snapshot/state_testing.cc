@@ -6,6 +6,7 @@
 
 #include "base/sha256.h"
 #include "snapshot/kv_rows.h"
+#include "tensor/dtype.h"
 
 namespace gyrator {
 
@@ -21,22 +22,25 @@ uint64_t NextRandom(uint64_t* state) {  // splitmix64
 }
 
 // Random bits of an element; finite unless any_bits.
-uint32_t RandomElement(const TestShape& shape, uint64_t* state) {
+uint32_t RandomElement(const TestShape& shape, DType dtype, uint64_t* state) {
   uint32_t bits = static_cast<uint32_t>(NextRandom(state));
   if (shape.any_bits) {
     // One in four is a NaN or infinity with its own payload.
-    if (bits % 4 == 0) bits |= shape.dtype == DType::kF16 ? 0x7c007c00u : 0x7f807f80u;
+    if (bits % 4 == 0) bits |= dtype == DType::kF16 ? 0x7c007c00u : 0x7f807f80u;
     return bits;
   }
-  return bits & (shape.dtype == DType::kF16 ? 0xbbffbbffu : 0xbf7fbf7fu);
+  if (dtype == DType::kI8) return bits;
+  return bits & (dtype == DType::kF16 ? 0xbbffbbffu : 0xbf7fbf7fu);
 }
 
-// [head_dim] elements.
-std::vector<std::byte> RandomRow(const TestShape& shape, uint64_t* state) {
-  const size_t element = shape.dtype == DType::kF32 ? 4 : 2;
-  std::vector<std::byte> row(element * static_cast<size_t>(shape.head_dim));
+// [width] elements.
+std::vector<std::byte> RandomRow(const TestShape& shape, KvTensor tensor, uint64_t* state) {
+  const DType dtype = KvElementDType(shape.dtype, tensor);
+  const size_t element = LayoutOf(dtype).bytes;
+  std::vector<std::byte> row(static_cast<size_t>(
+      KvRowBytes({shape.dtype, shape.num_layers, shape.num_kv_heads, shape.head_dim}, tensor)));
   for (size_t at = 0; at < row.size(); at += element) {
-    const uint32_t bits = RandomElement(shape, state);
+    const uint32_t bits = RandomElement(shape, dtype, state);
     std::memcpy(row.data() + at, &bits, element);
   }
   return row;
@@ -78,11 +82,11 @@ TestState::TestState(const TestShape& wanted) : shape(wanted), identity(TestIden
     blocks_.push_back(static_cast<uint32_t>(2 * (num_blocks - i) - 1));  // odd ones, descending
   }
   for (int32_t layer = 0; layer < shape.num_layers; ++layer) {
-    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
+    for (const KvTensor tensor : KvTensorsOf(shape.dtype)) {
       for (int32_t head = 0; head < shape.num_kv_heads; ++head) {
         for (int32_t p = 0; p < shape.cp; ++p) {
-          const std::vector<std::byte> row = RandomRow(shape, &state);
-          ScatterRows(kv_, blocks(), {layer, half, head}, p, row);
+          const std::vector<std::byte> row = RandomRow(shape, tensor, &state);
+          ScatterRows(kv_, blocks(), {layer, tensor, head}, p, row);
         }
       }
     }
@@ -120,11 +124,12 @@ SnapshotSource TestState::source() const {
 
 std::vector<std::byte> TestState::LogicalBytes() const {
   std::vector<std::byte> out;
-  std::vector<std::byte> rows(static_cast<size_t>(kv_.element_bytes() * shape.head_dim * shape.cp));
   for (int32_t layer = 0; layer < shape.num_layers; ++layer) {
-    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
+    for (const KvTensor tensor : KvTensorsOf(shape.dtype)) {
       for (int32_t head = 0; head < shape.num_kv_heads; ++head) {
-        GatherRows(kv_, blocks(), {layer, half, head}, 0, rows);
+        std::vector<std::byte> rows(
+            static_cast<size_t>(KvRowBytes(GeometryOf(kv_), tensor) * shape.cp));
+        GatherRows(kv_, blocks(), {layer, tensor, head}, 0, rows);
         out.insert(out.end(), rows.begin(), rows.end());
       }
     }

@@ -20,10 +20,6 @@ constexpr std::string_view kElements =
     "[input_ids,attention_mask,position_ids,past_key_values,logits,chat,config,protocol,session,"
     "keylog,obfchain]";
 
-KvGeometry GeometryOf(const PagedKv& kv) {
-  return {kv.dtype, kv.num_layers, kv.num_kv_heads, kv.head_dim};
-}
-
 int64_t CpOf(const SnapshotSource& source) { return static_cast<int64_t>(source.tokens.size()); }
 
 template <class T>
@@ -56,7 +52,8 @@ KeyValues KeylogOf(const SnapshotSource& source) {
 }
 
 uint64_t TotalBytes(const SnapshotSource& source) {
-  const uint64_t files = 10 + 2 * static_cast<uint64_t>(source.kv.num_layers);
+  const uint64_t files =
+      10 + KvTensorsOf(source.kv.dtype).size() * static_cast<uint64_t>(source.kv.num_layers);
   const uint64_t tokens = 3 * sizeof(int64_t) * source.tokens.size();
   return KvBytes(GeometryOf(source.kv), CpOf(source)) + tokens + source.logits.size_bytes() +
          source.chat.size() + files * kFileOverhead;
@@ -93,15 +90,17 @@ Status AddLogits(FolderWriter& writer, const SnapshotSource& source, int64_t voc
                    .bytes = BytesOf<float>(source.logits)});
 }
 
-// One layer's K or V: (1, kv heads, cp, head_dim), canonical rows, a buffer at a time.
+// One tensor of a layer: (1, kv heads, cp, width), canonical rows, a buffer at a time.
 Status AddKv(FolderWriter& writer, const SnapshotSource& source, const WriteOptions& options,
              HeadPlace place) {
   const PagedKv& kv = source.kv;
-  const std::string path = KvFile(place.layer, place.half);
-  const int64_t cp = CpOf(source), row_bytes = kv.element_bytes() * kv.head_dim;
+  const std::string path = KvFile(place.layer, place.tensor);
+  const KvGeometry geometry = GeometryOf(kv);
+  const DType dtype = KvElementDType(kv.dtype, place.tensor);
+  const int64_t cp = CpOf(source), row_bytes = KvRowBytes(geometry, place.tensor);
   GYRATOR_ASSIGN_OR_RETURN(FolderWriter::File file, writer.Create(path));
-  GYRATOR_RETURN_IF_ERROR(file.Append(
-      AsBytes(NpyHeader(KvStoredDType(kv.dtype), {1, kv.num_kv_heads, cp, kv.head_dim}))));
+  GYRATOR_RETURN_IF_ERROR(file.Append(AsBytes(
+      NpyHeader(KvStoredDType(dtype), {1, kv.num_kv_heads, cp, KvWidth(geometry, place.tensor)}))));
   const int64_t rows_max = std::max<int64_t>(1, kBufferBytes / row_bytes);
   std::vector<std::byte> buffer(static_cast<size_t>(std::min(rows_max, cp) * row_bytes));
   for (place.kv_head = 0; place.kv_head < kv.num_kv_heads; ++place.kv_head) {
@@ -109,7 +108,7 @@ Status AddKv(FolderWriter& writer, const SnapshotSource& source, const WriteOpti
       const int64_t count = std::min(rows_max, cp - begin);
       const std::span<std::byte> rows(buffer.data(), static_cast<size_t>(count * row_bytes));
       GatherRows(kv, source.blocks, place, static_cast<int32_t>(begin), rows);
-      if (options.require_finite && !AllFinite(kv.dtype, rows)) {
+      if (options.require_finite && !AllFinite(dtype, rows)) {
         return StateInconsistent(path, "a value is not finite");
       }
       GYRATOR_RETURN_IF_ERROR(file.Append(rows));
@@ -122,8 +121,8 @@ Status AddAllKv(FolderWriter& writer, const SnapshotSource& source, const WriteO
   const uint64_t total = KvBytes(GeometryOf(source.kv), CpOf(source));
   const auto layers = static_cast<uint64_t>(source.kv.num_layers);
   for (int32_t layer = 0; layer < source.kv.num_layers; ++layer) {
-    for (const KvHalf half : {KvHalf::kKey, KvHalf::kValue}) {
-      GYRATOR_RETURN_IF_ERROR(AddKv(writer, source, options, {.layer = layer, .half = half}));
+    for (const KvTensor tensor : KvTensorsOf(source.kv.dtype)) {
+      GYRATOR_RETURN_IF_ERROR(AddKv(writer, source, options, {.layer = layer, .tensor = tensor}));
     }
     if (options.progress)
       options.progress(total / layers * (static_cast<uint64_t>(layer) + 1), total);
@@ -134,9 +133,9 @@ Status AddAllKv(FolderWriter& writer, const SnapshotSource& source, const WriteO
 }  // namespace
 
 uint64_t KvBytes(const KvGeometry& kv, int64_t cp) {
-  const uint64_t element = kv.dtype == DType::kF32 ? 4 : 2;
-  return 2 * static_cast<uint64_t>(kv.num_layers) * static_cast<uint64_t>(kv.num_kv_heads) *
-         static_cast<uint64_t>(cp) * static_cast<uint64_t>(kv.head_dim) * element;
+  uint64_t layer = 0;
+  for (const KvTensor tensor : KvTensorsOf(kv.dtype)) layer += KvTensorBytes(kv, tensor, cp);
+  return layer * static_cast<uint64_t>(kv.num_layers);
 }
 
 Status CheckSource(const SnapshotSource& source) {
@@ -167,7 +166,7 @@ Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
   GYRATOR_RETURN_IF_ERROR(AddIndexRows(writer, source));
   GYRATOR_RETURN_IF_ERROR(AddAllKv(writer, source, options));
   GYRATOR_RETURN_IF_ERROR(AddLogits(writer, source, vocab_size));
-  KeyValues protocol = MakeProtocol({.minor = kFormatMinor,
+  KeyValues protocol = MakeProtocol({.minor = MinorOf(GeometryOf(source.kv)),
                                      .writer = "gyrator",
                                      .writer_version = options.writer_version,
                                      .created_nanos = writer.created_nanos(),

@@ -50,7 +50,8 @@ struct WrittenSnapshot {
   uint64_t bytes = 0;  // of the files that the manifest lists
 };
 
-// Bytes of KV in a snapshot: 2 x layers x kv heads x cp x head_dim x sizeof(dtype).
+// Bytes of KV in a snapshot: 2 x layers x kv heads x cp x head_dim x sizeof(dtype), and of the
+// scales.
 uint64_t KvBytes(const KvGeometry& kv, int64_t cp);
 
 // Writes a new folder below `root`. Errors: kCorruption "state_inconsistent" (nothing touched),

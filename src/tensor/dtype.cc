@@ -31,6 +31,17 @@ std::string_view ComputeTypeName(ComputeType compute) {
   return "unknown";
 }
 
+std::optional<DType> CacheTypeFromName(std::string_view name) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
+    if (CacheTypeName(dtype) == name) return dtype;
+  }
+  return std::nullopt;
+}
+
+std::string_view CacheTypeName(DType dtype) {
+  return dtype == DType::kI8 ? "int8" : DTypeName(dtype);
+}
+
 BlockLayout LayoutOf(DType dtype) {
   switch (dtype) {
     case DType::kI8:

@@ -1,12 +1,13 @@
 // The promise "exact", as a matrix: every way of reaching a token must give the bits of the run
 // that was never interrupted.
 //
-//   continuation_matrix [--table FILE.md] [--count FILE] MODEL...
+//   continuation_matrix [--table FILE.md] [--count FILE] [--int8-kv] MODEL...
 //
 // For each model and compute type the logits of every step and the sampled tokens of one plain run
 // (one thread, whole prompt, alone, cached) are kept; each variation is compared with them bit for
 // bit: saved and loaded in a new process, without the cache, prompt in chunks, beside other
-// sequences, 1 and 2 threads, greedy and sampled; int8 also on every instruction set. Prints a line
+// sequences, 1 and 2 threads, greedy and sampled; int8 also on every instruction set. The model
+// behind --int8-kv runs a second time with keys and values in int8. Prints a line
 // a cell and closes with "N passed, N failed"; --table writes the docs table, --count the two
 // numbers.
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,7 @@ constexpr int kStepsBeforeSave = 5;
 struct Setting {
   std::string model;
   ComputeType compute = ComputeType::kF32;
+  std::optional<DType> kv_dtype;  // the default of the compute type
   std::string isa = "auto";
   int threads = 1;
   int batch_rows = 4096;
@@ -78,6 +81,7 @@ std::unique_ptr<Engine> MakeEngine(const Setting& s, int32_t sessions) {
   options.sessions_max = sessions;
   options.batch_rows = s.batch_rows;
   options.use_cache = s.use_cache;
+  options.kv_dtype = s.kv_dtype;
   options.threads = s.threads;
   return Must(Engine::Create(model, options), "engine");
 }
@@ -171,6 +175,7 @@ int ChildMain(char** argv) {
   const std::string folder = argv[7], out = argv[8];
   const TokenId last = std::stoi(argv[9]);
   const int steps = std::stoi(argv[10]);
+  s.kv_dtype = CacheTypeFromName(argv[11]);
   auto engine = MakeEngine(s, 1);
   LoadReport report;
   auto session = Must(engine->LoadSession(folder, &report), "load");
@@ -199,17 +204,19 @@ Trace SavedAndLoaded(const Setting& s, int steps_before) {
     folder = Must(session->Save({.root = temp.string(), .name = {}}), "save").folder;
   }
   const std::string out = (temp / "trace.txt").string();
-  const std::vector<std::string> words = {SelfPath(),
-                                          "--child",
-                                          s.model,
-                                          std::to_string(static_cast<int>(s.compute)),
-                                          s.isa,
-                                          std::to_string(s.threads),
-                                          std::to_string(s.prompt_length),
-                                          folder,
-                                          out,
-                                          std::to_string(last),
-                                          std::to_string(kSteps - steps_before)};
+  const std::vector<std::string> words = {
+      SelfPath(),
+      "--child",
+      s.model,
+      std::to_string(static_cast<int>(s.compute)),
+      s.isa,
+      std::to_string(s.threads),
+      std::to_string(s.prompt_length),
+      folder,
+      out,
+      std::to_string(last),
+      std::to_string(kSteps - steps_before),
+      std::string(s.kv_dtype ? CacheTypeName(*s.kv_dtype) : "default")};
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -312,29 +319,43 @@ void WriteTable(const Tally& tally, const std::string& path) {
   }
 }
 
+// All compute types and ways of sampling of one model.
+void RunModel(const std::string& model, std::optional<DType> kv_dtype, Tally* tally) {
+  for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8}) {
+    for (bool sampled : {false, true}) {
+      const Setting base{.model = model,
+                         .compute = compute,
+                         .kv_dtype = kv_dtype,
+                         .sampled = sampled,
+                         .prompt_length = 150};
+      const std::string row = std::filesystem::path(model).filename().string() + ", " +
+                              std::string(ComputeTypeName(compute)) +
+                              (kv_dtype ? ", kv " + std::string(CacheTypeName(*kv_dtype)) : "") +
+                              (sampled ? ", sampled" : ", greedy");
+      RunCells(base, row, tally);
+    }
+  }
+}
+
 int Main(int argc, char** argv) {
-  std::string table, count;
+  std::string table, count, int8_kv;
   std::vector<std::string> models;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--table") == 0 && i + 1 < argc) {
       table = argv[++i];
     } else if (std::strcmp(argv[i], "--count") == 0 && i + 1 < argc) {
       count = argv[++i];
+    } else if (std::strcmp(argv[i], "--int8-kv") == 0 && i + 1 < argc) {
+      int8_kv = argv[++i];
+      models.push_back(int8_kv);
     } else {
       models.push_back(argv[i]);
     }
   }
   Tally tally;
   for (const std::string& model : models) {
-    for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8}) {
-      for (bool sampled : {false, true}) {
-        Setting base{.model = model, .compute = compute, .sampled = sampled, .prompt_length = 150};
-        const std::string row = std::filesystem::path(model).filename().string() + ", " +
-                                std::string(ComputeTypeName(compute)) +
-                                (sampled ? ", sampled" : ", greedy");
-        RunCells(base, row, &tally);
-      }
-    }
+    RunModel(model, std::nullopt, &tally);
+    if (model == int8_kv) RunModel(model, DType::kI8, &tally);
   }
   if (!table.empty()) WriteTable(tally, table);
   if (!count.empty()) std::ofstream(count) << tally.passed << ' ' << tally.failed << '\n';
@@ -346,6 +367,6 @@ int Main(int argc, char** argv) {
 }  // namespace gyrator
 
 int main(int argc, char** argv) {
-  if (argc == 11 && std::strcmp(argv[1], "--child") == 0) return gyrator::ChildMain(argv);
+  if (argc == 12 && std::strcmp(argv[1], "--child") == 0) return gyrator::ChildMain(argv);
   return gyrator::Main(argc, argv);
 }

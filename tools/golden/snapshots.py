@@ -3,9 +3,10 @@
   bare/<case>/        v1.0 folders without a manifest: orders, types, padding, static caches
   full/               a folder with manifest, protocol, session, chat and logits
   expected.json       what each holds: tokens, positions, K and V (hex of the stored elements,
-                      [layer][key, value][kv head][token][dim]), and the versions and seed that made it
-  compat.json         SHA-256 of every array that numpy reads in tests/compat/snapshot_v1_0_1, which our
-                      writer made
+                      [layer][key, value][kv head][token][dim]; int8: [layer][key, value, their scales]),
+                      what int8 stands for (floats), and the versions and seed that made it
+  compat.json         SHA-256 of every array that numpy reads in tests/compat/snapshot_v1_0_1 and _2, which
+                      our writer made
 
 src/snapshot/golden_test.cc loads all of them. Reproducible: values are drawn from one seed.
 
@@ -25,9 +26,10 @@ import numpy as np
 
 TESTS = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", "tests"))
 ROOT = os.path.join(TESTS, "golden", "snapshots")
-COMPAT = os.path.join(TESTS, "compat", "snapshot_v1_0_1")
+COMPAT = [os.path.join(TESTS, "compat", f"snapshot_v1_0_{minor}") for minor in (1, 2)]
 SEED = 20261121
 LAYERS, HEADS, DIM, VOCAB = 2, 2, 4, 50
+INT8_DIM, GROUP = 64, 32
 
 
 def draw_kv(rng, kind, tokens):
@@ -91,6 +93,47 @@ class Bare:
         }
 
 
+def to_bf16(values):
+    """float32 rounded to bf16, nearest even; denormals become zeros."""
+    bits = values.view(np.uint32)
+    rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & np.uint32(0xffff0000)
+    return np.where(np.abs(values) < 2.0 ** -126, np.float32(0), rounded.view(np.float32))
+
+
+class Int8(Bare):
+    """Keys and values in int8 with a scale for every 32, as docs/formats/snapshot.md defines them."""
+
+    def __init__(self, rng, tokens=6, stored_tokens=None):
+        super().__init__(rng, tokens, "float32")
+        shape = (LAYERS, 2, 1, HEADS, stored_tokens or tokens, INT8_DIM)
+        values = rng.standard_normal(shape).astype(np.float32)
+        values[0, 0, 0, 0, 0] = 0  # groups of zeros
+        groups = values.reshape(*shape[:-1], INT8_DIM // GROUP, GROUP)
+        top = np.abs(groups).max(axis=-1)
+        self.scales = top / np.float32(127)
+        inverse = np.divide(np.float32(127), top, out=np.zeros_like(top), where=self.scales != 0)
+        q = np.rint(groups * inverse[..., None]).astype(np.int8)
+        self.kv, self.kind = q.reshape(shape), "int8"
+        self.config = "model: Tiny\ndtype: int8\ncache_impl: standard\n"
+        self.floats = to_bf16(self.scales[..., None] * q.astype(np.float32)).reshape(shape)
+
+    def write(self, folder, order=np.ascontiguousarray, swap=False, index_kind="<i8"):
+        super().write(folder, order, swap, index_kind)
+        for layer in range(LAYERS):
+            for half, name in enumerate(("key", "value")):
+                scale = self.scales[layer, half]
+                scale = scale.astype(scale.dtype.newbyteorder(">")) if swap else scale
+                save(f"{folder}/past_key_values/{layer}_{name}_scale.npy", order(scale), self.version)
+
+    def expected(self):
+        kept = np.flatnonzero(self.mask.reshape(-1))
+        layers = [np.ascontiguousarray(array[layer][..., kept, :]).tobytes()
+                  for layer in range(LAYERS) for array in (self.kv, self.scales)]
+        floats = np.ascontiguousarray(self.floats[..., kept, :])
+        return super().expected() | {"kv": b"".join(layers).hex(),
+                                     "floats": hashlib.sha256(floats.tobytes()).hexdigest()}
+
+
 def make_bare(root):
     rng = np.random.default_rng(SEED)
     expected = {}
@@ -126,6 +169,13 @@ def make_bare(root):
     case.version = (2, 0)
     add("top_level", case)
     add("empty", Bare(rng, tokens=0, kind="float32"))
+    add("plain_int8", Int8(rng))
+    add("fortran_big_endian_int8", Int8(rng, stored_tokens=9), order=np.asfortranarray, swap=True)
+    case = Int8(rng, tokens=8)
+    case.mask[0, :3] = 0  # padding on the left; its scales are garbage
+    case.positions = np.maximum(np.cumsum(case.mask, axis=1) - 1, 0)
+    case.scales[..., :3, :] = np.nan
+    add("padded_int8", case)
     return expected
 
 
@@ -164,23 +214,23 @@ def make_full(root):
     return case.expected() | {"logits": logits.tobytes().hex()}
 
 
-def read_compat():
-    """Digests of what numpy reads in the folder that our writer made."""
+def read_compat(folder):
+    """Digests of what numpy reads in a folder that our writer made."""
     arrays = {}
-    for at, _, names in os.walk(COMPAT):
+    for at, _, names in os.walk(folder):
         for name in names:
             if not name.endswith(".npy"):
                 continue
             path = os.path.join(at, name)
             array = np.load(path)
-            arrays[os.path.relpath(path, COMPAT)] = {
+            arrays[os.path.relpath(path, folder)] = {
                 "dtype": str(array.dtype), "shape": list(array.shape),
                 "fortran_order": bool(array.flags.f_contiguous and not array.flags.c_contiguous),
                 "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
-    with open(os.path.join(COMPAT, "metadata", "manifest.txt")) as file:
+    with open(os.path.join(folder, "metadata", "manifest.txt")) as file:
         ours = file.read()
     with tempfile.TemporaryDirectory() as copy:
-        shutil.copytree(COMPAT, copy, dirs_exist_ok=True)
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
         os.remove(os.path.join(copy, "metadata", "manifest.txt"))
         assert manifest(copy) == ours, "the manifest is not what its grammar says"
     return dict(sorted(arrays.items()))
@@ -197,7 +247,8 @@ def make(root):
     expected = {"made_by": {"numpy": np.__version__, "seed": SEED}, "bare": make_bare(root),
                 "full": make_full(root)}
     write_json(os.path.join(root, "expected.json"), expected)
-    write_json(os.path.join(root, "compat.json"), read_compat())
+    write_json(os.path.join(root, "compat.json"),
+               {os.path.basename(folder): read_compat(folder) for folder in COMPAT})
 
 
 def same(a, b):

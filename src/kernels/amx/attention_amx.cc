@@ -55,12 +55,12 @@ struct ValueTiles {
   }
 };
 
-void PrefetchTile(const TileView<uint16_t>& tile, int32_t dim) {
-  constexpr int32_t kLine = 32;  // elements
+void PrefetchTile(const SoonTile& soon, int32_t dim) {
+  constexpr int32_t kLine = 64;  // bytes
   for (int32_t b = 0; b < kTileBlocks; ++b) {
-    for (int32_t i = 0; i < dim * kBlockPositions; i += kLine) {
-      Prefetch(tile.keys[b] + i);
-      Prefetch(tile.values[b] + i);
+    for (int64_t i = 0; i < soon.step_bytes * dim / 2; i += kLine) {
+      Prefetch(soon.keys[b] + i);
+      Prefetch(soon.values[b] + i);
     }
   }
 }
@@ -122,13 +122,13 @@ void TileValues(const ValueTiles& values, Queries& s, int32_t q) {
 }
 
 template <>
-void TileForQueries<TiledKv>(const TileView<uint16_t>& tile, const TileView<uint16_t>& next,
-                             Queries& s, const Run& run) {
+void TileForQueries<TiledKv>(const TileView<uint16_t>& tile, const SoonTile& soon, Queries& s,
+                             const Run& run) {
   const auto [begin, end, visible] = run;
   if (visible < kAttentionTile || (end - begin) % kTileQueries != 0) {
-    return TileForQueries<Bf16Kv>(tile, next, s, run);
+    return TileForQueries<Bf16Kv>(tile, soon, s, run);
   }
-  PrefetchTile(next, s.dim);
+  PrefetchTile(soon, s.dim);
   const int32_t pairs_end = begin + (end - begin) / (2 * kTileQueries) * (2 * kTileQueries);
   for (int32_t q = begin; q < pairs_end; q += 2 * kTileQueries) TileScores<2>(tile, s, q);
   if (pairs_end < end) TileScores<1>(tile, s, pairs_end);
@@ -142,12 +142,13 @@ void TileForQueries<TiledKv>(const TileView<uint16_t>& tile, const TileView<uint
 }  // namespace
 
 bool AmxAttends(const AttentionArgs& args) {
-  return args.kv->dtype == DType::kBF16 && args.kv->head_dim % kTileChunk == 0 &&
+  return KvInPairs(args.kv->dtype) && args.kv->head_dim % kTileChunk == 0 &&
          args.kv->head_dim <= kHeadDimMax && args.num_rows * args.heads_per_kv >= kTileQueries;
 }
 
 void AmxAttention(const AttentionArgs& args) {
   const HardwareTiles tiles;
+  if (args.kv->dtype == DType::kI8) return AttentionOf<TiledKv, Int8Tiles>(args);
   AttentionOf<TiledKv>(args);
 }
 

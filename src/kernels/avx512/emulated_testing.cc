@@ -22,6 +22,7 @@
 #undef _mm512_cmpgt_epi32_mask
 #undef _mm512_extractf32x8_ps
 #undef _mm512_inserti64x4
+#undef _mm512_setr_epi32
 #undef _mm512_slli_epi32
 #undef _mm512_srli_epi32
 
@@ -46,6 +47,7 @@ GYRATOR_EMULATED __m512i _mm512_loadu_si512(const void* p) {
   std::memcpy(&r, p, 64);
   return r;
 }
+GYRATOR_EMULATED void _mm512_storeu_si512(void* p, __m512i a) { std::memcpy(p, &a, 64); }
 GYRATOR_EMULATED void _mm512_storeu_ps(void* p, __m512 a) { std::memcpy(p, &a, 64); }
 GYRATOR_EMULATED __m512 _mm512_add_ps(__m512 a, __m512 b) { return a + b; }
 GYRATOR_EMULATED __m512 _mm512_sub_ps(__m512 a, __m512 b) { return a - b; }
@@ -141,10 +143,42 @@ GYRATOR_EMULATED __m256bh _mm512_cvtneps_pbh(__m512 a) {
   std::memcpy(&r, words, 32);
   return r;
 }
+GYRATOR_EMULATED __m512bh _mm512_cvtne2ps_pbh(__m512 high, __m512 low) {
+  const __m256bh halves[2] = {_mm512_cvtneps_pbh(low), _mm512_cvtneps_pbh(high)};
+  __m512bh r;
+  std::memcpy(&r, halves, 64);
+  return r;
+}
 GYRATOR_EMULATED __m128i _mm512_cvtepi32_epi8(__m512i a) {
   uint8_t r[16];
   for (int i = 0; i < 16; ++i) r[i] = static_cast<uint8_t>(((Words)a)[i]);
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(r));
+}
+GYRATOR_EMULATED __m512i _mm512_cvtepi8_epi32(__m128i a) {
+  Ints r;
+  int8_t bytes[16];
+  std::memcpy(bytes, &a, 16);
+  for (int i = 0; i < 16; ++i) r[i] = bytes[i];
+  return (__m512i)r;
+}
+GYRATOR_EMULATED __m512i _mm512_set1_epi64(long long x) {
+  __m512i r{};
+  for (int i = 0; i < 8; ++i) r[i] = x;
+  return r;
+}
+template <class... Lanes>
+GYRATOR_EMULATED __m512i _mm512_setr_epi32(Lanes... lanes) {
+  return (__m512i)(Ints{lanes...});
+}
+GYRATOR_EMULATED __m512 _mm512_permutexvar_ps(__m512i index, __m512 a) {
+  __m512 r{};
+  for (int i = 0; i < 16; ++i) r[i] = a[((Ints)index)[i] & 15];
+  return r;
+}
+GYRATOR_EMULATED __m512 _mm512_castps256_ps512(__m256 a) {
+  __m512 r{};
+  std::memcpy(&r, &a, 32);
+  return r;
 }
 GYRATOR_EMULATED __m256 _mm512_castps512_ps256(__m512 a) {
   return _mm256_loadu_ps(reinterpret_cast<const float*>(&a));

@@ -14,8 +14,13 @@ struct Partial {
   std::vector<float> acc;  // [head_dim]
 };
 
-float ElementAt(DType dtype, const std::byte* base, int64_t index) {
+float Round(float x) { return BF16ToF32(F32ToBF16(x)); }
+
+// The element at `index` of the K or V of a head; `scale` is that of its group under int8.
+float ElementAt(DType dtype, const std::byte* base, int64_t index, float scale) {
   switch (dtype) {
+    case DType::kI8:
+      return Round(scale * static_cast<float>(reinterpret_cast<const int8_t*>(base)[index]));
     case DType::kBF16:
       return BF16ToF32(reinterpret_cast<const uint16_t*>(base)[index]);
     case DType::kF16:
@@ -36,7 +41,7 @@ class Head {
  public:
   Head(const AttentionArgs& args, const float* query)
       : args_(args), dtype_(args.kv->dtype), dim_(args.kv->head_dim), query_(query, query + dim_) {
-    if (dtype_ == DType::kBF16) std::transform(query_.begin(), query_.end(), query_.begin(), Round);
+    if (KvInPairs(dtype_)) std::transform(query_.begin(), query_.end(), query_.begin(), Round);
   }
 
   // The positions [begin, end) of one span.
@@ -50,11 +55,9 @@ class Head {
   }
 
  private:
-  static float Round(float x) { return BF16ToF32(F32ToBF16(x)); }
-
   float Dot(int64_t count, const float* a, const float* b, int64_t b_stride) const {
-    return dtype_ == DType::kBF16 ? RefDotTiles(count, a, 1, b, b_stride)
-                                  : ChainDot(count, a, b, b_stride);
+    return KvInPairs(dtype_) ? RefDotTiles(count, a, 1, b, b_stride)
+                             : ChainDot(count, a, b, b_stride);
   }
 
   // Widens K or V of `count` positions from `begin` to rows [position][dim].
@@ -63,11 +66,14 @@ class Head {
     for (Position p = begin; p < begin + count; ++p) {
       const uint32_t block = args_.table.blocks[p / kBlockPositions];
       const int32_t slot = p % kBlockPositions;
-      const std::byte* base = values ? args_.kv->values(args_.layer, block, args_.kv_head)
-                                     : args_.kv->keys(args_.layer, block, args_.kv_head);
+      std::byte* base = values ? args_.kv->values(args_.layer, block, args_.kv_head)
+                               : args_.kv->keys(args_.layer, block, args_.kv_head);
       for (int32_t d = 0; d < dim_; ++d) {
-        rows.push_back(ElementAt(
-            dtype_, base, values ? ValueIndex(dtype_, d, slot, dim_) : KeyIndex(dtype_, d, slot)));
+        const int64_t index =
+            values ? ValueIndex(dtype_, d, slot, dim_) : KeyIndex(dtype_, d, slot);
+        const float scale =
+            dtype_ == DType::kI8 ? args_.kv->scales(base)[ScaleIndex(d / kKvGroup, slot)] : 0.0f;
+        rows.push_back(ElementAt(dtype_, base, index, scale));
       }
     }
     return rows;
@@ -88,7 +94,7 @@ class Head {
     for (int32_t p = 0; p < count; ++p) {
       const float e = Exp(scores[p] - max);
       lanes[p % 16] += e;
-      weights[p] = dtype_ == DType::kBF16 ? Round(e) : e;
+      weights[p] = KvInPairs(dtype_) ? Round(e) : e;
     }
     partial.sum = std::fma(partial.sum, decay, RefFoldLanes(lanes));
     for (int32_t d = 0; d < dim_; ++d) {

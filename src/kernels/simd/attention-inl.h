@@ -3,14 +3,14 @@
 // sum crosses lanes but those of the softmax.
 #pragma once
 
+#include "kernels/simd/kv_tiles-inl.h"
+
 namespace gyrator {
 namespace {
 
-constexpr int32_t kHeadDimMax = 1024;   // wider heads go through the reference
 constexpr int32_t kQueriesMax = 64;     // of one block
 constexpr int32_t kQueryFloats = 8192;  // queries x padded head_dim of one block
-constexpr int32_t kTileBlocks = kAttentionTile / kBlockPositions;
-static_assert(kBlockPositions == 16 && kTileBlocks == 2 && kQueryFloats >= kHeadDimMax);
+static_assert(kQueryFloats >= kHeadDimMax);
 
 // How keys and values of one dtype multiply. A step is one dimension of the scores or one position
 // of the values (bf16: a pair); Chain is what one output element accumulates over a chunk of steps.
@@ -79,11 +79,6 @@ struct Bf16Kv {
   }
 };
 
-template <class Element>
-struct TileView {
-  const Element* keys[kTileBlocks];
-  const Element* values[kTileBlocks];
-};
 template <class Kv>
 using TileOf = TileView<typename Kv::Element>;
 
@@ -106,7 +101,7 @@ struct Queries {
 // weights[q][16 block ...] = dot(query, key) of one block for kQ queries. With kPrefetch the lines
 // of the block after the next one are asked for on the way: blocks are too short for the hardware.
 template <class Kv, int kQ, bool kPrefetch>
-GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s,
+GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const SoonTile& soon, Queries& s,
                              int32_t first, int32_t block) {
   const typename Kv::Element* keys = tile.keys[block];
   Vec sums[kQ][kParts] = {};
@@ -117,8 +112,8 @@ GYRATOR_SIMD void ScoreBlock(const TileOf<Kv>& tile, const TileOf<Kv>& next, Que
     typename Kv::Chain chains[kQ][kParts] = {};
     for (int32_t i = begin; i < end; ++i) {
       if constexpr (kPrefetch) {
-        Prefetch(next.keys[block] + i * kBlockPositions * Kv::kPair);
-        Prefetch(next.values[block] + i * kBlockPositions * Kv::kPair);
+        Prefetch(soon.keys[block] + i * soon.step_bytes);
+        Prefetch(soon.values[block] + i * soon.step_bytes);
       }
       typename Kv::Operand k[kParts];
       for (int p = 0; p < kParts; ++p) {
@@ -219,10 +214,10 @@ GYRATOR_SIMD void ValueVectors(const TileOf<Kv>& tile, Queries& s, int32_t first
 }
 
 template <class Kv, int kQ, bool kPrefetch>
-void ScoreTile(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s, int32_t first,
+void ScoreTile(const TileOf<Kv>& tile, const SoonTile& soon, Queries& s, int32_t first,
                int32_t visible) {
   for (int32_t b = 0; b < kTileBlocks && b * kBlockPositions < visible; ++b) {
-    ScoreBlock<Kv, kQ, kPrefetch>(tile, next, s, first, b);
+    ScoreBlock<Kv, kQ, kPrefetch>(tile, soon, s, first, b);
   }
 }
 
@@ -247,20 +242,20 @@ struct Run {
 
 // One phase after the other, so that the latencies of the softmax of many queries overlap.
 template <class Kv>
-void TileForQueries(const TileOf<Kv>& tile, const TileOf<Kv>& next, Queries& s, const Run& run) {
+void TileForQueries(const TileOf<Kv>& tile, const SoonTile& soon, Queries& s, const Run& run) {
   const auto [begin, end, visible] = run;
   constexpr int kQ = Kv::kQueries;
   const int32_t whole = begin + (end - begin) / kQ * kQ;
   if (whole > begin) {
-    ScoreTile<Kv, kQ, true>(tile, next, s, begin, visible);
+    ScoreTile<Kv, kQ, true>(tile, soon, s, begin, visible);
   } else {
-    ScoreTile<Kv, 1, true>(tile, next, s, begin, visible);
+    ScoreTile<Kv, 1, true>(tile, soon, s, begin, visible);
   }
   for (int32_t q = begin + kQ; q < whole; q += kQ) {
-    ScoreTile<Kv, kQ, false>(tile, next, s, q, visible);
+    ScoreTile<Kv, kQ, false>(tile, soon, s, q, visible);
   }
   for (int32_t q = whole > begin ? whole : begin + 1; q < end; ++q) {
-    ScoreTile<Kv, 1, false>(tile, next, s, q, visible);
+    ScoreTile<Kv, 1, false>(tile, soon, s, q, visible);
   }
   SoftmaxTile<Kv::kPair == 2>(s, begin, end, visible);
   for (int32_t q = begin; q < whole; q += kQ) ValueTile<Kv, kQ>(tile, s, q, visible);
@@ -294,12 +289,15 @@ void EndSpan(Queries& s, int32_t q, bool first_span) {
   }
 }
 
-template <class Kv>
+// Tiles: StoredTiles or Int8Tiles, where the keys and values come from.
+template <class Kv, class Tiles>
 class AttentionBlock {
  public:
   // Queries first .. first + count - 1; query i is head i % heads_per_kv of row i / heads_per_kv.
   AttentionBlock(const AttentionArgs& args, int32_t first, int32_t count)
-      : args_(args), first_(first) {
+      : args_(args),
+        first_(first),
+        tiles_(args, args.first_position + (first + count - 1) / args.heads_per_kv) {
     s_.count = count;
     s_.dim = args.kv->head_dim;
     s_.scale = args.scale;
@@ -346,40 +344,25 @@ class AttentionBlock {
     return seen < 0 ? 0 : seen > kAttentionTile ? kAttentionTile : seen;
   }
 
-  // Blocks of the tile at `begin`; behind the last position the last block stands in.
-  TileOf<Kv> View(Position begin) const {
-    TileOf<Kv> tile;
-    const Position last = RowPosition(s_.count - 1);
-    for (int32_t b = 0; b < kTileBlocks; ++b) {
-      const Position position = begin + b * kBlockPositions;
-      const uint32_t block =
-          args_.table.blocks[(position < last ? position : last) / kBlockPositions];
-      tile.keys[b] = reinterpret_cast<const typename Kv::Element*>(
-          args_.kv->keys(args_.layer, block, args_.kv_head));
-      tile.values[b] = reinterpret_cast<const typename Kv::Element*>(
-          args_.kv->values(args_.layer, block, args_.kv_head));
-    }
-    return tile;
-  }
-
   void Tile(Position begin) {
-    const TileOf<Kv> tile = View(begin);
-    const TileOf<Kv> next = View(begin + kAttentionTile);
+    const TileOf<Kv> tile = tiles_.At(begin);
+    const SoonTile soon = tiles_.SoonAt(begin + kAttentionTile);
     for (int32_t q = 0; q < s_.count;) {
       const int32_t visible = Visible(q, begin);
       int32_t end = q + 1;  // of the queries that see as much
       while (end < s_.count && Visible(end, begin) == visible) ++end;
-      if (visible > 0) TileForQueries<Kv>(tile, next, s_, {q, end, visible});
+      if (visible > 0) TileForQueries<Kv>(tile, soon, s_, {q, end, visible});
       q = end;
     }
   }
 
   const AttentionArgs& args_;
   const int32_t first_;
+  Tiles tiles_;
   Queries s_;
 };
 
-template <class Kv>
+template <class Kv, class Tiles = StoredTiles<typename Kv::Element>>
 void AttentionOf(const AttentionArgs& args) {
   const int32_t stride = (args.kv->head_dim + 15) / 16 * 16;
   const int32_t fit = kQueryFloats / stride;
@@ -387,7 +370,7 @@ void AttentionOf(const AttentionArgs& args) {
   const int32_t queries = args.num_rows * args.heads_per_kv;
   for (int32_t first = 0; first < queries; first += block) {
     const int32_t count = queries - first < block ? queries - first : block;
-    AttentionBlock<Kv>(args, first, count).Run();
+    AttentionBlock<Kv, Tiles>(args, first, count).Run();
   }
 }
 
@@ -398,6 +381,8 @@ void Attention(const AttentionArgs& args) {
       return AttentionOf<Bf16Kv>(args);
     case DType::kF16:
       return AttentionOf<F16Kv>(args);
+    case DType::kI8:
+      return AttentionOf<Bf16Kv, Int8Tiles>(args);
     default:
       return AttentionOf<F32Kv>(args);
   }

@@ -87,6 +87,21 @@ GYRATOR_SIMD void StoreLowHalves(uint16_t* p, IVec a) {
   const IVec packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(a, a), 0x08);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
 }
+// kLanes int8.
+GYRATOR_SIMD Vec LoadInt8(const int8_t* p) {
+  return ToFloat(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+// p[0], p[0], p[1], p[1], ...
+GYRATOR_SIMD Vec LoadTwice(const float* p) {
+  return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
+                                  _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+}
+// p[0], p[1], p[0], p[1], ...
+GYRATOR_SIMD Vec LoadPair(const float* p) {
+  double pair;
+  std::memcpy(&pair, p, sizeof(pair));
+  return _mm256_castpd_ps(_mm256_set1_pd(pair));
+}
 // 32 values that fit int8.
 GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[4]) {
   const IVec bytes =
@@ -103,6 +118,17 @@ GYRATOR_SIMD IVec Bf16Bits(Vec x) {
   const Vec flushed = Select(ILess(magnitude, ISet(0x00800000)), FromBits(IAnd(high, ISet(0x8000))),
                              FromBits(rounded));
   return Bits(Select(ILess(ISet(0x7f800000), magnitude), FromBits(IOr(high, ISet(0x40))), flushed));
+}
+
+// The same of what is no denormal, and no NaN but the default ones.
+GYRATOR_SIMD IVec Bf16BitsOfNormal(Vec x) {
+  const IVec odd = IAnd(ShiftRight<16>(Bits(x)), ISet(1));
+  return ShiftRight<16>(IAdd(IAdd(Bits(x), ISet(0x7fff)), odd));
+}
+// Bf16BitsOfNormal of 2 * kLanes values, as uint16_t.
+GYRATOR_SIMD void StoreBf16(uint16_t* p, Vec a, Vec b) {
+  const IVec packed = _mm256_packus_epi32(Bf16BitsOfNormal(a), Bf16BitsOfNormal(b));
+  IStore(p, _mm256_permute4x64_epi64(packed, 0xd8));
 }
 
 // The fold of a lane sum.

@@ -78,6 +78,19 @@ GYRATOR_SIMD Vec LoadF16(const uint16_t* p) {
 GYRATOR_SIMD void StoreLowHalves(uint16_t* p, IVec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
 }
+GYRATOR_SIMD Vec LoadInt8(const int8_t* p) {
+  return ToFloat(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+GYRATOR_SIMD Vec LoadTwice(const float* p) {
+  const Vec low = _mm512_castps256_ps512(_mm256_loadu_ps(p));
+  return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                               low);
+}
+GYRATOR_SIMD Vec LoadPair(const float* p) {
+  int64_t pair;
+  std::memcpy(&pair, p, sizeof(pair));
+  return FromBits(_mm512_set1_epi64(pair));
+}
 GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[2]) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v[0]));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16), _mm512_cvtepi32_epi8(v[1]));
@@ -85,6 +98,10 @@ GYRATOR_SIMD void StoreInt8(int8_t* p, const IVec (&v)[2]) {
 
 // vcvtneps2bf16 flushes denormals and rounds to nearest even, whatever MXCSR says (Intel SDM).
 GYRATOR_SIMD IVec Bf16Bits(Vec x) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)); }
+
+GYRATOR_SIMD void StoreBf16(uint16_t* p, Vec a, Vec b) {
+  _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+}
 
 GYRATOR_SIMD float Fold(const Vec (&v)[kParts]) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v[0]), _mm512_extractf32x8_ps(v[0], 1));
