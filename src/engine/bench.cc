@@ -44,8 +44,8 @@ TokenCost CountCost(const Weights& weights, const PagedKv& kv) {
 }
 
 // Random tokens are as good as any: the work does not depend on them.
-std::vector<TokenId> RandomTokens(int32_t count, int32_t vocab) {
-  PhiloxStream random(1, 0);
+std::vector<TokenId> RandomTokens(int32_t count, int32_t vocab, uint64_t seed) {
+  PhiloxStream random(seed, 0);
   std::vector<TokenId> tokens(static_cast<size_t>(count));
   for (TokenId& token : tokens) token = static_cast<TokenId>(random.NextUniform() * vocab);
   return tokens;
@@ -66,11 +66,17 @@ double PeakGops(const MachineLimits& limits, ComputeType compute) {
 Result<BenchRow> BenchPrefill(EngineImpl& engine, const MachineLimits& limits,
                               const BenchOptions& options, int32_t tokens) {
   const TokenCost cost = CountCost(engine.model_impl().loaded().weights, engine.kv());
-  const std::vector<TokenId> prompt = RandomTokens(tokens, engine.model().info().vocab);
   std::vector<double> rates;
   for (int i = 0; i < options.repetitions; ++i) {
+    // Another prompt each time: of an equal one nothing would be left to compute.
+    const std::vector<TokenId> prompt =
+        RandomTokens(tokens, engine.model().info().vocab, static_cast<uint64_t>(i) + 1);
     GYRATOR_ASSIGN_OR_RETURN(auto session, engine.NewSession({}));
     GYRATOR_ASSIGN_OR_RETURN(const Reply reply, session->Complete(prompt, {.tokens_max = 0}));
+    if (reply.tokens_decoded != tokens) {
+      return Status::Internal("bench: " + std::to_string(reply.tokens_reused) +
+                              " tokens of a prompt were there already; use another engine");
+    }
     rates.push_back(tokens / (reply.prompt_ms * 1e-3));
   }
   BenchRow row{
@@ -84,7 +90,8 @@ Result<BenchRow> BenchPrefill(EngineImpl& engine, const MachineLimits& limits,
 Result<BenchRow> BenchDecode(EngineImpl& engine, const MachineLimits& limits,
                              const BenchOptions& options, int32_t depth) {
   const TokenCost cost = CountCost(engine.model_impl().loaded().weights, engine.kv());
-  const std::vector<TokenId> prompt = RandomTokens(std::max(depth, 1), engine.model().info().vocab);
+  const std::vector<TokenId> prompt =
+      RandomTokens(std::max(depth, 1), engine.model().info().vocab, 1000);
   std::vector<double> rates;
   GYRATOR_ASSIGN_OR_RETURN(auto session, engine.NewSession({.sampler = {.temperature = 0}}));
   for (int i = 0; i < options.repetitions; ++i) {
