@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "gyrator/model.h"
+#include "gyrator/stats.h"
 #include "gyrator/status.h"
 #include "gyrator/types.h"
 
@@ -184,6 +185,7 @@ class Engine {
   // that came last are parked; kExhausted "kv_pool" when one alone does not fit.
   virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;
 
+  virtual EngineStats stats() const = 0;
   virtual const Model& model() const = 0;
   virtual const EngineOptions& options() const = 0;  // defaults resolved
 };

@@ -129,6 +129,30 @@ Result<OwnedSlot> EngineImpl::NewSlot(const std::string& name_space) {
   return OwnedSlot(sequences_.get(), slot);
 }
 
+EngineStats EngineImpl::stats() const {
+  EngineStats stats = counted_;
+  const KvCounts kv = sequences_->counts();
+  stats.tokens_lost = kv.tokens_lost;
+  stats.blocks_copied = kv.blocks_copied;
+  stats.blocks_evicted = kv.blocks_evicted;
+  stats.sessions_parked = kv.sequences_parked;
+  stats.sessions_resumed = kv.sequences_resumed;
+  stats.slots_total = kv.slots_total;
+  stats.slots_free = kv.slots_free;
+  stats.blocks_total = kv.blocks_total;
+  stats.blocks_free = kv.blocks_free;
+  stats.blocks_cached = kv.blocks_cached;
+  stats.prefixes_cached = kv.leaves_cached;
+  stats.parked = kv.parked;
+  stats.block_bytes =
+      static_cast<uint64_t>(storage_->view().block_bytes() * storage_->view().num_layers);
+  if (swap_ != nullptr) {
+    stats.swap_bytes = swap_->stats().bytes_in_use;
+    stats.swap_bytes_max = swap_->stats().bytes_max;
+  }
+  return stats;
+}
+
 Result<const TextModelImpl*> EngineImpl::text() const {
   if (model_->text_impl() != nullptr) return model_->text_impl();
   return Status::Unsupported(model_->info().path + ": no tokenizer; give token ids (--tokens)");
@@ -153,6 +177,7 @@ std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {
 
 bool EngineImpl::EmitToken(Request* request, TokenId token) {
   request->reply.tokens.push_back(token);
+  ++counted_.tokens_generated;
   if (!request->decoder) return true;
   const std::string piece = request->decoder->Push(token);
   request->reply.text += piece;
@@ -173,6 +198,7 @@ void EngineImpl::Finish(Request* request, StopReason reason) {
 
 void EngineImpl::Fail(Request* request, Status status) {
   request->status = std::move(status);
+  ++counted_.requests_failed;
   request->state = RequestState::kDone;
 }
 

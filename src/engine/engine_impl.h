@@ -27,6 +27,7 @@ class EngineImpl final : public Engine {
   Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
                                                LoadReport* report) override;
   std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) override;
+  EngineStats stats() const override;
   const Model& model() const override { return *model_; }
   const EngineOptions& options() const override { return options_; }
 
@@ -77,6 +78,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<SwapFile> swap_;              // null: none
   std::unique_ptr<SequenceManager> sequences_;  // over pool_, storage_ and swap_
   ForwardArenaPtr arena_;
+  EngineStats counted_;              // the counters that the loop keeps
   std::vector<Request*> waiting_;    // in order
   std::vector<Request*> running_;    // in the order of their admission
   std::vector<float> logits_;        // [wanted rows of a pass, vocab]

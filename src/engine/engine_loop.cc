@@ -38,6 +38,7 @@ bool EngineImpl::Step() {
 
 void EngineImpl::Submit(Request* request) {
   request->started_ns = NowNs();
+  ++counted_.requests;
   const bool twice = std::any_of(waiting_.begin(), waiting_.end(), [&](const Request* other) {
     return other->session == request->session;
   });
@@ -98,6 +99,8 @@ Status EngineImpl::Enter(Request* request) {
     request->reply.tokens_shared = reused->cached;
     request->reply.tokens_reused = session.sequence().cp();
     request->reply.tokens_decoded = request->prompt_length - request->reply.tokens_reused;
+    counted_.tokens_reused_own += static_cast<uint64_t>(reused->own);
+    counted_.tokens_reused_shared += static_cast<uint64_t>(reused->cached);
   }
   return {};
 }
@@ -164,6 +167,7 @@ Status EngineImpl::RunPlan(std::span<const PlannedRows> plan) {
 // State changes here alone: first every row of the pass joins its session, then the complete ones
 // go on, which may park others.
 void EngineImpl::Commit(std::span<const PlannedRows> plan) {
+  ++counted_.passes;
   const auto vocab = static_cast<size_t>(model_->loaded().config.vocab);
   std::span<const float> logits(logits_);
   std::vector<Request*> complete;
@@ -179,6 +183,7 @@ void EngineImpl::Commit(std::span<const PlannedRows> plan) {
         request.options->on_prompt_logits(rows.subspan(static_cast<size_t>(row) * vocab, vocab));
       }
     }
+    counted_.tokens_decoded += static_cast<uint64_t>(plan[i].rows);
     const bool is_complete = end == request.tokens.size();
     request.session->Commit(batch_[i].tokens,
                             is_complete ? rows.last(vocab) : std::span<const float>());

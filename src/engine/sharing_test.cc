@@ -103,6 +103,19 @@ TEST_P(SharingTest, ASharedPrefixIsComputedOnceAndTheBitsAreThoseOfOneAlone) {
   EXPECT_EQ(9, said_b.reply.tokens_decoded);
   ExpectEqual(Alone(a), said_a);
   ExpectEqual(Alone(b), said_b);
+  const EngineStats stats = engine_->stats();
+  EXPECT_EQ(2u, stats.requests);
+  EXPECT_EQ(101u, stats.tokens_reused_shared);
+  EXPECT_EQ(0u, stats.tokens_reused_own);
+  EXPECT_EQ(12u, stats.tokens_generated);
+  EXPECT_EQ(121u + 9 + 2 * 5, stats.tokens_decoded);  // the last sampled ones are not
+  EXPECT_EQ(1u, stats.blocks_copied);                 // position 101 lies within a block
+  EXPECT_EQ(stats.blocks_total - stats.blocks_free, stats.blocks_cached);
+  const std::string text = PrometheusText(stats);
+  EXPECT_NE(text.find("# TYPE gyrator_tokens_reused_shared_total counter\n"
+                      "gyrator_tokens_reused_shared_total 101\n"),
+            std::string::npos);
+  EXPECT_NE(text.find("# TYPE gyrator_kv_blocks gauge\n"), std::string::npos);
 }
 
 // The defect that this answers: an exact hit that samples from another session's logits.

@@ -86,7 +86,6 @@ TEST_F(Crowd, TenThousandSessionsOverAPoolOfFifty) {
   std::vector<std::unique_ptr<Session>> sessions;
   std::vector<std::vector<TokenId>> said(kSessions);
   for (int32_t i = 0; i < kSessions; ++i) sessions.push_back(New(*engine, i));
-  int64_t recomputed = 0;
   for (int32_t turn = 0; turn < kTurns; ++turn) {
     for (int32_t first = 0; first < kSessions; first += kTogether) {
       std::vector<BatchRequest> batch;
@@ -103,11 +102,21 @@ TEST_F(Crowd, TenThousandSessionsOverAPoolOfFifty) {
         ASSERT_TRUE(reply.ok()) << "session " << first + i << ": " << reply.status().ToString();
         auto& tokens = said[static_cast<size_t>(first + i)];
         tokens.insert(tokens.end(), reply->tokens.begin(), reply->tokens.end());
-        recomputed += reply->tokens_decoded - kPrompt;
       }
     }
   }
-  EXPECT_GT(recomputed, 0) << "the swap file was to hold a part only";
+  const EngineStats stats = engine->stats();
+  EXPECT_EQ(stats.requests, static_cast<uint64_t>(kSessions) * kTurns);
+  EXPECT_EQ(stats.tokens_generated, static_cast<uint64_t>(kSessions) * kTurns * kReply);
+  EXPECT_EQ(stats.requests_failed, 0u);
+  EXPECT_GT(stats.tokens_lost, 0u) << "the swap file was to hold a part only";
+  EXPECT_GT(stats.swap_bytes, stats.swap_bytes_max / 2);
+  EXPECT_GT(stats.parked, kSessions - kPool - 1);
+  // What was decoded is what was new and what was lost: the last token of a reply waits for the
+  // next turn.
+  const uint64_t said_in_all = static_cast<uint64_t>(kSessions) * kTurns * (kPrompt + kReply);
+  EXPECT_EQ(stats.tokens_decoded - stats.tokens_lost + stats.tokens_reused_shared,
+            said_in_all - kSessions);
   for (int32_t i = 0; i < kSessions; i += kCheckEvery) {
     const auto [tokens, logits] = Alone(i);
     ASSERT_EQ(tokens, said[static_cast<size_t>(i)]) << "session " << i;

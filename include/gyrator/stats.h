@@ -1,0 +1,37 @@
+// What an engine has done and holds. Every number is counted, none is estimated.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace gyrator {
+
+struct EngineStats {
+  // Since the engine was made.
+  uint64_t requests = 0;  // turns and completions, failed ones included
+  uint64_t requests_failed = 0;
+  uint64_t passes = 0;                // forward passes
+  uint64_t tokens_decoded = 0;        // rows of those passes: prompts, replies, and what was lost
+  uint64_t tokens_generated = 0;      // sampled
+  uint64_t tokens_reused_own = 0;     // prompt tokens that the session itself held
+  uint64_t tokens_reused_shared = 0;  // prompt tokens that another session had computed
+  uint64_t tokens_lost = 0;           // of parked sessions, decoded again
+  uint64_t blocks_copied = 0;         // copy-on-write
+  uint64_t blocks_evicted = 0;        // cached prefixes that made room
+  uint64_t sessions_parked = 0;       // times
+  uint64_t sessions_resumed = 0;
+
+  // Now.
+  int32_t slots_total = 0, slots_free = 0;
+  int32_t blocks_total = 0, blocks_free = 0;
+  int32_t blocks_cached = 0;    // in the prefix cache; those that sessions use too among them
+  int32_t prefixes_cached = 0;  // leaves of it
+  int32_t parked = 0;           // sessions
+  uint64_t block_bytes = 0;     // of one block, all layers
+  uint64_t swap_bytes = 0, swap_bytes_max = 0;
+};
+
+// The text format of Prometheus (exposition format 0.0.4), names "gyrator_...".
+std::string PrometheusText(const EngineStats& stats);
+
+}  // namespace gyrator
