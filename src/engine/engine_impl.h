@@ -78,8 +78,9 @@ class EngineImpl final : public Engine {
   std::unique_ptr<SwapFile> swap_;              // null: none
   std::unique_ptr<SequenceManager> sequences_;  // over pool_, storage_ and swap_
   ForwardArenaPtr arena_;
-  EngineStats counted_;              // the counters that the loop keeps
-  std::vector<Request*> waiting_;    // in order
+  EngineStats counted_;            // the counters that the loop keeps
+  std::vector<Request*> waiting_;  // in order
+  bool blocked_ = false;  // the first of waiting_ had no room, and nobody has finished since
   std::vector<Request*> running_;    // in the order of their admission
   std::vector<float> logits_;        // [wanted rows of a pass, vocab]
   std::vector<SequenceRows> batch_;  // of the pass being run

@@ -63,6 +63,7 @@ void EngineImpl::Submit(Request* request) {
 }
 
 void EngineImpl::Admit() {
+  if (blocked_) return;
   for (size_t i = 0; i < waiting_.size();) {
     Request* request = waiting_[i];
     if (AwaitsPrefix(*request)) {
@@ -70,7 +71,10 @@ void EngineImpl::Admit() {
       continue;
     }
     Status status = Enter(request);
-    if (PoolIsFull(status) && !running_.empty()) return;  // in order: nobody passes it
+    if (PoolIsFull(status) && !running_.empty()) {
+      blocked_ = true;  // in order: nobody passes it
+      return;
+    }
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
     if (!status.ok()) {
       Fail(request, std::move(status));
@@ -252,6 +256,7 @@ void EngineImpl::Retire() {
   std::erase_if(running_, [this](const Request* request) {
     if (request->state == RequestState::kDone) {
       sequences_->SetBusy(request->session->slot(), false);
+      blocked_ = false;
     }
     return request->state != RequestState::kRunning;
   });
