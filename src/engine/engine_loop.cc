@@ -63,7 +63,7 @@ void EngineImpl::Submit(Request* request) {
 }
 
 void EngineImpl::Admit() {
-  if (blocked_) return;
+  if (blocked_ && !running_.empty()) return;
   for (size_t i = 0; i < waiting_.size();) {
     Request* request = waiting_[i];
     if (AwaitsPrefix(*request)) {
