@@ -193,12 +193,14 @@ void EngineImpl::Finish(Request* request, StopReason reason) {
   request->reply.generate_ms = Milliseconds(request->first_token_ns, NowNs());
   if (shares_prefixes()) sequences_->Publish(request->session->slot());
   if (request->responds) request->session->AppendReply(request->reply.text, request->prompt_length);
+  sequences_->SetBusy(request->session->slot(), false);  // it may be parked from now on
   request->state = RequestState::kDone;
 }
 
 void EngineImpl::Fail(Request* request, Status status) {
   request->status = std::move(status);
   ++counted_.requests_failed;
+  sequences_->SetBusy(request->session->slot(), false);
   request->state = RequestState::kDone;
 }
 

@@ -254,10 +254,7 @@ bool EngineImpl::Preempt(Request* request) {
 
 void EngineImpl::Retire() {
   std::erase_if(running_, [this](const Request* request) {
-    if (request->state == RequestState::kDone) {
-      sequences_->SetBusy(request->session->slot(), false);
-      blocked_ = false;
-    }
+    if (request->state == RequestState::kDone) blocked_ = false;
     return request->state != RequestState::kRunning;
   });
 }

@@ -172,11 +172,12 @@ void RadixTree::Lease(std::string_view key, std::span<const TokenId> tokens, uin
 }
 
 void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
-                       uint64_t now) {
+                       bool longer_too) {
   const Walk walk = Follow(key, tokens);
   Node* last = walk.last;
-  if (last == nullptr || last->block != block || last->count != walk.partial) return;
-  if (last->pins == 0 && last->lease_until <= now) Remove(last);
+  if (last == nullptr || last->block != block || !last->children.empty()) return;
+  if (last->count != walk.partial && !longer_too) return;
+  if (last->pins == 0 && last->lease_until == 0) Remove(last);
 }
 
 bool RadixTree::CanGo(const Node& node, uint64_t now) const {

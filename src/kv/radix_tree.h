@@ -66,9 +66,11 @@ class RadixTree {
   // Keeps those blocks while the time is below `until`.
   void Lease(std::string_view key, std::span<const TokenId> tokens, uint64_t until);
 
-  // Drops the part of a block that ends `tokens` when it is `block` and neither pinned nor leased,
-  // so that the sequence which shares it can append to it.
-  void Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block, uint64_t now);
+  // Drops the node in which `tokens` end when it is a part of a block, it is `block`, and it is
+  // neither pinned nor leased, so that the sequence which shares it can append to it. One that
+  // holds more than `tokens` stays unless `longer_too`.
+  void Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
+              bool longer_too);
   // Drops nodes until `count` blocks are free that were not, or nothing more can go. Returns how
   // many it freed.
   int32_t Evict(int32_t count, uint64_t now);

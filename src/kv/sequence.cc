@@ -76,6 +76,12 @@ Sequence Sequence::Fork() {
   return child;
 }
 
+void Sequence::Replace(std::span<const uint32_t> blocks) {
+  GYRATOR_CHECK(blocks.size() <= blocks_.size());
+  pool_->Release(std::span(blocks_).first(blocks.size()));
+  std::copy(blocks.begin(), blocks.end(), blocks_.begin());
+}
+
 TokenList Sequence::TakeTokens() {
   TokenList tokens = std::exchange(tokens_, {});
   Clear();

@@ -64,6 +64,9 @@ class Sequence {
 
   // An equal sequence that shares all blocks. Takes none from the pool.
   Sequence Fork();
+  // Takes these for its first blocks, with the caller's reference to each, and drops those that it
+  // had. REQUIRES: they hold the same.
+  void Replace(std::span<const uint32_t> blocks);
   // Its tokens; empty afterwards, its blocks released.
   TokenList TakeTokens();
   // Takes over blocks that hold `tokens`, with the one reference to each that the caller has.

@@ -53,7 +53,8 @@ const Sequence& SequenceManager::sequence(SlotId slot) const {
 }
 
 Result<SlotId> SequenceManager::Fork(SlotId slot) {
-  GYRATOR_ASSIGN_OR_RETURN(const SlotId child, Open(Live(slot).key, Live(slot).sequence.capacity()));
+  GYRATOR_ASSIGN_OR_RETURN(const SlotId child,
+                           Open(Live(slot).key, Live(slot).sequence.capacity()));
   Get(child).sequence = Get(slot).sequence.Fork();
   Get(child).foreign = Get(slot).foreign;
   return child;
@@ -93,13 +94,15 @@ Status SequenceManager::Reserve(SlotId slot, int32_t count) {
   Entry& entry = Live(slot);
   Sequence& sequence = entry.sequence;
   if (int64_t{sequence.cp()} + count > sequence.capacity()) return sequence.Reserve(count);
-  if (count > 0 && sequence.AppendsToShared()) {
-    // Often only the tree holds the last block too: it gets the longer list later.
-    radix_.Detach(entry.key, sequence.tokens().ToVector(), sequence.last_block(), now_);
-  }
+  const auto detach = [&](bool longer_too) {
+    if (count == 0 || !sequence.AppendsToShared()) return;
+    radix_.Detach(entry.key, sequence.tokens().ToVector(), sequence.last_block(), longer_too);
+  };
+  detach(false);  // often only the tree holds the last block too: it gets the longer list later
   const bool busy = std::exchange(entry.busy, true);
   MakeRoom(sequence.BlocksNeeded(count));
   entry.busy = busy;
+  if (sequence.BlocksNeeded(count) > pool_->num_free()) detach(true);  // rather than fail
   const bool copies = count > 0 && sequence.AppendsToShared();
   GYRATOR_RETURN_IF_ERROR(sequence.Reserve(count));
   counts_.blocks_copied += copies ? 1 : 0;
@@ -220,12 +223,18 @@ void SequenceManager::Commit(SlotId slot, std::span<const TokenId> tokens) {
 }
 
 void SequenceManager::Publish(SlotId slot) {
-  const Entry& entry = Live(slot);
-  const Sequence& sequence = entry.sequence;
+  Entry& entry = Live(slot);
+  Sequence& sequence = entry.sequence;
   if (entry.foreign) return;
   ++now_;
-  radix_.Insert(entry.key, sequence.tokens().ToVector(),
+  const std::vector<TokenId> tokens = sequence.tokens().ToVector();
+  radix_.Insert(entry.key, tokens,
                 sequence.blocks().first(static_cast<size_t>(BlocksFor(sequence.cp()))), now_);
+  // Of equal blocks one is enough: the tree's, which could not go while what follows it is used.
+  const auto whole = static_cast<size_t>(sequence.cp() / kBlockPositions);
+  const std::vector<uint32_t> cached = radix_.Acquire(entry.key, tokens, now_).blocks;
+  sequence.Replace(std::span(cached).first(whole));
+  pool_->Release(std::span(cached).subspan(whole));
   const int32_t over = radix_.num_nodes() - options_.cached_blocks_max;
   if (over > 0) counts_.blocks_evicted += static_cast<uint64_t>(radix_.Evict(over, now_));
 }

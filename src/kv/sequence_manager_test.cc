@@ -108,6 +108,34 @@ TEST(SequenceManager, AppendingAfterPublishingCopiesNothing) {
   EXPECT_EQ(0u, kv.manager.counts().blocks_copied);
 }
 
+// The last block is a part of a longer one that is cached: the pool has no room for a copy of it.
+TEST(SequenceManager, AFullPoolGivesUpWhatIsCachedRatherThanFail) {
+  Kv kv(4, 2);
+  const SlotId a = *kv.manager.Open("m", 64), b = *kv.manager.Open("m", 64);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 64)));
+  kv.manager.Publish(a);
+  ASSERT_TRUE(kv.manager.Close(a).ok());
+  std::vector<TokenId> tokens = Ramp(1, 50);  // ends within the fourth block
+  tokens.push_back(999);
+  kv.decoded = 0;
+  ASSERT_TRUE(kv.Decode(b, tokens));
+  EXPECT_EQ(1, kv.decoded);
+  EXPECT_TRUE(kv.bytes.Holds(kv.manager.sequence(b)));
+}
+
+TEST(SequenceManager, OfEqualBlocksOneIsKept) {
+  Kv kv(16, 2);
+  const SlotId a = *kv.manager.Open("m", 128), b = *kv.manager.Open("m", 128);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 40)));  // both compute the same, as two of one batch may
+  ASSERT_TRUE(kv.Decode(b, Ramp(1, 70)));
+  EXPECT_EQ(16 - 3 - 5, kv.manager.counts().blocks_free);
+  kv.manager.Publish(a);
+  kv.manager.Publish(b);
+  EXPECT_EQ(16 - 2 - 4, kv.manager.counts().blocks_free);  // two whole ones are shared
+  EXPECT_EQ(kv.manager.sequence(a).blocks()[1], kv.manager.sequence(b).blocks()[1]);
+  EXPECT_TRUE(kv.bytes.Holds(kv.manager.sequence(b)));
+}
+
 TEST(SequenceManager, CachedBlocksMakeRoom) {
   Kv kv(4, 2);
   const SlotId a = *kv.manager.Open("m", 64);
