@@ -172,6 +172,27 @@ TEST_F(ChatTest, APendingReplyIsMadeAgainWordForWord) {
   EXPECT_EQ(expected->tokens_decoded, got->tokens_decoded);  // the restored cache was used
 }
 
+// What a parked session saves is what it would have saved.
+TEST_F(ChatTest, AParkedSessionSavesTheSameChat) {
+  auto session = Talked();
+  const auto before = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(before.ok()) << before.status().ToString();
+  std::vector<std::unique_ptr<Session>> others;
+  for (TokenId i = 0; engine_->stats().parked == 0 && i < 4; ++i) {
+    others.push_back(*engine_->NewSession({.sampler = Sampled()}));
+    ASSERT_TRUE(others.back()->Complete(std::vector<TokenId>(500, 30 + i), {.tokens_max = 0}).ok());
+  }
+  ASSERT_EQ(1, engine_->stats().parked);
+  const auto after = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(after.ok()) << after.status().ToString();
+  EXPECT_GT(engine_->stats().tokens_lost, 0u);
+  for (const char* file :
+       {"chat.json", "input_ids.npy", "logits.npy", "past_key_values/0_key.npy"}) {
+    EXPECT_EQ(ReadBytes(fs::path(before->folder) / file), ReadBytes(fs::path(after->folder) / file))
+        << file;
+  }
+}
+
 // A v1.0 folder as the first description has it: ids, mask, positions, K and V, config; no more.
 TEST_F(ChatTest, ABareFolderGoesOnFromItsTokens) {
   auto session = Talked();

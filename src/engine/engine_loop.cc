@@ -134,9 +134,8 @@ int32_t EngineImpl::RowsMax(const Request& request) const {
 std::vector<PlannedRows> EngineImpl::Next() const {
   std::vector<PendingRows> pending;
   for (const Request* request : running_) {
-    const bool done = request->state == RequestState::kDone;
     const int32_t left =
-        done ? 0 : static_cast<int32_t>(request->tokens.size()) - request->session->sequence().cp();
+        static_cast<int32_t>(request->tokens.size()) - request->session->sequence().cp();
     pending.push_back({.rows = left, .rows_max = RowsMax(*request)});
   }
   return PlanRows(pending, options_.batch_rows);

@@ -109,7 +109,11 @@ Result<Reused> SessionImpl::Sync(std::span<const TokenId> tokens, bool reuse) {
         .Named("capacity");
   }
   const int32_t before = sequences().tokens(slot()).size();
-  GYRATOR_RETURN_IF_ERROR(sequences().Resume(slot()));
+  const int32_t same = sequences().tokens(slot()).CommonPrefix(tokens);
+  if (Status status = sequences().Resume(slot()); !status.ok()) {
+    if (sequences().tokens(slot()).size() < before) ForgetLogits();  // it could not be read again
+    return status;
+  }
   Reused reused;
   if (reuse) {
     reused = sequences().Sync(slot(), tokens);
@@ -120,11 +124,9 @@ Result<Reused> SessionImpl::Sync(std::span<const TokenId> tokens, bool reuse) {
   if (reused.own == length && !logits_fit) {  // its last row is decoded again
     sequences().Truncate(slot(), --reused.own);
   }
-  if (reused.own < before || reused.cached > 0) {
-    ForgetLogits();
-    for (TokenRange& range : ranges_) {
-      if (range.end > reused.own) range = {};
-    }
+  if (reused.own < before || reused.cached > 0) ForgetLogits();
+  for (TokenRange& range : ranges_) {  // messages stand where they stood, however K and V came back
+    if (range.end > same) range = {};
   }
   GYRATOR_RETURN_IF_ERROR(sequences().Reserve(slot(), length - sequence().cp()));
   return reused;

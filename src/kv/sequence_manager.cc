@@ -187,8 +187,9 @@ Status SequenceManager::Resume(SlotId slot) {
   const std::vector<TokenId> tokens = entry.parked->tokens.ToVector();
   std::vector<uint32_t> blocks;
   if (!entry.foreign) {  // what is cached is shared again, but for a part of a block
-    blocks = radix_.Acquire(entry.key, tokens, now_).blocks;
-    const auto whole = static_cast<size_t>(radix_.Find(entry.key, tokens) / kBlockPositions);
+    RadixTree::Match match = radix_.Acquire(entry.key, tokens, now_);
+    const auto whole = static_cast<size_t>(match.length / kBlockPositions);
+    blocks = std::move(match.blocks);
     pool_->Release(std::span(blocks).subspan(whole));
     blocks.resize(whole);
   }
