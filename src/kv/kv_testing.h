@@ -2,15 +2,32 @@
 // function of them.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kv/block_bytes.h"
 #include "kv/sequence.h"
+#include "kv/swap_file.h"
 
 namespace gyrator {
+
+// The descriptor behind the one swap file of its name that is open; no path leads to it.
+inline int DescriptorOf(const SwapFile& swap) {
+  const std::string name = std::filesystem::path(swap.path()).filename().string();
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.find(name) != std::string::npos) return std::stoi(entry.path().filename().string());
+  }
+  ADD_FAILURE() << swap.path() << " is not open";
+  return -1;
+}
 
 class FakeBytes final : public BlockBytes {
  public:

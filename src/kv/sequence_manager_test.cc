@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/state.h>
+#include <unistd.h>
 
 #include "kv/kv_testing.h"
 
@@ -106,6 +107,28 @@ TEST(SequenceManager, AppendingAfterPublishingCopiesNothing) {
   kv.manager.Publish(a);
   ASSERT_TRUE(kv.Decode(a, Ramp(1, 64)));  // the pool has no block for a copy
   EXPECT_EQ(0u, kv.manager.counts().blocks_copied);
+}
+
+TEST(SequenceManager, ADamagedBlockIsComputedAgainOrFailsItsSequenceAlone) {
+  for (const bool foreign : {false, true}) {
+    Kv kv(16, 2, INT32_MAX, 100);
+    const SlotId a = *kv.manager.Open("m", 64), b = *kv.manager.Open("m", 64);
+    ASSERT_TRUE(kv.Decode(a, Ramp(1, 60)));
+    ASSERT_TRUE(kv.Decode(b, Ramp(100, 60)));
+    if (foreign) kv.manager.SetForeign(a);
+    ASSERT_TRUE(kv.manager.Park(a).ok());
+    ASSERT_EQ(1, ::pwrite(DescriptorOf(*kv.swap), "x", 1, FakeBytes::kBlockBytes));  // slot 1
+    const Status status = kv.manager.Resume(a);
+    EXPECT_EQ(foreign ? Code::kCorruption : Code::kOk, status.code());
+    EXPECT_EQ(foreign ? 0 : 16, kv.manager.sequence(a).cp());
+    EXPECT_EQ(0u, kv.swap->stats().blocks_in_use);
+    ASSERT_TRUE(kv.Decode(a, Ramp(1, 60)));
+    EXPECT_TRUE(kv.bytes.Holds(kv.manager.sequence(a)));
+    EXPECT_EQ(60, kv.manager.sequence(b).cp());
+    EXPECT_TRUE(kv.bytes.Holds(kv.manager.sequence(b)));
+    std::string why;
+    EXPECT_TRUE(kv.manager.Check(&why)) << why;
+  }
 }
 
 // The last block is a part of a longer one that is cached: the pool has no room for a copy of it.

@@ -18,6 +18,7 @@
 
 #include "base/fs.h"
 #include "kv/kv_storage.h"
+#include "kv/kv_testing.h"
 
 namespace gyrator {
 namespace {
@@ -90,18 +91,6 @@ class Swap : public ::testing::Test {
 
   std::string root_;
 };
-
-// The descriptor behind the one swap file of its name that is open; no path leads to it.
-int DescriptorOf(const SwapFile& swap) {
-  const std::string name = std::filesystem::path(swap.path()).filename().string();
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code gone;
-    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
-    if (target.find(name) != std::string::npos) return std::stoi(entry.path().filename().string());
-  }
-  ADD_FAILURE() << swap.path() << " is not open";
-  return -1;
-}
 
 // While it lives, the swap file's descriptor is another file's.
 class Replaced {
