@@ -50,7 +50,7 @@ Status CheckSampler(const SamplerOptions& options);
 struct EngineOptions {
   int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
   int32_t sessions_max = 1;         // the pool holds this many sessions at full capacity,
-  uint64_t kv_budget = 0;           // or as many blocks as these bytes, when given (--kv-budget)
+  uint64_t kv_budget = 0;           // or as many blocks as these bytes, when given
   uint64_t swap_budget = 0;         // bytes on disk for sessions that do not fit; 0: none
   std::string swap_directory = {};  // where; must exist when swap_budget > 0
   int32_t slots = 0;                // sessions that may live at once; 0: 65,536
