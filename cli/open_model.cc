@@ -54,6 +54,8 @@ std::string_view StopName(StopReason stop) {
       return "end";
     case StopReason::kLength:
       return "length";
+    case StopReason::kDeadline:
+      return "deadline";
     case StopReason::kCancelled:
       return "cancelled";
   }

@@ -6,14 +6,17 @@
 // the empty cache and saved tensors are injected into it. Model::Load (initmodel) and NewSession or
 // LoadSession (initsession) are separate; callers give full prefixes and never positions.
 //
-// Threads: an Engine and its sessions are used by one thread at a time. Several engines may share a
-// model.
+// Threads: an Engine may be used by any number of threads at once, a Session by one at a time. One
+// thread of the engine does the work; callbacks run on the thread that called. Several engines may
+// share a model. The child of a fork() cannot use its parent's engines.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,15 +63,24 @@ struct EngineOptions {
   bool use_cache = true;       // false: every step decodes the whole prefix again; equal bits
   bool share_prefixes = true;  // between sessions (SessionOptions::cache_namespace); equal bits
   int threads = 0;             // 0: one a core
-  Progress progress = {};      // long prefills
+  Progress progress = {};      // long prefills; on the thread of each caller
 };
 
-enum class StopReason : uint8_t { kNone, kEndOfGeneration, kLength, kCancelled };
+enum class StopReason : uint8_t { kNone, kEndOfGeneration, kLength, kCancelled, kDeadline };
 
 struct GenerateOptions {
   int32_t tokens_max = -1;  // -n; -1: until the end of the reply or of the capacity
   bool ignore_end = false;  // --ignore-eos: ends of generation get -infinity
-  // One whole piece of UTF-8 at a time; false cancels after this token.
+  // Lower goes first, when there is not room for all. No request waits for ever: a step of
+  // priority is worth 256 passes of waiting.
+  int32_t priority = 0;
+  // Ends the request between two passes, wherever it stands (kCancelled); what was computed and
+  // sampled until then stays with the session. A reply of no tokens does not join the transcript.
+  std::stop_token cancel = {};
+  // The same at this time (kDeadline).
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};
+  // One whole piece of UTF-8 at a time; false cancels after this token. The request stands still
+  // while a callback runs, others do not.
   std::function<bool(std::string_view text)> on_text = {};
   // Raw logits [vocab] of each sampled step, before the chain.
   std::function<void(std::span<const float>)> on_logits = {};

@@ -6,29 +6,10 @@
 #include <filesystem>
 #include <random>
 
-#include "gyrator/engine.h"
+#include "engine/engine_testing.h"
 
 namespace gyrator {
 namespace {
-
-std::vector<TokenId> Numbers(int32_t count, TokenId first) {
-  std::vector<TokenId> tokens;
-  for (int32_t i = 0; i < count; ++i) tokens.push_back((first + i * 7) % 250);
-  return tokens;
-}
-
-std::vector<TokenId> Join(std::vector<TokenId> a, const std::vector<TokenId>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-std::shared_ptr<const Model> LoadGolden(ComputeType compute) {
-  auto model = Model::Load(
-      std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
-      {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
-  EXPECT_TRUE(model.ok()) << model.status().ToString();
-  return *std::move(model);
-}
 
 struct Arithmetic {
   ComputeType compute;
@@ -37,7 +18,7 @@ struct Arithmetic {
 
 class CrowdedTest : public testing::TestWithParam<Arithmetic> {
  protected:
-  void SetUp() override { model_ = LoadGolden(GetParam().compute); }
+  void SetUp() override { model_ = LoadGolden("llama3", GetParam().compute); }
 
   // A pool of `sessions` full sessions of 128 tokens.
   std::unique_ptr<Engine> Make(int32_t sessions, uint64_t swap_budget = 0) {
@@ -49,24 +30,11 @@ class CrowdedTest : public testing::TestWithParam<Arithmetic> {
     options.batch_rows = 24;
     options.kv_dtype = GetParam().kv_dtype;
     options.threads = 1;
-    auto engine = Engine::Create(model_, options);
-    EXPECT_TRUE(engine.ok()) << engine.status().ToString();
-    return *std::move(engine);
+    return MakeEngine(model_, options);
   }
 
   static std::unique_ptr<Session> New(Engine& engine, uint64_t seed) {
-    SessionOptions options;
-    options.sampler.seed = seed;
-    auto session = engine.NewSession(options);
-    EXPECT_TRUE(session.ok()) << session.status().ToString();
-    return *std::move(session);
-  }
-
-  static GenerateOptions Steps(int32_t count) {
-    GenerateOptions options;
-    options.tokens_max = count;
-    options.ignore_end = true;
-    return options;
+    return MakeSession(engine, seed);
   }
 
   // Tokens that a session alone in a fresh engine draws.

@@ -1,27 +1,127 @@
-// The engine's loop: which requests wait, which run, and one pass after the other.
-#include <algorithm>
+#include "engine/engine_loop.h"
 
-#include "engine/engine_impl.h"
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
 
 namespace gyrator {
 
 namespace {
 
 constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
+constexpr int64_t kPriorityPasses = 256;  // what one step of priority is worth in the queue
 
 bool PoolIsFull(const Status& status) {
   return status.code() == Code::kExhausted && status.name() == "kv_pool";
 }
 
-}  // namespace
-
-void EngineImpl::Serve(std::span<Request> requests) {
-  for (Request& request : requests) Submit(&request);
-  while (Step()) ReportProgress();
+uint32_t PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
+  if (options.kv_budget > 0) {
+    const uint64_t blocks = options.kv_budget / static_cast<uint64_t>(one_block.total_bytes());
+    return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, INT32_MAX));
+  }
+  return static_cast<uint32_t>(BlocksFor(options.context) * options.sessions_max);
 }
 
-bool EngineImpl::Step() {
+// The geometry of a pool of one block.
+PagedKv OneBlock(const ModelConfig& config, DType dtype) {
+  return {.dtype = dtype,
+          .num_layers = config.num_layers,
+          .num_blocks = 1,
+          .num_kv_heads = config.num_kv_heads,
+          .head_dim = config.head_dim};
+}
+
+// Operations of a token: its matrices, and attention over the positions before it.
+RecomputeCost CostOf(const ModelConfig& config) {
+  const double heads = static_cast<double>(config.num_heads) * config.head_dim;
+  const double kv_heads = static_cast<double>(config.num_kv_heads) * config.head_dim;
+  const double layer = config.hidden * (2 * heads + 2 * kv_heads + 3.0 * config.ffn);
+  return {.per_token = 2 * layer * config.num_layers,
+          .per_position = 4 * heads * config.num_layers};
+}
+
+bool RanksBefore(const Request* a, const Request* b) { return a->rank < b->rank; }
+
+}  // namespace
+
+EngineLoop::EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options)
+    : model_(std::move(model)),
+      options_(options),
+      threads_(std::make_unique<ThreadPool>(options.threads)),
+      pool_(PoolBlocks(options, OneBlock(model_->loaded().config, *options.kv_dtype))) {}
+
+Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const ModelImpl> model,
+                                                     const EngineOptions& options) {
+  const ModelConfig& config = model->loaded().config;
+  const ComputeType compute = model->loaded().compute;
+  std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options));
+  PagedKv layout = OneBlock(config, *options.kv_dtype);
+  if (options.swap_budget > 0) {
+    GYRATOR_ASSIGN_OR_RETURN(loop->swap_, SwapFile::Create({.directory = options.swap_directory,
+                                                            .block_bytes = layout.total_bytes(),
+                                                            .bytes_max = options.swap_budget}));
+  }
+  layout.num_blocks = static_cast<int32_t>(loop->pool_.num_blocks());
+  GYRATOR_ASSIGN_OR_RETURN(loop->storage_, KvStorage::Create(layout));
+  loop->sequences_ = std::make_unique<SequenceManager>(
+      &loop->pool_, loop->storage_.get(),
+      SequenceManagerOptions{
+          .slots = options.slots, .swap = loop->swap_.get(), .cost = CostOf(config)});
+  GYRATOR_ASSIGN_OR_RETURN(
+      loop->arena_, CreateForwardArena(config, compute, options.batch_rows, options.threads));
+  return loop;
+}
+
+// An engine has one model, compute type and KV dtype, and renders with one template; what may
+// differ between its sessions is the key. A length goes first, so that no two lists of fields look
+// alike.
+Result<SlotId> EngineLoop::OpenSlot(const std::string& name_space) {
+  return sequences_->Open("ns:" + std::to_string(name_space.size()) + ":" + name_space,
+                          options_.context);
+}
+
+void EngineLoop::CloseSlot(SlotId slot) {
+  GYRATOR_CHECK(sequences_->Close(slot).ok());
+  blocked_ = false;
+}
+
+EngineStats EngineLoop::Stats() const {
+  EngineStats stats = counted_;
+  const KvCounts kv = sequences_->counts();
+  stats.tokens_lost = kv.tokens_lost;
+  stats.blocks_copied = kv.blocks_copied;
+  stats.blocks_evicted = kv.blocks_evicted;
+  stats.sessions_parked = kv.sequences_parked;
+  stats.sessions_resumed = kv.sequences_resumed;
+  stats.slots_total = kv.slots_total;
+  stats.slots_free = kv.slots_free;
+  stats.blocks_total = kv.blocks_total;
+  stats.blocks_free = kv.blocks_free;
+  stats.blocks_cached = kv.blocks_cached;
+  stats.prefixes_cached = kv.leaves_cached;
+  stats.parked = kv.parked;
+  stats.block_bytes =
+      static_cast<uint64_t>(storage_->view().block_bytes() * storage_->view().num_layers);
+  if (swap_ != nullptr) {
+    stats.swap_bytes = swap_->stats().bytes_in_use;
+    stats.swap_bytes_max = swap_->stats().bytes_max;
+  }
+  return stats;
+}
+
+Pace EngineLoop::Round(bool overdue) {
+  TakeAnswers();
+  StopThose();
   Admit();
+  if (!overdue && std::any_of(running_.begin(), running_.end(), [](const Request* request) {
+        return request->awaits && !request->late;
+      })) {
+    return Pace::kSoon;
+  }
+  for (Request* request : running_) request->late = request->awaits;
   const std::vector<PlannedRows> plan = Next();
   if (!plan.empty()) {
     const Status status = RunPlan(plan);
@@ -33,92 +133,137 @@ bool EngineImpl::Step() {
     }
   }
   Retire();
-  return !running_.empty() || !waiting_.empty();
+  if (running_.empty() && waiting_.empty()) return Pace::kIdle;
+  TellProgress();
+  return plan.empty() ? Pace::kSoon : Pace::kNow;
 }
 
-void EngineImpl::Submit(Request* request) {
-  request->started_ns = NowNs();
-  ++counted_.requests;
-  const bool twice = std::any_of(waiting_.begin(), waiting_.end(), [&](const Request* other) {
-    return other->session == request->session;
-  });
-  if (twice) {
-    return Fail(request, Status::InvalidArgument("session: more than one request in a batch"));
+Status EngineLoop::Accept(Request* request) const {
+  const auto same = [&](const Request* other) { return other->session == request->session; };
+  if (std::any_of(waiting_.begin(), waiting_.end(), same) ||
+      std::any_of(running_.begin(), running_.end(), same)) {
+    return Status::InvalidArgument("session: it has a request in flight already");
   }
-  if (request->responds) {
-    auto tokens = request->session->PromptTokens();
-    if (!tokens.ok()) return Fail(request, std::move(tokens).status());
-    request->tokens = *std::move(tokens);
-  }
+  const int32_t vocab = model_->loaded().config.vocab;
   for (TokenId token : request->tokens) {
-    if (token < 0 || token >= model_->loaded().config.vocab) {
-      return Fail(request,
-                  Status::InvalidArgument("token id: 0 to " +
-                                          std::to_string(model_->loaded().config.vocab - 1) +
-                                          " expected, found " + std::to_string(token)));
-    }
+    if (token >= 0 && token < vocab) continue;
+    return Status::InvalidArgument("token id: 0 to " + std::to_string(vocab - 1) +
+                                   " expected, found " + std::to_string(token));
   }
-  request->prompt_length = static_cast<int32_t>(request->tokens.size());
-  waiting_.push_back(request);
+  return {};
 }
 
-void EngineImpl::Admit() {
+void EngineLoop::Submit(Request* request) {
+  request->started_ns = NowNs();
+  request->rank = {
+      static_cast<int64_t>(counted_.passes) + kPriorityPasses * int64_t{request->options->priority},
+      tickets_++};
+  ++counted_.requests;
+  Status status = Accept(request);
+  Queue(request);
+  if (!status.ok()) Fail(request, std::move(status));
+}
+
+void EngineLoop::Queue(Request* request) {
+  request->state = RequestState::kWaiting;
+  const auto place = std::upper_bound(waiting_.begin(), waiting_.end(), request, RanksBefore);
+  if (place == waiting_.begin()) blocked_ = false;
+  waiting_.insert(place, request);
+}
+
+void EngineLoop::TakeAnswers() {
+  const auto take = [this](Request* request) {
+    const Answer answer = request->answer.load(std::memory_order_acquire);
+    if (answer == Answer::kNone || (answer == Answer::kGoOn && !request->awaits)) return;
+    request->answer.store(Answer::kNone, std::memory_order_relaxed);
+    request->awaits = false;
+    if (answer == Answer::kStop) {
+      Finish(request, StopReason::kCancelled);
+    } else {
+      Proceed(request);
+    }
+  };
+  // Who goes on may park others: both lists change.
+  for (Request* request : std::vector<Request*>(running_)) take(request);
+  for (Request* request : std::vector<Request*>(waiting_)) take(request);
+  Retire();
+}
+
+void EngineLoop::StopThose() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto stop = [&](Request* request) {
+    if (request->awaits || request->state == RequestState::kDone) return;
+    if (request->options->cancel.stop_requested()) {
+      Finish(request, StopReason::kCancelled);
+    } else if (request->options->deadline && *request->options->deadline <= now) {
+      Finish(request, StopReason::kDeadline);
+    }
+  };
+  std::for_each(running_.begin(), running_.end(), stop);
+  std::for_each(waiting_.begin(), waiting_.end(), stop);
+  Retire();
+}
+
+void EngineLoop::Admit() {
   if (blocked_ && !running_.empty()) return;
   for (size_t i = 0; i < waiting_.size();) {
     Request* request = waiting_[i];
-    if (AwaitsPrefix(*request)) {
+    if (request->awaits || AwaitsPrefix(*request)) {
       ++i;
       continue;
     }
     Status status = Enter(request);
+    while (PoolIsFull(status) && PreemptBehind(request->rank)) status = Enter(request);
     if (PoolIsFull(status) && !running_.empty()) {
       blocked_ = true;  // in order: nobody passes it
-      return;
+      break;
     }
-    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+    std::erase(waiting_, request);
+    running_.push_back(request);
     if (!status.ok()) {
       Fail(request, std::move(status));
       continue;
     }
     request->state = RequestState::kRunning;
-    running_.push_back(request);
-    if (request->session->sequence().cp() == static_cast<int32_t>(request->tokens.size())) {
+    if (request->session->cache().sequence().cp() == std::ssize(request->tokens)) {
       Advance(request);
-      Retire();  // it may be done, or have parked another
     }
   }
+  Retire();
 }
 
-Status EngineImpl::Enter(Request* request) {
-  SessionImpl& session = *request->session;
-  sequences_->SetBusy(session.slot(), true);
+Status EngineLoop::Enter(Request* request) {
+  SessionCache& cache = request->session->cache();
+  sequences_->SetBusy(cache.slot(), true);
   const bool reuse = options_.use_cache && !request->wants_prompt_logits();
-  const Result<Reused> reused = session.Sync(request->tokens, reuse);
-  if (!reused.ok()) {
-    sequences_->SetBusy(session.slot(), false);
-    return reused.status();
+  const auto synced = cache.Sync(request->tokens, reuse);
+  if (!synced.ok()) {
+    sequences_->SetBusy(cache.slot(), false);
+    return synced.status();
   }
+  request->kept = std::min(request->kept, synced->same);
   if (!request->entered) {
     request->entered = true;
-    request->reply.tokens_shared = reused->cached;
-    request->reply.tokens_reused = session.sequence().cp();
+    request->reply.tokens_shared = synced->reused.cached;
+    request->reply.tokens_reused = cache.sequence().cp();
     request->reply.tokens_decoded = request->prompt_length - request->reply.tokens_reused;
-    counted_.tokens_reused_own += static_cast<uint64_t>(reused->own);
-    counted_.tokens_reused_shared += static_cast<uint64_t>(reused->cached);
+    counted_.tokens_reused_own += static_cast<uint64_t>(synced->reused.own);
+    counted_.tokens_reused_shared += static_cast<uint64_t>(synced->reused.cached);
   }
   return {};
 }
 
-bool EngineImpl::AwaitsPrefix(const Request& request) const {
+bool EngineLoop::AwaitsPrefix(const Request& request) const {
   if (!shares_prefixes() || request.wants_prompt_logits() || request.tokens.empty()) return false;
-  const SlotId slot = request.session->slot();
+  const SlotId slot = request.session->cache().slot();
   const auto usable = std::span(request.tokens).first(request.tokens.size() - 1);
   const int32_t has =
       std::max(sequences_->tokens(slot).CommonPrefix(usable), sequences_->FindCached(slot, usable));
   return std::any_of(running_.begin(), running_.end(), [&](const Request* other) {
-    const SessionImpl& session = *other->session;
-    if (session.sequence().cp() >= other->prompt_length) return false;  // all is published
-    if (!sequences_->SameKey(slot, session.slot())) return false;
+    if (other->state != RequestState::kRunning) return false;
+    const SessionCache& cache = other->session->cache();
+    if (cache.sequence().cp() >= other->prompt_length) return false;  // all is published
+    if (!sequences_->SameKey(slot, cache.slot())) return false;
     const auto prompt = std::span(other->tokens).first(static_cast<size_t>(other->prompt_length));
     const auto [mine, theirs] =
         std::mismatch(usable.begin(), usable.end(), prompt.begin(), prompt.end());
@@ -126,27 +271,29 @@ bool EngineImpl::AwaitsPrefix(const Request& request) const {
   });
 }
 
-int32_t EngineImpl::RowsMax(const Request& request) const {
+int32_t EngineLoop::RowsMax(const Request& request) const {
   return request.wants_prompt_logits() ? std::min(options_.batch_rows, kPromptLogitRows)
                                        : options_.batch_rows;
 }
 
-std::vector<PlannedRows> EngineImpl::Next() const {
+std::vector<PlannedRows> EngineLoop::Next() const {
   std::vector<PendingRows> pending;
   for (const Request* request : running_) {
-    const int32_t left =
-        static_cast<int32_t>(request->tokens.size()) - request->session->sequence().cp();
-    pending.push_back({.rows = left, .rows_max = RowsMax(*request)});
+    const bool ready = request->state == RequestState::kRunning && !request->awaits;
+    const int32_t left = ready ? static_cast<int32_t>(request->tokens.size()) -
+                                     request->session->cache().sequence().cp()
+                               : 0;
+    pending.push_back({.rows = left, .rows_max = RowsMax(*request), .served = request->served});
   }
   return PlanRows(pending, options_.batch_rows);
 }
 
-Status EngineImpl::RunPlan(std::span<const PlannedRows> plan) {
+Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
   batch_.clear();
   size_t wanted = 0;
   for (const PlannedRows& item : plan) {
     const Request& request = *running_[static_cast<size_t>(item.request)];
-    const Sequence& sequence = request.session->sequence();
+    const Sequence& sequence = request.session->cache().sequence();
     const auto cp = static_cast<size_t>(sequence.cp());
     const bool last = cp + static_cast<size_t>(item.rows) == request.tokens.size();
     const int32_t num_logits = request.wants_prompt_logits() ? item.rows : last ? 1 : 0;
@@ -169,7 +316,7 @@ Status EngineImpl::RunPlan(std::span<const PlannedRows> plan) {
 
 // State changes here alone: first every row of the pass joins its session, then the complete ones
 // go on, which may park others.
-void EngineImpl::Commit(std::span<const PlannedRows> plan) {
+void EngineLoop::Commit(std::span<const PlannedRows> plan) {
   ++counted_.passes;
   const auto vocab = static_cast<size_t>(model_->loaded().config.vocab);
   std::span<const float> logits(logits_);
@@ -180,17 +327,13 @@ void EngineImpl::Commit(std::span<const PlannedRows> plan) {
         logits.first(static_cast<size_t>(batch_[i].num_logits) * vocab);
     logits = logits.subspan(rows.size());
     const auto end = static_cast<size_t>(batch_[i].first_position + plan[i].rows);
-    if (request.wants_prompt_logits()) {
-      for (int32_t row = 0; row < plan[i].rows; ++row) {
-        if (batch_[i].first_position + row >= request.prompt_length - 1) break;
-        request.options->on_prompt_logits(rows.subspan(static_cast<size_t>(row) * vocab, vocab));
-      }
-    }
+    if (request.wants_prompt_logits()) TellPromptLogits(&request, rows, batch_[i].first_position);
     counted_.tokens_decoded += static_cast<uint64_t>(plan[i].rows);
+    request.served = counted_.passes;
     const bool is_complete = end == request.tokens.size();
-    request.session->Commit(batch_[i].tokens,
-                            is_complete ? rows.last(vocab) : std::span<const float>());
-    if (plan[i].rows > 1 && shares_prefixes()) sequences_->Publish(request.session->slot());
+    SessionCache& cache = request.session->cache();
+    cache.Commit(batch_[i].tokens, is_complete ? rows.last(vocab) : std::span<const float>());
+    if (plan[i].rows > 1 && shares_prefixes()) sequences_->Publish(cache.slot());
     if (is_complete) complete.push_back(&request);
   }
   for (Request* request : complete) {
@@ -199,41 +342,47 @@ void EngineImpl::Commit(std::span<const PlannedRows> plan) {
   }
 }
 
-void EngineImpl::Advance(Request* request) {
-  SessionImpl& session = *request->session;
+void EngineLoop::Advance(Request* request) {
   if (request->first_token_ns == 0) request->first_token_ns = NowNs();
   const auto sampled = static_cast<int32_t>(request->reply.tokens.size());
-  if (request->options->tokens_max >= 0 && sampled >= request->options->tokens_max) {
+  const GenerateOptions& options = *request->options;
+  if (options.tokens_max >= 0 && sampled >= options.tokens_max) {
     return Finish(request, StopReason::kLength);
   }
   const TextModelImpl* text = model_->text_impl();
   const std::span<const TokenId> ends =
       text == nullptr ? std::span<const TokenId>() : text->end_of_generation();
-  const bool ignore_end = request->options->ignore_end;
-  if (request->options->on_logits) request->options->on_logits(session.last_logits());
-  const TokenId token = session.sampler_state().Sample(
-      session.last_logits(), request->tokens, ignore_end ? ends : std::span<const TokenId>());
-  if (!ignore_end && std::binary_search(ends.begin(), ends.end(), token)) {
+  const TokenId token = request->session->sampler_state().Sample(
+      request->session->cache().logits(), request->tokens,
+      options.ignore_end ? ends : std::span<const TokenId>());
+  if (!options.ignore_end && std::binary_search(ends.begin(), ends.end(), token)) {
+    TellToken(request, {});
     return Finish(request, StopReason::kEndOfGeneration);
   }
-  if (!EmitToken(request, token)) return Finish(request, StopReason::kCancelled);
-  if (sampled + 1 == request->options->tokens_max) return Finish(request, StopReason::kLength);
-  request->tokens.push_back(token);
+  request->reply.tokens.push_back(token);
+  ++counted_.tokens_generated;
+  const std::string piece = request->decoder ? request->decoder->Push(token) : std::string();
+  request->reply.text += piece;
+  request->awaits = TellToken(request, piece);
+  if (!request->awaits) Proceed(request);
+}
+
+void EngineLoop::Proceed(Request* request) {
+  const GenerateOptions& options = *request->options;
+  if (std::ssize(request->reply.tokens) == options.tokens_max) {
+    return Finish(request, StopReason::kLength);
+  }
+  request->tokens.push_back(request->reply.tokens.back());
+  if (request->state != RequestState::kRunning) return;  // parked: goes on when admitted again
   if (Status status = Extend(request); !status.ok()) Fail(request, std::move(status));
 }
 
-Status EngineImpl::Extend(Request* request) {
+Status EngineLoop::Extend(Request* request) {
   while (true) {
-    const Status status = request->session->Sync(request->tokens, options_.use_cache).status();
+    const Status status =
+        request->session->cache().Sync(request->tokens, options_.use_cache).status();
     if (!PoolIsFull(status)) return status;
-    // Who came first goes on: the one admitted last gives way, this one itself in the end.
-    bool parked = false;
-    for (auto other = running_.rbegin(); other != running_.rend() && *other != request; ++other) {
-      if ((*other)->state != RequestState::kRunning) continue;
-      parked = Preempt(*other);
-      if (parked) break;
-    }
-    if (parked) continue;
+    if (PreemptBehind(request->rank)) continue;
     const bool alone = std::none_of(running_.begin(), running_.end(), [&](const Request* other) {
       return other != request && other->state == RequestState::kRunning;
     });
@@ -242,31 +391,98 @@ Status EngineImpl::Extend(Request* request) {
   }
 }
 
-bool EngineImpl::Preempt(Request* request) {
-  const SlotId slot = request->session->slot();
+bool EngineLoop::PreemptBehind(const Rank& rank) {
+  std::vector<Request*> behind;
+  for (Request* other : running_) {
+    if (other->state == RequestState::kRunning && rank < other->rank) behind.push_back(other);
+  }
+  std::sort(behind.begin(), behind.end(), RanksBefore);
+  return std::any_of(behind.rbegin(), behind.rend(),
+                     [&](Request* other) { return Preempt(other); });
+}
+
+bool EngineLoop::Preempt(Request* request) {
+  const SlotId slot = request->session->cache().slot();
   if (!sequences_->Park(slot).ok()) return false;
   sequences_->SetBusy(slot, false);
-  request->state = RequestState::kWaiting;
-  waiting_.insert(waiting_.begin(), request);
+  std::erase(running_, request);
+  Queue(request);
   return true;
 }
 
-void EngineImpl::Retire() {
-  std::erase_if(running_, [this](const Request* request) {
-    if (request->state == RequestState::kDone) blocked_ = false;
-    return request->state != RequestState::kRunning;
-  });
+void EngineLoop::Retire() {
+  for (std::vector<Request*>* list : {&running_, &waiting_}) {
+    std::erase_if(*list, [this](Request* request) {
+      if (request->state != RequestState::kDone) return false;
+      blocked_ = false;
+      const std::shared_ptr<Caller> caller = request->caller;  // outlives the request
+      caller->Tell({.kind = CallerEvent::Kind::kDone, .request = request});
+      return true;
+    });
+  }
 }
 
-void EngineImpl::ReportProgress() const {
+void EngineLoop::TellPromptLogits(Request* request, std::span<const float> rows,
+                                  int32_t first_position) {
+  const auto vocab = static_cast<size_t>(model_->loaded().config.vocab);
+  const auto wanted = std::clamp<int64_t>(int64_t{request->prompt_length} - 1 - first_position, 0,
+                                          static_cast<int64_t>(rows.size() / vocab));
+  const std::span<const float> told = rows.first(static_cast<size_t>(wanted) * vocab);
+  request->caller->Tell({.kind = CallerEvent::Kind::kPromptLogits,
+                         .request = request,
+                         .rows = {told.begin(), told.end()},
+                         .vocab = vocab});
+}
+
+bool EngineLoop::TellToken(Request* request, std::string text) {
+  const bool wants_text = request->options->on_text && !text.empty();
+  const bool wants_logits = static_cast<bool>(request->options->on_logits);
+  if (!wants_text && !wants_logits) return false;
+  request->caller->Tell(
+      {.kind = CallerEvent::Kind::kToken,
+       .request = request,
+       .text = wants_text ? std::move(text) : std::string(),
+       .logits = wants_logits ? request->session->cache().logits() : std::span<const float>()});
+  return true;
+}
+
+void EngineLoop::TellProgress() const {
   if (!options_.progress) return;
-  uint64_t done = 0, total = 0;
-  for (const Request* request : running_) {
+  for (Request* request : running_) {
     if (!request->reply.tokens.empty()) continue;
-    done += static_cast<uint64_t>(request->session->sequence().cp());
-    total += static_cast<uint64_t>(request->prompt_length);
+    request->caller->Tell({.kind = CallerEvent::Kind::kProgress,
+                           .request = request,
+                           .done = static_cast<uint64_t>(request->session->cache().sequence().cp()),
+                           .total = static_cast<uint64_t>(request->prompt_length)});
   }
-  if (total > 0) options_.progress("reading the prompt", done, total);
+}
+
+void EngineLoop::Finish(Request* request, StopReason reason) {
+  const std::string tail = request->decoder ? request->decoder->Finish() : std::string();
+  request->reply.text += tail;
+  if (!tail.empty() && request->options->on_text) {
+    request->caller->Tell({.kind = CallerEvent::Kind::kToken, .request = request, .text = tail});
+  }
+  request->reply.stop = reason;
+  const uint64_t now = NowNs();
+  if (request->first_token_ns == 0) request->first_token_ns = now;
+  request->reply.prompt_ms =
+      static_cast<double>(request->first_token_ns - request->started_ns) * 1e-6;
+  request->reply.generate_ms = static_cast<double>(now - request->first_token_ns) * 1e-6;
+  const SlotId slot = request->session->cache().slot();
+  if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
+  request->cp = sequences_->tokens(slot).size();
+  sequences_->SetBusy(slot, request->holds);  // else it may be parked from now on
+  request->state = RequestState::kDone;
+}
+
+void EngineLoop::Fail(Request* request, Status status) {
+  request->status = std::move(status);
+  ++counted_.requests_failed;
+  const SlotId slot = request->session->cache().slot();
+  request->cp = sequences_->tokens(slot).size();
+  if (request->state == RequestState::kRunning) sequences_->SetBusy(slot, false);
+  request->state = RequestState::kDone;
 }
 
 }  // namespace gyrator

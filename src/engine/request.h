@@ -1,10 +1,14 @@
 // One request in flight: what the loop knows of a session while it runs.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "engine/caller.h"
 #include "gyrator/engine.h"
 #include "tokenizer/stream_decoder.h"
 
@@ -19,6 +23,18 @@ inline uint64_t NowNs() {
 // kWaiting: its sequence may be parked. kRunning: its blocks are there.
 enum class RequestState : uint8_t { kWaiting, kRunning, kDone };
 
+// What the caller said to an event.
+enum class Answer : uint8_t { kNone, kGoOn, kStop };
+
+// Who goes first: the lowest. Fixed when the request is submitted, so that the lowest one always
+// goes on and every request ends. Passes stand for time: a lower priority is a later place in the
+// queue, not the end of it.
+struct Rank {
+  int64_t due = 0;
+  uint64_t ticket = 0;  // in the order of submission
+  auto operator<=>(const Rank&) const = default;
+};
+
 struct Request {
   // `tokenizer` may be null: the reply then has no text.
   Request(SessionImpl* its_session, const GenerateOptions* its_options, const Tokenizer* tokenizer)
@@ -26,18 +42,29 @@ struct Request {
     if (tokenizer != nullptr) decoder.emplace(*tokenizer, true);
   }
 
-  SessionImpl* session;
-  const GenerateOptions* options;
+  SessionImpl* const session;
+  const GenerateOptions* const options;
+  std::shared_ptr<Caller> caller;
   std::vector<TokenId> tokens;  // the whole sequence: prompt, then what was sampled
   int32_t prompt_length = 0;
-  bool responds = false;  // a chat turn: the reply joins the transcript
+  bool holds = false;  // its session stays busy afterwards
+
+  // Engine thread, until kDone was told.
   RequestState state = RequestState::kWaiting;
+  Rank rank;
   bool entered = false;  // has run before
   Status status;         // why it failed
   Reply reply;
+  int32_t kept = INT32_MAX;  // tokens at the front of the session's that never changed
   std::optional<StreamDecoder> decoder;
   uint64_t started_ns = 0;
   uint64_t first_token_ns = 0;  // 0: none yet
+  uint64_t served = 0;          // the last pass that had rows of it
+  bool awaits = false;          // an answer; stands still until then
+  bool late = false;            // it has awaited for longer than others are held up for it
+  int32_t cp = 0;               // of the session when it was done
+
+  std::atomic<Answer> answer = Answer::kNone;  // by the caller
 
   // Until the first token is sampled; without the cache the prompt is decoded again after it.
   bool wants_prompt_logits() const { return options->on_prompt_logits && reply.tokens.empty(); }

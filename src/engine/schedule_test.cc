@@ -6,7 +6,7 @@
 #include <random>
 #include <tuple>
 
-#include "gyrator/engine.h"
+#include "engine/engine_testing.h"
 
 namespace gyrator {
 namespace {
@@ -31,14 +31,7 @@ struct Actor {
 
 class Schedule : public testing::TestWithParam<std::tuple<const char*, ComputeType>> {
  protected:
-  void SetUp() override {
-    const auto [name, compute] = GetParam();
-    auto model = Model::Load(
-        std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/" + name,
-        {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
-    ASSERT_TRUE(model.ok()) << model.status().ToString();
-    model_ = *std::move(model);
-  }
+  void SetUp() override { model_ = LoadGolden(std::get<0>(GetParam()), std::get<1>(GetParam())); }
 
   std::unique_ptr<Engine> Make(int32_t sessions, uint64_t swap_budget, int32_t batch_rows) {
     EngineOptions options;
@@ -48,15 +41,11 @@ class Schedule : public testing::TestWithParam<std::tuple<const char*, ComputeTy
     options.swap_directory = testing::TempDir();
     options.batch_rows = batch_rows;
     options.threads = 1;
-    auto engine = Engine::Create(model_, options);
-    EXPECT_TRUE(engine.ok()) << engine.status().ToString();
-    return *std::move(engine);
+    return MakeEngine(model_, options);
   }
 
   static Actor NewActor(Engine& engine, uint64_t seed) {
-    SessionOptions options;
-    options.sampler.seed = seed;
-    return {.session = *engine.NewSession(options), .seed = seed, .script = {}, .said = {}};
+    return {.session = MakeSession(engine, seed), .seed = seed, .script = {}, .said = {}};
   }
 
   int32_t Draw(int32_t below) {
@@ -82,10 +71,7 @@ class Schedule : public testing::TestWithParam<std::tuple<const char*, ComputeTy
     actor->script.push_back(turn);
     actor->said.resize(static_cast<size_t>(turn.cut));
     actor->said.insert(actor->said.end(), turn.line.begin(), turn.line.end());
-    GenerateOptions options;
-    options.tokens_max = turn.reply;
-    options.ignore_end = true;
-    return {.session = actor->session.get(), .prefix = actor->said, .options = options};
+    return {.session = actor->session.get(), .prefix = actor->said, .options = Steps(turn.reply)};
   }
 
   static void Hear(Actor* actor, const Result<Reply>& reply) {

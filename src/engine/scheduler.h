@@ -1,8 +1,9 @@
 // Decides which rows the next forward pass holds. Only plans: changes nothing.
 //
 // Decoding requests (one row) come first, so that a long prompt beside them cannot starve them;
-// what is left of the row budget goes to prompts in order, in chunks. The bits of a row do not
-// depend on the plan.
+// what is left of the row budget is shared by the prompts, in chunks: all get the same, and what a
+// short one does not need goes to the longer ones. When there are more requests than rows, those
+// go first that have waited longest. The bits of a row do not depend on the plan.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@ namespace gyrator {
 struct PendingRows {
   int32_t rows = 0;      // tokens not in the cache yet; 0: nothing to do
   int32_t rows_max = 0;  // most of them in one pass
+  uint64_t served = 0;   // the last pass that had rows of it
 };
 
 struct PlannedRows {

@@ -9,12 +9,12 @@
 
 namespace gyrator {
 
-SessionImpl::SessionImpl(EngineImpl* engine, OwnedSlot slot, RestoredState state)
+SessionImpl::SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state, int32_t cp)
     : engine_(engine),
       slot_(std::move(slot)),
-      last_logits_(state.last_logits != nullptr ? std::move(state.last_logits)
-                                                : std::make_shared<std::vector<float>>()),
+      cache_(&engine->loop().sequences(), slot_.id(), std::move(state.last_logits)),
       sampler_(std::move(state.sampler), state.draws),
+      cp_(cp),
       transcript_(std::move(state.transcript)),
       ranges_(std::move(state.ranges)),
       id_(std::move(state.id)),
@@ -53,7 +53,7 @@ Status SessionImpl::SetSampler(const SamplerOptions& options) {
 
 SessionInfo SessionImpl::info() const {
   SessionInfo info;
-  info.cp = sequences().tokens(slot()).size();
+  info.cp = cp_;
   info.capacity = engine_->options().context;
   for (const Message& message : transcript_) info.turns += message.role == "user" ? 1 : 0;
   const bool empty = transcript_.empty() && info.cp == 0;
@@ -99,48 +99,23 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
   return tokens;
 }
 
-Result<Reused> SessionImpl::Sync(std::span<const TokenId> tokens, bool reuse) {
-  const auto length = static_cast<int32_t>(tokens.size());
-  if (length > engine_->options().context) {
-    return Status::Exhausted(
-               "capacity: a prompt of " + std::to_string(length) + " tokens (cp " +
-               std::to_string(sequences().tokens(slot()).size()) + ") does not fit a context of " +
-               std::to_string(engine_->options().context) + " tokens; use a larger one (-c)")
-        .Named("capacity");
-  }
-  const int32_t before = sequences().tokens(slot()).size();
-  const int32_t same = sequences().tokens(slot()).CommonPrefix(tokens);
-  if (Status status = sequences().Resume(slot()); !status.ok()) {
-    if (sequences().tokens(slot()).size() < before) ForgetLogits();  // it could not be read again
-    return status;
-  }
-  Reused reused;
-  if (reuse) {
-    reused = sequences().Sync(slot(), tokens);
-  } else {
-    sequences().Truncate(slot(), 0);
-  }
-  const bool logits_fit = reused.own == length && before == length && !last_logits_->empty();
-  if (reused.own == length && !logits_fit) {  // its last row is decoded again
-    sequences().Truncate(slot(), --reused.own);
-  }
-  if (reused.own < before || reused.cached > 0) ForgetLogits();
+std::vector<TokenId> SessionImpl::tokens() const {
+  std::vector<TokenId> tokens;
+  engine_->Call([&] { tokens = cache_.sequences().tokens(cache_.slot()).ToVector(); });
+  return tokens;
+}
+
+Result<Reply> SessionImpl::Settle(Request* request, bool responds) {
+  cp_ = request->cp;
   for (TokenRange& range : ranges_) {  // messages stand where they stood, however K and V came back
-    if (range.end > same) range = {};
+    if (range.end > request->kept) range = {};
   }
-  GYRATOR_RETURN_IF_ERROR(sequences().Reserve(slot(), length - sequence().cp()));
-  return reused;
-}
-
-void SessionImpl::ForgetLogits() {
-  if (last_logits_.use_count() > 1) last_logits_ = std::make_shared<std::vector<float>>();
-  last_logits_->clear();
-}
-
-void SessionImpl::Commit(std::span<const TokenId> tokens, std::span<const float> logits) {
-  sequences().Commit(slot(), tokens);
-  ForgetLogits();
-  last_logits_->assign(logits.begin(), logits.end());
+  if (!request->status.ok()) return std::move(request->status);
+  Reply& reply = request->reply;
+  const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
+                    reply.stop == StopReason::kLength;
+  if (responds && said) AppendReply(reply.text, request->prompt_length);
+  return std::move(reply);
 }
 
 void SessionImpl::AppendReply(std::string text, int32_t prompt_length) {
@@ -151,13 +126,13 @@ void SessionImpl::AppendReply(std::string text, int32_t prompt_length) {
     begin = range.end;
   }
   transcript_.push_back({.role = "assistant", .content = std::move(text), .extras = {}});
-  ranges_.push_back({prompt_length, sequence().cp()});
+  ranges_.push_back({prompt_length, cp_});
 }
 
 RestoredState SessionImpl::CopyState() const {
   return {.transcript = transcript_,
           .ranges = ranges_,
-          .last_logits = last_logits_,
+          .last_logits = cache_.shared_logits(),
           .sampler = sampler_.options(),
           .draws = sampler_.draws(),
           .id = NewSessionId(),
@@ -166,11 +141,30 @@ RestoredState SessionImpl::CopyState() const {
           .foreign = foreign_};
 }
 
+Status SessionImpl::Hold() {
+  bool parked = false;
+  engine_->Call([&] {
+    parked = cache_.sequences().IsParked(cache_.slot());
+    if (!parked) cache_.sequences().SetBusy(cache_.slot(), true);
+  });
+  if (!parked) return {};
+  const GenerateOptions options = {.tokens_max = 0};
+  Work work{.session = this, .tokens = tokens(), .options = &options, .holds = true};
+  return engine_->Serve({&work, 1})[0].status();
+}
+
+void SessionImpl::Release() {
+  engine_->Call([&] { cache_.sequences().SetBusy(cache_.slot(), false); });
+}
+
 Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
-  GYRATOR_RETURN_IF_ERROR(MakeResident());
-  GYRATOR_ASSIGN_OR_RETURN(const SlotId child, sequences().Fork(slot()));
+  GYRATOR_RETURN_IF_ERROR(Hold());
+  Result<SlotId> child = SlotId{0};
+  engine_->Call([&] { child = cache_.sequences().Fork(cache_.slot()); });
+  Release();
+  GYRATOR_RETURN_IF_ERROR(child.status());
   std::unique_ptr<Session> fork(
-      new SessionImpl(engine_, OwnedSlot(&sequences(), child), CopyState()));
+      new SessionImpl(engine_, SessionSlot(engine_, *child), CopyState(), cp_));
   if (options.seed) {
     SamplerOptions sampler = sampler_.options();
     sampler.seed = *options.seed;
@@ -179,19 +173,24 @@ Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
   return fork;
 }
 
-Status SessionImpl::MakeResident() {
-  if (!sequences().IsParked(slot())) return {};
-  return Complete(tokens(), {.tokens_max = 0}).status();
+Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
+  GYRATOR_RETURN_IF_ERROR(Hold());
+  Result<SaveReport> saved = SaveHeld(options);
+  Release();
+  return saved;
 }
 
-Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
-  GYRATOR_RETURN_IF_ERROR(MakeResident());
-  const std::vector<TokenId> tokens = this->tokens();
-  const int32_t cp = sequence().cp();
+Result<SaveReport> SessionImpl::SaveHeld(const SaveOptions& options) {
+  std::vector<TokenId> tokens;
+  std::vector<uint32_t> blocks;  // busy: they stay, and nobody writes to them
+  engine_->Call([&] {
+    tokens = cache_.sequence().tokens().ToVector();
+    blocks.assign(cache_.sequence().blocks().begin(), cache_.sequence().blocks().end());
+  });
   GYRATOR_ASSIGN_OR_RETURN(const KeyValues identity,
-                           LiveIdentity(engine_->model_impl(), sequence().capacity()));
+                           LiveIdentity(engine_->model_impl(), engine_->options().context));
   GYRATOR_ASSIGN_OR_RETURN(const std::string chat, ChatText(transcript_, ranges_));
-  std::vector<Position> positions(static_cast<size_t>(cp));
+  std::vector<Position> positions(tokens.size());
   std::iota(positions.begin(), positions.end(), 0);
   const SessionInfo now = info();
   KeyValues keys;
@@ -204,9 +203,9 @@ Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
   const SnapshotSource source{.tokens = tokens,
                               .positions = positions,
                               .kv = engine_->kv(),
-                              .blocks = sequence().table(),
+                              .blocks = {blocks.data(), static_cast<int32_t>(blocks.size())},
                               .chat = chat,
-                              .logits = *last_logits_,
+                              .logits = cache_.logits(),
                               .identity = &identity,
                               .session = &keys,
                               .foreign = &foreign_};

@@ -1,7 +1,7 @@
 // The state of one conversation. See gyrator/engine.h for the contract.
 //
-// Cache, tokens, cp, chat, sampler and last logits change together: Sync and Commit keep them
-// consistent after every step, also when a step fails.
+// Its cache and its sampler belong to the engine thread while a request of it is in flight; the
+// rest belongs to the thread that uses the session.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/request.h"
 #include "engine/sampler.h"
+#include "engine/session_cache.h"
+#include "engine/session_slot.h"
 #include "engine/session_snapshot.h"
 #include "engine/text_model.h"
 #include "gyrator/engine.h"
@@ -23,8 +26,8 @@ class EngineImpl;
 // What a session is made of when it comes from a snapshot.
 struct RestoredState {
   std::vector<Message> transcript;
-  std::vector<TokenRange> ranges;                   // of the messages
-  std::shared_ptr<std::vector<float>> last_logits;  // [vocab]; null or empty: to be recomputed
+  std::vector<TokenRange> ranges;  // of the messages
+  SharedLogits last_logits;        // [vocab]; null or empty: to be recomputed
   SamplerOptions sampler;
   uint64_t draws = 0;
   std::string id;
@@ -35,7 +38,8 @@ struct RestoredState {
 
 class SessionImpl final : public Session {
  public:
-  SessionImpl(EngineImpl* engine, OwnedSlot slot, RestoredState state);
+  // `cp`: tokens that the slot holds.
+  SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state, int32_t cp);
 
   Status Append(Message message) override;
   Result<Reply> Respond(const GenerateOptions& options) override;
@@ -44,43 +48,35 @@ class SessionImpl final : public Session {
   Status SetSampler(const SamplerOptions& options) override;
   const SamplerOptions& sampler() const override { return sampler_.options(); }
   SessionInfo info() const override;
-  std::vector<TokenId> tokens() const override { return sequences().tokens(slot_.id()).ToVector(); }
+  std::vector<TokenId> tokens() const override;
   std::span<const Message> transcript() const override { return transcript_; }
-  std::span<const float> last_logits() const override { return *last_logits_; }
+  std::span<const float> last_logits() const override { return cache_.logits(); }
   Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) override;
 
   // The tokens of the next turn: the rendered transcript, or in opaque-prefix mode the tokens in
   // the cache and the new messages' part of the template.
   Result<std::vector<TokenId>> PromptTokens() const;
+  // After a request of it is done: what it says joins the transcript when it `responds`.
+  Result<Reply> Settle(Request* request, bool responds);
 
-  // Makes the sequence a prefix of `tokens` (the whole of it from position 0), from what it holds
-  // itself and from what others published, and reserves the rest: the one place that computes
-  // positions. Afterwards tokens[cp:] are to be decoded; none are when last_logits() already belong
-  // to all of `tokens`. `reuse` false starts from nothing. kExhausted "capacity" changes nothing;
-  // kExhausted "kv_pool" leaves a prefix of `tokens`, or the session parked.
-  Result<Reused> Sync(std::span<const TokenId> tokens, bool reuse);
-  // Takes rows that a pass has just stored; `logits` [vocab] belong to the last of them, or are
-  // empty when more rows follow.
-  void Commit(std::span<const TokenId> tokens, std::span<const float> logits);
-
-  const Sequence& sequence() const { return slot_.sequence(); }
-  SequenceManager& sequences() const { return slot_.manager(); }
-  SlotId slot() const { return slot_.id(); }
+  SessionCache& cache() { return cache_; }
   Sampler& sampler_state() { return sampler_; }
-  // The reply joins the transcript; the prompt that it answers had `prompt_length` tokens.
-  void AppendReply(std::string text, int32_t prompt_length);
 
  private:
   Result<std::vector<TokenId>> OpaqueTokens() const;
-  void ForgetLogits();
   RestoredState CopyState() const;  // what a fork of it starts from
-  Status MakeResident();            // brings a parked session back, to the bit
+  // Brings a parked session back, to the bit, and keeps it until Release.
+  Status Hold();
+  void Release();
+  Result<SaveReport> SaveHeld(const SaveOptions& options);
+  // The reply joins the transcript; the prompt that it answers had `prompt_length` tokens.
+  void AppendReply(std::string text, int32_t prompt_length);
 
   EngineImpl* engine_;
-  OwnedSlot slot_;
-  // [vocab] after all of the sequence, or empty; forks share them until they differ.
-  std::shared_ptr<std::vector<float>> last_logits_;
+  SessionSlot slot_;
+  SessionCache cache_;
   Sampler sampler_;
+  int32_t cp_;  // tokens in the cache
   std::vector<Message> transcript_;
   std::vector<TokenRange> ranges_;  // [transcript_]: where each message lies in the sequence
   std::string id_;

@@ -54,17 +54,31 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
                            CheckCompatible(snapshot, live, options_.context));
   GYRATOR_ASSIGN_OR_RETURN(RestoredState state, RestoreState(snapshot));
 
-  GYRATOR_ASSIGN_OR_RETURN(OwnedSlot slot, NewSlot({}));
-  GYRATOR_RETURN_IF_ERROR(sequences_->Reserve(slot.id(), snapshot.cp()));
+  GYRATOR_ASSIGN_OR_RETURN(SessionSlot slot, OpenSlot({}));
+  std::vector<uint32_t> blocks;
+  Status reserved;
+  Call([&] {
+    SequenceManager& sequences = loop_->sequences();
+    reserved = sequences.Reserve(slot.id(), snapshot.cp());
+    sequences.SetBusy(slot.id(), true);
+    const std::span<const uint32_t> held = sequences.sequence(slot.id()).blocks();
+    blocks.assign(held.begin(), held.end());
+  });
+  GYRATOR_RETURN_IF_ERROR(reserved);
   LoadOptions load;
   if (options_.progress) {
     load.progress = [this](uint64_t done, uint64_t total) {
       options_.progress("loading the context", done, total);
     };
   }
-  GYRATOR_RETURN_IF_ERROR(LoadKv(fs, snapshot, view, slot.sequence().table(), load));
-  sequences_->Commit(slot.id(), snapshot.tokens);
-  sequences_->SetForeign(slot.id());
+  GYRATOR_RETURN_IF_ERROR(
+      LoadKv(fs, snapshot, view, {blocks.data(), static_cast<int32_t>(blocks.size())}, load));
+  Call([&] {
+    SequenceManager& sequences = loop_->sequences();
+    sequences.Commit(slot.id(), snapshot.tokens);
+    sequences.SetForeign(slot.id());
+    sequences.SetBusy(slot.id(), false);
+  });
   if (report != nullptr) {
     notes.insert(notes.end(), snapshot.notes.begin(), snapshot.notes.end());
     if (!state.opaque_prefix.empty()) {
@@ -74,7 +88,8 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
     *report = {.verification = std::string(VerificationName(snapshot.verification)),
                .notes = std::move(notes)};
   }
-  return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
+  return std::unique_ptr<Session>(
+      new SessionImpl(this, std::move(slot), std::move(state), snapshot.cp()));
 }
 
 }  // namespace gyrator

@@ -7,53 +7,25 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/engine_testing.h"
 #include "gyrator/contexts.h"
-#include "gyrator/engine.h"
 
 namespace gyrator {
 namespace {
 
-std::string GoldenModel(const std::string& name) {
-  return std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/" + name;
-}
-
-std::shared_ptr<const Model> LoadGolden(const std::string& name, ComputeType compute,
-                                        const std::string& isa = "auto") {
-  auto model = Model::Load(
-      GoldenModel(name),
-      {.compute = compute, .isa = isa, .threads = 1, .digest_cache = {}, .progress = {}});
-  EXPECT_TRUE(model.ok()) << model.status().ToString();
-  return *std::move(model);
-}
-
-std::unique_ptr<Engine> MakeEngine(std::shared_ptr<const Model> model, int32_t context,
+std::unique_ptr<Engine> MakeEngine(const std::shared_ptr<const Model>& model, int32_t context,
                                    int32_t sessions = 1) {
   EngineOptions options;
   options.context = context;
   options.sessions_max = sessions;
   options.threads = 1;
-  auto engine = Engine::Create(std::move(model), options);
-  EXPECT_TRUE(engine.ok()) << engine.status().ToString();
-  return *std::move(engine);
-}
-
-GenerateOptions Steps(int32_t count) {
-  GenerateOptions options;
-  options.tokens_max = count;
-  options.ignore_end = true;
-  return options;
+  return MakeEngine(model, options);
 }
 
 SamplerOptions Greedy() {
   SamplerOptions options;
   options.temperature = 0;
   return options;
-}
-
-std::vector<TokenId> Numbers(int32_t count, TokenId first = 3) {
-  std::vector<TokenId> tokens;
-  for (int32_t i = 0; i < count; ++i) tokens.push_back((first + i * 7) % 250);
-  return tokens;
 }
 
 class SessionTest : public testing::Test {
@@ -82,27 +54,27 @@ TEST_F(SessionTest, ANewSessionHoldsNothing) {
 
 TEST_F(SessionTest, DecodesOnlyWhatIsNotInTheCache) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
-  auto first = session->Complete(Numbers(20), Steps(0));
+  auto first = session->Complete(Numbers(20, 3), Steps(0));
   ASSERT_TRUE(first.ok()) << first.status().ToString();
   EXPECT_EQ(0, first->tokens_reused);
   EXPECT_EQ(20, first->tokens_decoded);
   EXPECT_EQ(20, session->info().cp);
-  auto longer = session->Complete(Numbers(25), Steps(0));
+  auto longer = session->Complete(Numbers(25, 3), Steps(0));
   EXPECT_EQ(20, longer->tokens_reused);
   EXPECT_EQ(5, longer->tokens_decoded);
-  auto edited = Numbers(25);
+  auto edited = Numbers(25, 3);
   edited[10] = 249;
   EXPECT_EQ(10, session->Complete(edited, Steps(0))->tokens_reused);
   // The whole prompt is cached and so are its logits: nothing is decoded.
   EXPECT_EQ(0, session->Complete(edited, Steps(1))->tokens_decoded);
   // A proper prefix has no logits any more: its last token is decoded again.
-  EXPECT_EQ(1, session->Complete(Numbers(10), Steps(0))->tokens_decoded);
+  EXPECT_EQ(1, session->Complete(Numbers(10, 3), Steps(0))->tokens_decoded);
 }
 
 TEST_F(SessionTest, AnEditOfTheLastTokenAloneIsSeen) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(session->Complete(Numbers(25), Steps(0)).ok());
-  auto edited = Numbers(25);
+  ASSERT_TRUE(session->Complete(Numbers(25, 3), Steps(0)).ok());
+  auto edited = Numbers(25, 3);
   edited[24] = 248;
   EXPECT_EQ(24, session->Complete(edited, Steps(0))->tokens_reused);
   auto fresh = *engine_->NewSession({.sampler = Greedy()});
@@ -113,8 +85,8 @@ TEST_F(SessionTest, AnEditOfTheLastTokenAloneIsSeen) {
 
 TEST_F(SessionTest, CapacityIsATypedErrorThatNamesCapacityAndCp) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(session->Complete(Numbers(60), Steps(0)).ok());
-  auto too_long = session->Complete(Numbers(65), Steps(0));
+  ASSERT_TRUE(session->Complete(Numbers(60, 3), Steps(0)).ok());
+  auto too_long = session->Complete(Numbers(65, 3), Steps(0));
   ASSERT_FALSE(too_long.ok());
   EXPECT_EQ(Code::kExhausted, too_long.status().code());
   EXPECT_EQ("capacity", too_long.status().name());
@@ -122,13 +94,13 @@ TEST_F(SessionTest, CapacityIsATypedErrorThatNamesCapacityAndCp) {
   EXPECT_NE(std::string::npos, too_long.status().message().find("cp 60"));
   EXPECT_EQ(60, session->info().cp);
   // Sampling stops at the edge: what was sampled stays, and every position is accounted for.
-  auto edge = session->Complete(Numbers(60), Steps(100));
+  auto edge = session->Complete(Numbers(60, 3), Steps(100));
   ASSERT_FALSE(edge.ok());
   EXPECT_EQ("capacity", edge.status().name());
   EXPECT_EQ(64, session->info().cp);
   EXPECT_EQ(64u, session->tokens().size());
   // The session still works.
-  EXPECT_TRUE(session->Complete(Numbers(30), Steps(2)).ok());
+  EXPECT_TRUE(session->Complete(Numbers(30, 3), Steps(2)).ok());
 }
 
 TEST_F(SessionTest, RefusesTokensThatTheModelDoesNotHave) {
@@ -164,7 +136,7 @@ TEST_F(SessionTest, ABadRequestOfABatchFailsAlone) {
   auto bad = *engine_->NewSession({.sampler = Greedy()});
   std::vector<BatchRequest> requests;
   requests.push_back({bad.get(), {1, 9999999}, Steps(3)});
-  requests.push_back({good.get(), Numbers(12), Steps(3)});
+  requests.push_back({good.get(), Numbers(12, 3), Steps(3)});
   auto replies = engine_->Run(requests);
   EXPECT_FALSE(replies[0].ok());
   ASSERT_TRUE(replies[1].ok());
@@ -173,8 +145,8 @@ TEST_F(SessionTest, ABadRequestOfABatchFailsAlone) {
 
 TEST_F(SessionTest, PromptLogitsComeForEveryPositionBeforeTheLast) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(
-      session->Complete(Numbers(40), Steps(0)).ok());  // cached; the rows are wanted all the same
+  ASSERT_TRUE(session->Complete(Numbers(40, 3), Steps(0))
+                  .ok());  // cached; the rows are wanted all the same
   std::vector<std::vector<float>> rows;
   GenerateOptions options = Steps(2);
   options.on_prompt_logits = [&](std::span<const float> row) {
@@ -182,12 +154,12 @@ TEST_F(SessionTest, PromptLogitsComeForEveryPositionBeforeTheLast) {
   };
   size_t steps = 0;
   options.on_logits = [&](std::span<const float>) { ++steps; };
-  ASSERT_TRUE(session->Complete(Numbers(40), options).ok());
+  ASSERT_TRUE(session->Complete(Numbers(40, 3), options).ok());
   EXPECT_EQ(39u, rows.size());
   EXPECT_EQ(2u, steps);
   // Row p is what a prompt of p + 1 tokens ends with.
   auto shorter = *engine_->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(shorter->Complete(Numbers(21), Steps(0)).ok());
+  ASSERT_TRUE(shorter->Complete(Numbers(21, 3), Steps(0)).ok());
   ASSERT_EQ(rows[20].size(), shorter->last_logits().size());
   EXPECT_EQ(0, std::memcmp(rows[20].data(), shorter->last_logits().data(),
                            rows[20].size() * sizeof(float)));
@@ -203,7 +175,7 @@ TEST_F(SessionTest, PromptLogitsComeOnceWithoutTheCacheToo) {
   int rows = 0;
   GenerateOptions generate = Steps(3);
   generate.on_prompt_logits = [&](std::span<const float>) { ++rows; };
-  ASSERT_TRUE(session->Complete(Numbers(5), generate).ok());
+  ASSERT_TRUE(session->Complete(Numbers(5, 3), generate).ok());
   EXPECT_EQ(4, rows);
 }
 
@@ -213,7 +185,7 @@ TEST_F(SessionTest, SavedAndLoadedIsTheSameSession) {
   sampler.repeat_penalty = 1.2f;
   sampler.logit_bias = {{5, 0.25f}, {6, -1e-7f}};
   auto session = *engine_->NewSession({.sampler = sampler});
-  ASSERT_TRUE(session->Complete(Numbers(20), Steps(6)).ok());
+  ASSERT_TRUE(session->Complete(Numbers(20, 3), Steps(6)).ok());
   auto saved = session->Save({.root = root_, .name = "x"});
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   LoadReport report;
@@ -244,7 +216,7 @@ TEST_F(SessionTest, AnEmptySessionSavesAndLoads) {
 // Every mismatch has its verdict (spec 5.3), and refusing touches no live session.
 TEST_F(SessionTest, AnotherModelOrCapacityIsRefusedByName) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(session->Complete(Numbers(40), Steps(1)).ok());
+  ASSERT_TRUE(session->Complete(Numbers(40, 3), Steps(1)).ok());
   auto saved = session->Save({.root = root_, .name = {}});
   ASSERT_TRUE(saved.ok());
 
@@ -284,7 +256,7 @@ TEST_F(SessionTest, KeysAndValuesInInt8AreSavedAndGoOn) {
   options.kv_dtype = DType::kI8;
   auto engine = *Engine::Create(LoadGolden("llama3", ComputeType::kInt8), options);
   auto session = *engine->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(session->Complete(Numbers(40), Steps(5)).ok());
+  ASSERT_TRUE(session->Complete(Numbers(40, 3), Steps(5)).ok());
   auto saved = session->Save({.root = root_, .name = {}});
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   const auto details = ShowContext(saved->folder);
@@ -308,7 +280,7 @@ TEST_F(SessionTest, KeysAndValuesInInt8AreSavedAndGoOn) {
 TEST_F(SessionTest, OtherNumericsOfBf16AreReported) {
   auto dots = MakeEngine(LoadGolden("llama3", ComputeType::kBF16, "ref"), 64);
   auto session = *dots->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(session->Complete(Numbers(20), Steps(1)).ok());
+  ASSERT_TRUE(session->Complete(Numbers(20, 3), Steps(1)).ok());
   auto saved = session->Save({.root = root_, .name = {}});
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   auto tiles = MakeEngine(LoadGolden("llama3", ComputeType::kBF16, "amx"), 64);
@@ -322,7 +294,7 @@ TEST_F(SessionTest, OtherNumericsOfBf16AreReported) {
 
 TEST_F(SessionTest, ADamagedFolderIsRefusedAndTheLiveSessionGoesOn) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
-  ASSERT_TRUE(session->Complete(Numbers(20), Steps(1)).ok());
+  ASSERT_TRUE(session->Complete(Numbers(20, 3), Steps(1)).ok());
   auto saved = session->Save({.root = root_, .name = {}});
   ASSERT_TRUE(saved.ok());
   const std::string file = saved->folder + "/past_key_values/1_value.npy";
@@ -336,24 +308,24 @@ TEST_F(SessionTest, ADamagedFolderIsRefusedAndTheLiveSessionGoesOn) {
   EXPECT_NE(std::string::npos, status.message().find("1_value.npy")) << status.message();
   // Its blocks are free again: a full second session fits.
   auto second = *engine_->NewSession({.sampler = Greedy()});
-  EXPECT_TRUE(second->Complete(Numbers(60), Steps(1)).ok());
-  EXPECT_TRUE(session->Complete(Numbers(30), Steps(1)).ok());
+  EXPECT_TRUE(second->Complete(Numbers(60, 3), Steps(1)).ok());
+  EXPECT_TRUE(session->Complete(Numbers(30, 3), Steps(1)).ok());
 }
 
 TEST_F(SessionTest, AnotherSeedStartsItsOwnStream) {
   SamplerOptions sampler;
   sampler.seed = 1;
   auto session = *engine_->NewSession({.sampler = sampler});
-  const auto first = session->Complete(Numbers(8), Steps(10))->tokens;
+  const auto first = session->Complete(Numbers(8, 3), Steps(10))->tokens;
   sampler.temperature = 0.81f;
   ASSERT_TRUE(session->SetSampler(sampler).ok());  // same seed: the stream goes on
-  const auto second = session->Complete(Numbers(8), Steps(10))->tokens;
+  const auto second = session->Complete(Numbers(8, 3), Steps(10))->tokens;
   EXPECT_NE(first, second);
   sampler.seed = 2;
   ASSERT_TRUE(session->SetSampler(sampler).ok());  // another seed: its stream from the beginning
   auto fresh = *engine_->NewSession({.sampler = sampler});
-  EXPECT_EQ(fresh->Complete(Numbers(8), Steps(10))->tokens,
-            session->Complete(Numbers(8), Steps(10))->tokens);
+  EXPECT_EQ(fresh->Complete(Numbers(8, 3), Steps(10))->tokens,
+            session->Complete(Numbers(8, 3), Steps(10))->tokens);
   sampler.top_p = 2;
   EXPECT_EQ(Code::kInvalidArgument, session->SetSampler(sampler).code());
 }
@@ -371,11 +343,14 @@ TEST(Engine, RefusesWhatItCannotServe) {
             Engine::Create(LoadGolden("llama2", ComputeType::kF32), options).status().code());
   EXPECT_EQ(
       Code::kInvalidArgument,
-      Model::Load(GoldenModel("llama3"),
+      Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
                   {.compute = {}, .isa = "sse9", .threads = 1, .digest_cache = {}, .progress = {}})
           .status()
           .code());
-  EXPECT_EQ(Code::kNotFound, Model::Load(GoldenModel("nothing"), {}).status().code());
+  EXPECT_EQ(Code::kNotFound,
+            Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/nothing", {})
+                .status()
+                .code());
 }
 
 }  // namespace

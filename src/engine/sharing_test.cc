@@ -4,25 +4,10 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "gyrator/engine.h"
+#include "engine/engine_testing.h"
 
 namespace gyrator {
 namespace {
-
-std::string GoldenModel(const std::string& name) {
-  return std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/" + name;
-}
-
-std::vector<TokenId> Numbers(int32_t count, TokenId first) {
-  std::vector<TokenId> tokens;
-  for (int32_t i = 0; i < count; ++i) tokens.push_back((first + i * 7) % 250);
-  return tokens;
-}
-
-std::vector<TokenId> Join(std::vector<TokenId> a, const std::vector<TokenId>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 struct Said {
   Reply reply;
@@ -32,11 +17,7 @@ struct Said {
 class SharingTest : public testing::TestWithParam<ComputeType> {
  protected:
   void SetUp() override {
-    auto model = Model::Load(
-        GoldenModel("qwen3"),
-        {.compute = GetParam(), .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
-    ASSERT_TRUE(model.ok()) << model.status().ToString();
-    model_ = *std::move(model);
+    model_ = LoadGolden("qwen3", GetParam());
     engine_ = Make(true);
   }
 
@@ -47,25 +28,16 @@ class SharingTest : public testing::TestWithParam<ComputeType> {
     options.batch_rows = 32;
     options.threads = 2;
     options.share_prefixes = share;
-    auto engine = Engine::Create(model_, options);
-    EXPECT_TRUE(engine.ok()) << engine.status().ToString();
-    return *std::move(engine);
+    return MakeEngine(model_, options);
   }
 
   std::unique_ptr<Session> New(Engine& engine, std::string name_space = {}) {
-    SessionOptions options;
-    options.sampler.seed = 11;
-    options.cache_namespace = std::move(name_space);
-    auto session = engine.NewSession(options);
-    EXPECT_TRUE(session.ok()) << session.status().ToString();
-    return *std::move(session);
+    return MakeSession(engine, 11, std::move(name_space));
   }
 
   static Said Say(Session& session, const std::vector<TokenId>& prompt, int32_t steps = 6) {
     Said said;
-    GenerateOptions options;
-    options.tokens_max = steps;
-    options.ignore_end = true;
+    GenerateOptions options = Steps(steps);
     options.on_logits = [&](std::span<const float> row) {
       said.logits.insert(said.logits.end(), row.begin(), row.end());
     };

@@ -14,10 +14,8 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/check.h"
 #include "gyrator/status.h"
 #include "kv/radix_tree.h"
 #include "kv/sequence.h"
@@ -68,6 +66,7 @@ class SequenceManager {
 
   // REQUIRES below: the slot is held.
   const TokenList& tokens(SlotId slot) const;  // also of a parked one
+  int32_t capacity(SlotId slot) const { return Get(slot).sequence.capacity(); }
   bool IsParked(SlotId slot) const { return Get(slot).parked.has_value(); }
   // REQUIRES below: not parked.
   const Sequence& sequence(SlotId slot) const;
@@ -148,26 +147,6 @@ class SequenceManager {
   RadixTree radix_;
   uint64_t now_ = 0;
   KvCounts counts_;  // the counters
-};
-
-// A held slot; closed at destruction. Must not outlive its manager.
-class OwnedSlot {
- public:
-  OwnedSlot(SequenceManager* manager, SlotId slot) : manager_(manager), slot_(slot) {}
-  ~OwnedSlot() {
-    if (manager_ != nullptr) GYRATOR_CHECK(manager_->Close(slot_).ok());
-  }
-  OwnedSlot(OwnedSlot&& other) noexcept
-      : manager_(std::exchange(other.manager_, nullptr)), slot_(other.slot_) {}
-  OwnedSlot& operator=(OwnedSlot&&) = delete;
-
-  SequenceManager& manager() const { return *manager_; }
-  SlotId id() const { return slot_; }
-  const Sequence& sequence() const { return manager_->sequence(slot_); }
-
- private:
-  SequenceManager* manager_;
-  SlotId slot_;
 };
 
 }  // namespace gyrator

@@ -1,0 +1,97 @@
+// The engine's loop: which requests wait, which run, and one pass after the other.
+//
+// Owns pool, storage, sequences and the buffers of a pass. Engine thread only, but for what says
+// otherwise.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "engine/engine_thread.h"
+#include "engine/model_impl.h"
+#include "engine/request.h"
+#include "engine/scheduler.h"
+#include "engine/session_impl.h"
+#include "gyrator/engine.h"
+#include "kv/block_pool.h"
+#include "kv/kv_storage.h"
+#include "kv/sequence_manager.h"
+#include "model/forward.h"
+
+namespace gyrator {
+
+class EngineLoop {
+ public:
+  // `options` without defaults left open.
+  static Result<std::unique_ptr<EngineLoop>> Make(std::shared_ptr<const ModelImpl> model,
+                                                  const EngineOptions& options);
+
+  // An empty sequence whose prefixes are shared within `name_space`. kExhausted "slots".
+  Result<SlotId> OpenSlot(const std::string& name_space);
+  void CloseSlot(SlotId slot);
+  // The request and what it points to stay until its caller is told that it is done.
+  void Submit(Request* request);
+  // Admits what has room, plans a pass, runs it, commits it.
+  Pace Round(bool overdue);
+
+  EngineStats Stats() const;
+  SequenceManager& sequences() { return *sequences_; }
+  const PagedKv& kv() const { return storage_->view(); }  // any thread; the view never changes
+
+ private:
+  EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options);
+
+  Status Accept(Request* request) const;  // what can be refused at once
+  // Lets waiting requests run, in order, as far as the pool has room.
+  void Admit();
+  Status Enter(Request* request);
+  // Whether a running request computes a prefix that this one would compute again.
+  bool AwaitsPrefix(const Request& request) const;
+  std::vector<PlannedRows> Next() const;
+  Status RunPlan(std::span<const PlannedRows> plan);
+  void Commit(std::span<const PlannedRows> plan);
+  void TellPromptLogits(Request* request, std::span<const float> rows, int32_t first_position);
+  // Samples from the session's last logits.
+  void Advance(Request* request);
+  // What follows when the caller knows of the last sampled token: the next row, or the end.
+  void Proceed(Request* request);
+  // Makes room for the request's next row: parks those that rank behind it, or itself.
+  Status Extend(Request* request);
+  // Parks a running request that ranks behind `rank`, the last one first.
+  bool PreemptBehind(const Rank& rank);
+  // Back to the queue, its blocks given away. False: it cannot be parked.
+  bool Preempt(Request* request);
+  void Queue(Request* request);
+  void TakeAnswers();
+  void StopThose();  // that were cancelled or are past their deadline
+  void Retire();     // forgets what is done, and tells
+  // Tells a sampled token; true when the caller has to answer.
+  bool TellToken(Request* request, std::string text);
+  void TellProgress() const;
+  void Finish(Request* request, StopReason reason);
+  void Fail(Request* request, Status status);
+
+  int32_t RowsMax(const Request& request) const;
+  bool shares_prefixes() const { return options_.use_cache && options_.share_prefixes; }
+
+  std::shared_ptr<const ModelImpl> model_;
+  const EngineOptions options_;
+  std::unique_ptr<ThreadPool> threads_;
+  BlockPool pool_;
+  std::unique_ptr<KvStorage> storage_;
+  std::unique_ptr<SwapFile> swap_;              // null: none
+  std::unique_ptr<SequenceManager> sequences_;  // over pool_, storage_ and swap_
+  ForwardArenaPtr arena_;
+  EngineStats counted_;  // the counters that the loop keeps
+  uint64_t tickets_ = 0;
+  std::vector<Request*> waiting_;  // by rank
+  bool blocked_ = false;  // the first of waiting_ had no room, and nothing was given back since
+  std::vector<Request*> running_;    // in the order of their admission
+  std::vector<float> logits_;        // [wanted rows of a pass, vocab]
+  std::vector<SequenceRows> batch_;  // of the pass being run
+};
+
+}  // namespace gyrator

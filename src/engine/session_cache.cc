@@ -1,0 +1,49 @@
+#include "engine/session_cache.h"
+
+#include <string>
+
+namespace gyrator {
+
+Result<SessionCache::Synced> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
+  const auto length = static_cast<int32_t>(tokens.size());
+  const TokenList& held = sequences_->tokens(slot_);
+  const int32_t before = held.size();
+  const int32_t capacity = sequences_->capacity(slot_);
+  if (length > capacity) {
+    return Status::Exhausted("capacity: a prompt of " + std::to_string(length) + " tokens (cp " +
+                             std::to_string(before) + ") does not fit a context of " +
+                             std::to_string(capacity) + " tokens; use a larger one (-c)")
+        .Named("capacity");
+  }
+  Synced synced{.reused = {}, .same = held.CommonPrefix(tokens)};
+  if (Status status = sequences_->Resume(slot_); !status.ok()) {
+    if (sequences_->tokens(slot_).size() < before) ForgetLogits();  // it could not be read again
+    return status;
+  }
+  Reused& reused = synced.reused;
+  if (reuse) {
+    reused = sequences_->Sync(slot_, tokens);
+  } else {
+    sequences_->Truncate(slot_, 0);
+  }
+  const bool logits_fit = reused.own == length && before == length && !logits_->empty();
+  if (reused.own == length && !logits_fit) {  // its last row is decoded again
+    sequences_->Truncate(slot_, --reused.own);
+  }
+  if (reused.own < before || reused.cached > 0) ForgetLogits();
+  GYRATOR_RETURN_IF_ERROR(sequences_->Reserve(slot_, length - sequence().cp()));
+  return synced;
+}
+
+void SessionCache::ForgetLogits() {
+  if (logits_.use_count() > 1) logits_ = std::make_shared<std::vector<float>>();
+  logits_->clear();
+}
+
+void SessionCache::Commit(std::span<const TokenId> tokens, std::span<const float> logits) {
+  sequences_->Commit(slot_, tokens);
+  ForgetLogits();
+  logits_->assign(logits.begin(), logits.end());
+}
+
+}  // namespace gyrator
