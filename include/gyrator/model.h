@@ -27,6 +27,8 @@ struct Message {
   std::string content = {};  // UTF-8
   std::string extras =
       {};  // more fields as the text of one JSON object (tool_calls, name); empty: none
+
+  bool operator==(const Message&) const = default;
 };
 
 struct RenderOptions {
