@@ -31,10 +31,10 @@ namespace gyrator {
 // found nothing": kInvalidArgument; kUnsupported for a content part that is no text.
 Result<std::vector<Message>> ParseMessages(std::string_view json);
 
-// One line of JSON that ParseMessages reads back to equal messages: role, content, then the extras
-// in their order. Empty content of an assistant's message with tool_calls is null. kInvalidArgument
-// when a message is none that a Session takes (unknown role, broken UTF-8, extras that are no
-// object).
+// One line of JSON: role, content, then the extras in their order. Empty content of an assistant's
+// message with tool_calls is null. What ParseMessages gave reads back equal. kInvalidArgument when
+// a message is none that a Session takes: unknown role, broken UTF-8, extras that are no object or
+// that hold role or content.
 Result<std::string> MessagesJson(std::span<const Message> messages);
 
 }  // namespace gyrator
