@@ -26,7 +26,9 @@ struct Message {
   std::string role = {};     // "system", "user", "assistant", "tool"
   std::string content = {};  // UTF-8
   std::string extras =
-      {};  // more fields as the text of one JSON object (tool_calls, name); empty: none
+      {};  // other fields as the text of one JSON object (tool_calls, name); empty: none
+
+  bool operator==(const Message&) const = default;
 };
 
 struct RenderOptions {

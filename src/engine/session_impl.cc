@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/engine_impl.h"
+#include "engine/messages.h"
 #include "engine/named_save.h"
 
 namespace gyrator {

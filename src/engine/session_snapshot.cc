@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/json.h"
+#include "engine/messages.h"
 #include "snapshot/errors.h"
 
 namespace gyrator {
@@ -119,7 +120,9 @@ Result<ParsedChat> ParseChat(std::string_view text) {
     }
     parsed.ranges.push_back(range);
   }
-  GYRATOR_ASSIGN_OR_RETURN(parsed.messages, MessagesFromJson(chat));
+  auto messages = MessagesFromJson(chat);
+  if (!messages.ok()) return StateInconsistent("chat.json", messages.status().message());
+  parsed.messages = *std::move(messages);
   return parsed;
 }
 

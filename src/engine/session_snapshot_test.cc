@@ -89,8 +89,10 @@ TEST(SessionText, ChatReadsBackWithItsSpans) {
 TEST(SessionText, ADamagedChatIsRefused) {
   for (const char* text : {"", "{", "{}", "7", R"([{"role":"user","content":"a","span":[1]}])",
                            R"([{"role":"user","content":"a","span":[1,"2"]}])",
-                           R"([{"role":"user","content":"a","span":3}])", R"([{"content":"a"}])"}) {
-    EXPECT_FALSE(ParseChat(text).ok()) << text;
+                           R"([{"role":"user","content":"a","span":3}])", R"([{"content":"a"}])",
+                           R"([{"role":"bot","content":"a"}])",
+                           R"([{"role":"user","content":[{"type":"image_url"}]}])"}) {
+    EXPECT_EQ(Code::kCorruption, ParseChat(text).status().code()) << text;
   }
 }
 

@@ -1,12 +1,11 @@
 #include "engine/text_model.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/sha256.h"
-#include "base/utf8.h"
+#include "engine/messages.h"
 #include "formats/gguf.h"
 
 namespace gyrator {
@@ -36,53 +35,6 @@ Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path) {
 }
 
 }  // namespace
-
-Status CheckMessage(const Message& message) {
-  const auto roles = {"system", "user", "assistant", "tool"};
-  if (std::find(roles.begin(), roles.end(), message.role) == roles.end()) {
-    return Status::InvalidArgument(
-        "message role: system, user, assistant or tool expected, found '" + message.role + "'");
-  }
-  if (!IsValidUtf8(message.content)) {
-    return Status::InvalidArgument("message content: well-formed UTF-8 expected");
-  }
-  return MessagesToJson({&message, 1}).status();
-}
-
-Result<Json> MessagesToJson(std::span<const Message> messages) {
-  Json out = Json::array();
-  for (const Message& message : messages) {
-    Json item = {{"role", message.role}, {"content", message.content}};
-    if (!message.extras.empty()) {
-      GYRATOR_ASSIGN_OR_RETURN(const Json extras,
-                               ParseField(message.extras, "message extras", Json::value_t::object));
-      item.update(extras);
-    }
-    out.push_back(std::move(item));
-  }
-  return out;
-}
-
-Result<std::vector<Message>> MessagesFromJson(const Json& value) {
-  if (!value.is_array()) return Status::Corruption("messages: a JSON array expected");
-  std::vector<Message> messages;
-  for (const Json& item : value) {
-    if (!item.is_object() || !item.contains("role") || !item["role"].is_string()) {
-      return Status::Corruption("messages[" + std::to_string(messages.size()) +
-                                "]: an object with a textual role expected");
-    }
-    Message message{.role = item["role"].get<std::string>(), .content = {}, .extras = {}};
-    Json extras = item;
-    extras.erase("role");
-    if (item.contains("content") && item["content"].is_string()) {
-      message.content = item["content"].get<std::string>();
-      extras.erase("content");
-    }
-    if (!extras.empty()) message.extras = DumpJson(extras);
-    messages.push_back(std::move(message));
-  }
-  return messages;
-}
 
 TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
                              std::unique_ptr<ChatTemplate> chat)

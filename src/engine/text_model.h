@@ -39,13 +39,4 @@ class TextModelImpl final : public TextModel {
   std::string template_digest_;
 };
 
-// JSON of messages: [{role, content, ...extras}]. kInvalidArgument when extras is no JSON object.
-Result<Json> MessagesToJson(std::span<const Message> messages);
-// The reverse; fields other than role and a textual content go to extras. kCorruption.
-Result<std::vector<Message>> MessagesFromJson(const Json& value);
-
-// kInvalidArgument: a role that is not system, user, assistant or tool; content that is no UTF-8;
-// extras that are no JSON object.
-Status CheckMessage(const Message& message);
-
 }  // namespace gyrator
