@@ -93,6 +93,10 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const Model
   GYRATOR_RETURN_IF_ERROR(Resolve(*model, &options));
   const ModelConfig& config = model->loaded().config;
   const ComputeType compute = model->loaded().compute;
+  KeyRotation rotation = {.inv_freq = config.rope.inv_freq,
+                          .rotary_dim = config.rope.rotary_dim,
+                          .style = config.rope.style,
+                          .ops = &model->ops()};
   std::unique_ptr<EngineImpl> engine(new EngineImpl(std::move(model), options));
   PagedKv layout = OneBlock(config, *options.kv_dtype);
   if (options.swap_budget > 0) {
@@ -101,7 +105,7 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const Model
                                                               .bytes_max = options.swap_budget}));
   }
   layout.num_blocks = static_cast<int32_t>(engine->pool_.num_blocks());
-  GYRATOR_ASSIGN_OR_RETURN(engine->storage_, KvStorage::Create(layout));
+  GYRATOR_ASSIGN_OR_RETURN(engine->storage_, KvStorage::Create(layout, std::move(rotation)));
   engine->sequences_ = std::make_unique<SequenceManager>(
       &engine->pool_, engine->storage_.get(),
       SequenceManagerOptions{
