@@ -81,6 +81,7 @@ void Sequence::Truncate(int32_t length) {
 }
 
 Sequence::BlockRange Sequence::Targets(std::span<const TokenSpan> spans) const {
+  CheckSpans(spans, cp());
   const int32_t left = cp() - LengthOf(spans);
   if (spans.empty() || left == spans.front().begin) return {};  // nothing stands behind the gap
   return {static_cast<size_t>(spans.front().begin / kBlockPositions),
@@ -95,7 +96,6 @@ int64_t Sequence::BlocksToEvict(std::span<const TokenSpan> spans) const {
 }
 
 Status Sequence::Evict(std::span<const TokenSpan> spans) {
-  CheckSpans(spans, cp());
   if (spans.empty()) return {};
   const int32_t begin = spans.front().begin;
   const BlockRange targets = Targets(spans);
