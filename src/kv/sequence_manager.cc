@@ -286,7 +286,7 @@ bool SequenceManager::CheckOwn(std::string* why) const {
       *why = "a part of what cannot be computed again";
     }
     const std::span<const uint32_t> blocks = entry->sequence.blocks();
-    for (size_t i = static_cast<size_t>(entry->exact / kBlockPositions); i < blocks.size(); ++i) {
+    for (auto i = static_cast<size_t>(BlocksFor(entry->exact)); i < blocks.size(); ++i) {
       if (cached.contains(blocks[i])) *why = "a sequence's own block in the tree";
     }
   }

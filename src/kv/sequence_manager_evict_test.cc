@@ -183,6 +183,24 @@ TEST(SequenceManagerEvict, ForksOfBothSidesKeepTheirBits) {
   EXPECT_TRUE(kv.Holds(late, FakeBytes::Decoded({}, Ramp(1, 60))));
 }
 
+// The block in which the gap was is cached as far as it is exact, and shared with what is not.
+TEST(SequenceManagerEvict, AForkCutToWhatIsExactIsPublishedAndNothingBehindIt) {
+  Evicted kv(32, 4);
+  const SlotId slot = kv.Open();
+  const SlotId fork = *kv.manager.Fork(slot);
+  kv.manager.Truncate(fork, 20);
+  kv.manager.Publish(fork);
+  EXPECT_TRUE(kv.Holds(slot, Evicted::Contents()));
+  const SlotId late = *kv.manager.Open("m", 128);
+  ASSERT_TRUE(kv.Decode(late, Evicted::Tokens()));
+  EXPECT_EQ(20, kv.last.cached);
+  EXPECT_TRUE(kv.Holds(late, FakeBytes::Decoded({}, Evicted::Tokens())));
+  const Spans more = {{17, 18}};
+  ASSERT_TRUE(kv.manager.Evict(slot, more).ok());
+  EXPECT_TRUE(kv.Holds(slot, ContentsAfter(Evicted::Contents(), more)));
+  EXPECT_TRUE(kv.Holds(fork, FakeBytes::Decoded({}, Ramp(1, 20))));
+}
+
 TEST(SequenceManagerEvict, ParkedWholeItComesBackAsItWas) {
   Evicted kv(16, 2, INT32_MAX, 100);
   const SlotId other = *kv.manager.Open("m", 128);
@@ -277,6 +295,28 @@ TEST(SequenceManagerEvict, WhatIsPinnedOrLeasedStaysCached) {
     EXPECT_EQ("kv_pool", kv.manager.Evict(slot, spans).name());
     EXPECT_EQ(4, kv.manager.counts().blocks_cached);
     EXPECT_TRUE(kv.Holds(slot, FakeBytes::Decoded({}, Ramp(1, 64))));
+  }
+}
+
+// Another sequence goes on from the first two of its blocks.
+TEST(SequenceManagerEvict, WhatOthersGoOnFromStaysCached) {
+  for (const uint32_t blocks : {6u, 7u}) {
+    Evicted kv(blocks, 2);
+    const SlotId slot = *kv.manager.Open("m", 64), other = *kv.manager.Open("m", 64);
+    ASSERT_TRUE(kv.Decode(slot, Ramp(1, 64)));
+    kv.manager.Publish(slot);
+    auto tokens = Ramp(1, 32);
+    tokens.push_back(900);
+    ASSERT_TRUE(kv.Decode(other, tokens));
+    kv.manager.Publish(other);
+    kv.manager.SetBusy(other, true);
+    const Spans spans = {{3, 4}};
+    const Status status = kv.manager.Evict(slot, spans);
+    EXPECT_EQ(blocks == 7, status.ok());  // the first two are copied, the others given up
+    EXPECT_EQ(3, kv.manager.counts().blocks_cached);
+    const auto contents = FakeBytes::Decoded({}, Ramp(1, 64));
+    EXPECT_TRUE(kv.Holds(slot, status.ok() ? ContentsAfter(contents, spans) : contents));
+    EXPECT_TRUE(kv.Holds(other, FakeBytes::Decoded({}, tokens)));
   }
 }
 
