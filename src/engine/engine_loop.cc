@@ -57,6 +57,10 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
                                                      const EngineOptions& options) {
   const ModelConfig& config = model->loaded().config;
   const ComputeType compute = model->loaded().compute;
+  KeyRotation rotation = {.inv_freq = config.rope.inv_freq,
+                          .rotary_dim = config.rope.rotary_dim,
+                          .style = config.rope.style,
+                          .ops = &model->ops()};
   std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options));
   PagedKv layout = OneBlock(config, *options.kv_dtype);
   if (options.swap_budget > 0) {
@@ -65,7 +69,7 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
                                                             .bytes_max = options.swap_budget}));
   }
   layout.num_blocks = static_cast<int32_t>(loop->pool_.num_blocks());
-  GYRATOR_ASSIGN_OR_RETURN(loop->storage_, KvStorage::Create(layout));
+  GYRATOR_ASSIGN_OR_RETURN(loop->storage_, KvStorage::Create(layout, std::move(rotation)));
   loop->sequences_ = std::make_unique<SequenceManager>(
       &loop->pool_, loop->storage_.get(),
       SequenceManagerOptions{

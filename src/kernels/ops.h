@@ -144,7 +144,8 @@ struct Ops {
 };
 
 // cos[i], sin[i] of the angle f32(position) * inv_freq[i] (one f32 product), times `scale`
-// (rope "attention factor", 1 for most). Our own double-precision reduction and series: no libm.
+// (rope "attention factor", 1 for most). Our own double-precision reduction and series: no libm. A
+// negative position, a move down, has the cos of the positive one and its sin with the other sign.
 void RopeTable(Position position, std::span<const float> inv_freq, float scale, float* cos,
                float* sin);
 
@@ -161,6 +162,9 @@ struct KvPlace {
 // position's K and V are then unspecified); the other dtypes keep what is not finite.
 [[nodiscard]] bool StoreKv(const Ops& ops, const PagedKv& kv, const KvPlace& place,
                            const float* key, const float* value);
+// The key alone.
+[[nodiscard]] bool StoreKey(const Ops& ops, const PagedKv& kv, const KvPlace& place,
+                            const float* key);
 
 // Every implementation that this CPU runs (the twin of "amx" runs everywhere), slowest first.
 std::span<const Ops* const> AvailableOps();

@@ -55,5 +55,18 @@ TEST(RopeTable, PositionZeroIsTheScale) {
   EXPECT_EQ(sin[0], 0.0f);
 }
 
+TEST(RopeTable, ANegativePositionTurnsTheOtherWay) {
+  const std::vector<float> inv_freq = {1.0f, 0.731f, 1e-4f};
+  for (Position p = 1; p < 70000; p += 613) {
+    float up_cos[3], up_sin[3], down_cos[3], down_sin[3];
+    RopeTable(p, inv_freq, 1.0f, up_cos, up_sin);
+    RopeTable(-p, inv_freq, 1.0f, down_cos, down_sin);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(up_cos[i], down_cos[i]) << p;
+      EXPECT_EQ(up_sin[i], -down_sin[i]) << p;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gyrator

@@ -3,66 +3,75 @@
 namespace gyrator {
 namespace {
 
-struct Head {
-  std::byte* keys;
-  std::byte* values;
+// One position of the K or V of a head: element d lies at index(d).
+template <class T, class Index, class Convert>
+void Store(std::byte* head, std::span<const float> x, Index index, Convert convert) {
+  T* elements = reinterpret_cast<T*>(head);
+  for (size_t d = 0; d < x.size(); ++d) elements[index(static_cast<int32_t>(d))] = convert(x[d]);
+}
+
+struct Int8Head {
+  int8_t* elements;
+  float* scales;
   int32_t slot;
 };
 
-template <class T, class Convert>
-void Store(const PagedKv& kv, const Head& head, std::span<const float> key,
-           std::span<const float> value, Convert convert) {
-  T* k = reinterpret_cast<T*>(head.keys);
-  T* v = reinterpret_cast<T*>(head.values);
-  for (int32_t d = 0; d < kv.head_dim; ++d) {
-    k[KeyIndex(kv.dtype, d, head.slot)] = convert(key[static_cast<size_t>(d)]);
-    v[ValueIndex(kv.dtype, d, head.slot, kv.head_dim)] = convert(value[static_cast<size_t>(d)]);
-  }
-}
-
-bool StoreInt8(const Ops& ops, const PagedKv& kv, const Head& head, const float* key,
-               const float* value) {
-  auto* k = reinterpret_cast<int8_t*>(head.keys);
-  auto* v = reinterpret_cast<int8_t*>(head.values);
+template <class Index>
+bool StoreInt8(const Ops& ops, const Int8Head& head, std::span<const float> x, Index index) {
   bool finite = true;
-  for (int32_t g = 0; g < kv.num_groups(); ++g) {
-    const int32_t first = g * kKvGroup;
-    int8_t k_q[kKvGroup] = {}, v_q[kKvGroup] = {};
-    float k_scale = 0.0f, v_scale = 0.0f;
-    finite &= ops.quantize(key + first, k_q, &k_scale, kKvGroup);
-    finite &= ops.quantize(value + first, v_q, &v_scale, kKvGroup);
-    kv.scales(head.keys)[ScaleIndex(g, head.slot)] = k_scale;
-    kv.scales(head.values)[ScaleIndex(g, head.slot)] = v_scale;
+  for (size_t first = 0; first < x.size(); first += kKvGroup) {
+    int8_t q[kKvGroup] = {};
+    float scale = 0.0f;
+    finite &= ops.quantize(x.data() + first, q, &scale, kKvGroup);
+    head.scales[ScaleIndex(static_cast<int32_t>(first / kKvGroup), head.slot)] = scale;
     for (int32_t i = 0; i < kKvGroup; ++i) {
-      k[KeyIndex(kv.dtype, first + i, head.slot)] = k_q[i];
-      v[ValueIndex(kv.dtype, first + i, head.slot, kv.head_dim)] = v_q[i];
+      head.elements[index(static_cast<int32_t>(first) + i)] = q[i];
     }
   }
   return finite;
 }
 
-}  // namespace
+struct Head {
+  std::byte* bytes;
+  int32_t slot;
+};
 
-bool StoreKv(const Ops& ops, const PagedKv& kv, const KvPlace& place, const float* key,
-             const float* value) {
-  const Head head = {kv.keys(place.layer, place.block, place.kv_head),
-                     kv.values(place.layer, place.block, place.kv_head), place.slot};
-  const std::span<const float> k(key, static_cast<size_t>(kv.head_dim));
-  const std::span<const float> v(value, static_cast<size_t>(kv.head_dim));
+template <class Index>
+bool StoreHead(const Ops& ops, const PagedKv& kv, const Head& head, const float* from,
+               Index index) {
+  const std::span<const float> x(from, static_cast<size_t>(kv.head_dim));
   switch (kv.dtype) {
     case DType::kI8:
-      return StoreInt8(ops, kv, head, key, value);
+      return StoreInt8(
+          ops, {reinterpret_cast<int8_t*>(head.bytes), kv.scales(head.bytes), head.slot}, x, index);
     case DType::kBF16:
-      Store<uint16_t>(kv, head, k, v, F32ToBF16);
+      Store<uint16_t>(head.bytes, x, index, F32ToBF16);
       break;
     case DType::kF16:
-      Store<uint16_t>(kv, head, k, v, F32ToF16);
+      Store<uint16_t>(head.bytes, x, index, F32ToF16);
       break;
     default:
-      Store<float>(kv, head, k, v, [](float x) { return x; });
+      Store<float>(head.bytes, x, index, [](float value) { return value; });
       break;
   }
   return true;
+}
+
+}  // namespace
+
+bool StoreKey(const Ops& ops, const PagedKv& kv, const KvPlace& place, const float* key) {
+  const Head head = {kv.keys(place.layer, place.block, place.kv_head), place.slot};
+  return StoreHead(ops, kv, head, key,
+                   [&](int32_t d) { return KeyIndex(kv.dtype, d, place.slot); });
+}
+
+bool StoreKv(const Ops& ops, const PagedKv& kv, const KvPlace& place, const float* key,
+             const float* value) {
+  const Head head = {kv.values(place.layer, place.block, place.kv_head), place.slot};
+  const bool finite = StoreHead(ops, kv, head, value, [&](int32_t d) {
+    return ValueIndex(kv.dtype, d, place.slot, kv.head_dim);
+  });
+  return StoreKey(ops, kv, place, key) && finite;
 }
 
 }  // namespace gyrator

@@ -1,5 +1,6 @@
-// An executor for tests: what a position holds is a hash of the tokens up to it, as K and V are a
-// function of them.
+// An executor for tests: what a position holds is a hash of its token and of what the position
+// before it holds, and so of the tokens up to it, as K and V are a function of them; a move makes
+// another hash of it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,20 +38,42 @@ class FakeBytes final : public BlockBytes {
     blocks_[to] = blocks_[from];
     ++num_copies_;
   }
+  [[nodiscard]] bool Move(std::span<const PositionMove> moves) override {
+    for (const PositionMove& move : moves) {
+      blocks_[move.to_block][static_cast<size_t>(move.to_slot)] =
+          After(blocks_[move.from_block][static_cast<size_t>(move.from_slot)], move.delta);
+    }
+    num_moves_ += static_cast<int>(moves.size());
+    return true;
+  }
   std::vector<std::span<std::byte>> Pieces(uint32_t block) override {
     return {std::as_writable_bytes(std::span(blocks_[block]))};
   }
   static constexpr int64_t kBlockBytes = kBlockPositions * sizeof(uint64_t);
   int num_copies() const { return num_copies_; }
+  int num_moves() const { return num_moves_; }
+
+  // What a position holds after a move.
+  static uint64_t After(uint64_t content, int32_t delta) {
+    return delta == 0 ? content : Next(~content, delta);
+  }
+  // What positions hold when `tokens` are decoded behind positions that hold `before`.
+  static std::vector<uint64_t> Decoded(std::vector<uint64_t> before,
+                                       std::span<const TokenId> tokens) {
+    for (const TokenId token : tokens) {
+      before.push_back(Next(before.empty() ? 0 : before.back(), token));
+    }
+    return before;
+  }
 
   // "Decodes": stores positions [sequence.cp(), + tokens.size()) of a sequence that has reserved.
   void Store(const Sequence& sequence, std::span<const TokenId> tokens) {
-    uint64_t hash = HashOf(sequence.tokens(), sequence.cp());
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      hash = Next(hash, tokens[i]);
-      const auto position = static_cast<size_t>(sequence.cp()) + i;
-      const uint32_t block = sequence.blocks()[position / kBlockPositions];
-      blocks_[block][position % kBlockPositions] = hash;
+    const auto at = [&](size_t position) -> uint64_t& {
+      return blocks_[sequence.blocks()[position / kBlockPositions]][position % kBlockPositions];
+    };
+    const auto cp = static_cast<size_t>(sequence.cp());
+    for (size_t i = cp; i < cp + tokens.size(); ++i) {
+      at(i) = Next(i == 0 ? 0 : at(i - 1), tokens[i - cp]);
     }
   }
 
@@ -59,10 +82,11 @@ class FakeBytes final : public BlockBytes {
     return Holds(sequence.tokens().ToVector(), sequence.blocks());
   }
   bool Holds(std::span<const TokenId> tokens, std::span<const uint32_t> blocks) const {
-    uint64_t hash = 0;
-    for (size_t p = 0; p < tokens.size(); ++p) {
-      hash = Next(hash, tokens[p]);
-      if (blocks_[blocks[p / kBlockPositions]][p % kBlockPositions] != hash) return false;
+    return Holds(Decoded({}, tokens), blocks);
+  }
+  bool Holds(std::span<const uint64_t> contents, std::span<const uint32_t> blocks) const {
+    for (size_t p = 0; p < contents.size(); ++p) {
+      if (blocks_[blocks[p / kBlockPositions]][p % kBlockPositions] != contents[p]) return false;
     }
     return true;
   }
@@ -71,14 +95,10 @@ class FakeBytes final : public BlockBytes {
   static uint64_t Next(uint64_t hash, TokenId token) {
     return (hash ^ (static_cast<uint64_t>(token) + 0x9e3779b97f4a7c15u)) * 0xff51afd7ed558ccdu + 1;
   }
-  static uint64_t HashOf(const TokenList& tokens, int32_t length) {
-    uint64_t hash = 0;
-    for (int32_t i = 0; i < length; ++i) hash = Next(hash, tokens[i]);
-    return hash;
-  }
 
   std::vector<std::array<uint64_t, kBlockPositions>> blocks_;
   int num_copies_ = 0;
+  int num_moves_ = 0;
 };
 
 }  // namespace gyrator

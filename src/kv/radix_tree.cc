@@ -180,6 +180,18 @@ void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, ui
   if (last->pins == 0 && last->lease_until == 0) Remove(last);
 }
 
+void RadixTree::Forget(std::string_view key, std::span<const TokenId> tokens,
+                       std::span<const uint32_t> blocks, int32_t length, uint64_t now) {
+  Walk walk = Follow(key, tokens);
+  if (walk.last != nullptr) walk.nodes.push_back(walk.last);
+  for (size_t i = walk.nodes.size(); i-- > 0;) {
+    Node* node = walk.nodes[i];
+    const bool ours = node->block == blocks[i] && node->depth + node->count > length;
+    if (!ours || !node->children.empty() || node->pins > 0 || node->lease_until > now) return;
+    Remove(node);
+  }
+}
+
 bool RadixTree::CanGo(const Node& node, uint64_t now) const {
   return node.count > 0 && node.children.empty() && node.pins == 0 && node.lease_until <= now &&
          pool_->num_refs(node.block) == 1;

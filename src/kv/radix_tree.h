@@ -71,6 +71,11 @@ class RadixTree {
   // holds more than `tokens` stays unless `longer_too`.
   void Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
               bool longer_too);
+  // Drops the nodes of `tokens` behind the first `length`, the last one first, as far as they are
+  // `blocks`, nothing else begins with them and they are neither pinned nor leased, so that the
+  // sequence that shares them can write them. REQUIRES: blocks.size() >= BlocksFor(tokens.size()).
+  void Forget(std::string_view key, std::span<const TokenId> tokens,
+              std::span<const uint32_t> blocks, int32_t length, uint64_t now);
   // Drops nodes until `count` blocks are free that were not, or nothing more can go. Returns how
   // many it freed.
   int32_t Evict(int32_t count, uint64_t now);

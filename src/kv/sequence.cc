@@ -8,6 +8,18 @@
 
 namespace gyrator {
 
+namespace {
+
+void CheckSpans(std::span<const TokenSpan> spans, int32_t cp) {
+  int32_t end = 0;
+  for (const TokenSpan& span : spans) {
+    GYRATOR_CHECK(span.begin >= end && span.begin < span.end && span.end <= cp);
+    end = span.end;
+  }
+}
+
+}  // namespace
+
 Sequence::Sequence(Sequence&& other) noexcept
     : pool_(other.pool_),
       bytes_(other.bytes_),
@@ -66,6 +78,56 @@ void Sequence::Truncate(int32_t length) {
   const auto kept = std::min(static_cast<size_t>(BlocksFor(length)), blocks_.size());
   pool_->Release(std::span(blocks_).subspan(kept));
   blocks_.resize(kept);
+}
+
+Sequence::BlockRange Sequence::Targets(std::span<const TokenSpan> spans) const {
+  CheckSpans(spans, cp());
+  const int32_t left = cp() - LengthOf(spans);
+  if (spans.empty() || left == spans.front().begin) return {};  // nothing stands behind the gap
+  return {static_cast<size_t>(spans.front().begin / kBlockPositions),
+          static_cast<size_t>(BlocksFor(left))};
+}
+
+int64_t Sequence::BlocksToEvict(std::span<const TokenSpan> spans) const {
+  const BlockRange targets = Targets(spans);
+  return std::count_if(blocks_.begin() + static_cast<ptrdiff_t>(targets.begin),
+                       blocks_.begin() + static_cast<ptrdiff_t>(targets.end),
+                       [this](uint32_t block) { return pool_->num_refs(block) > 1; });
+}
+
+Status Sequence::Evict(std::span<const TokenSpan> spans) {
+  if (spans.empty()) return {};
+  const int32_t begin = spans.front().begin;
+  const BlockRange targets = Targets(spans);
+  std::vector<uint32_t> others;
+  GYRATOR_RETURN_IF_ERROR(pool_->Allocate(static_cast<uint32_t>(BlocksToEvict(spans)), &others));
+  const std::vector<uint32_t> from = blocks_;
+  for (size_t i = targets.begin, next = 0; i < targets.end; ++i) {
+    if (pool_->num_refs(blocks_[i]) > 1) std::swap(blocks_[i], others[next++]);
+  }
+  std::vector<PositionMove> moves;
+  const auto place = [](const std::vector<uint32_t>& blocks, int32_t position) {
+    return blocks[static_cast<size_t>(position / kBlockPositions)];
+  };
+  // A position goes down or stays, so what it overwrites has moved before.
+  auto old = static_cast<int32_t>(targets.begin) * kBlockPositions;
+  int32_t to = old;
+  for (size_t i = 0; i <= spans.size() && targets.begin < targets.end; ++i) {
+    const int32_t end = i < spans.size() ? spans[i].begin : cp();
+    for (; old < end; ++old, ++to) {
+      if (old == to && place(from, old) == place(blocks_, to)) continue;
+      moves.push_back({place(from, old), old % kBlockPositions, place(blocks_, to),
+                       to % kBlockPositions, to - old});
+    }
+    if (i < spans.size()) old = spans[i].end;
+  }
+  const bool kept = bytes_->Move(moves);
+  pool_->Release(others);
+  tokens_.Erase(spans);
+  Truncate(kept ? cp() : begin);
+  if (kept) return {};
+  return Status::Internal(
+      "a key is not finite at its new position: int8 cannot keep it; use --kv-dtype f32 or bf16");
 }
 
 Sequence Sequence::Fork() {

@@ -1,5 +1,8 @@
 // The tokens of one sequence and the blocks that hold their K and V.
 //
+// Positions can be evicted from the middle: those behind them move down, keep their V and have
+// their K turned to where they now stand. K and V are no function of the tokens from there on.
+//
 // Blocks may be shared with other sequences and with the prefix cache. A block that is shared is
 // never written: who wants to append to it copies it first (copy-on-write), so that a fork costs no
 // block until it differs, and one then.
@@ -62,6 +65,16 @@ class Sequence {
   void Truncate(int32_t length);
   void Clear() { Truncate(0); }
 
+  // Blocks that Evict(spans) would take from the pool: one for each shared block into which a
+  // position moves.
+  int64_t BlocksToEvict(std::span<const TokenSpan> spans) const;
+  // Drops these positions; those behind them move down to close the gaps. Blocks before the first
+  // one stay as they are, and a shared block is never written: what would land in it goes to a
+  // block of the pool. The pool's own error: nothing changes then. kInternal: the storage cannot
+  // keep a key at its new position (int8, not finite); the sequence ends before the first span
+  // then. REQUIRES: ascending, disjoint, none empty, within [0, cp].
+  Status Evict(std::span<const TokenSpan> spans);
+
   // An equal sequence that shares all blocks. Takes none from the pool.
   Sequence Fork();
   // Takes these for its first blocks, with the caller's reference to each, and drops those that it
@@ -74,6 +87,13 @@ class Sequence {
   void Adopt(std::span<const TokenId> tokens, std::vector<uint32_t> blocks);
 
  private:
+  struct BlockRange {
+    size_t begin = 0;
+    size_t end = 0;
+  };
+  // Indexes of the blocks into which Evict(spans) moves positions.
+  BlockRange Targets(std::span<const TokenSpan> spans) const;
+
   BlockPool* pool_;
   BlockBytes* bytes_;
   int32_t capacity_;

@@ -59,7 +59,7 @@ Result<SlotId> SequenceManager::Fork(SlotId slot) {
   GYRATOR_ASSIGN_OR_RETURN(const SlotId child,
                            Open(Live(slot).key, Live(slot).sequence.capacity()));
   Get(child).sequence = Get(slot).sequence.Fork();
-  Get(child).foreign = Get(slot).foreign;
+  Get(child).exact = Get(slot).exact;
   return child;
 }
 
@@ -68,6 +68,7 @@ Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens) const
   const Entry& entry = Get(slot);
   Reused reused{.own = entry.sequence.CommonPrefix(tokens), .cached = 0};
   if (reused.own + 1 >= std::ssize(tokens)) return reused;  // a row is left at most
+  if (reused.own > entry.exact) return reused;
   const int32_t cached = radix_.Find(entry.key, tokens.first(tokens.size() - 1));
   if (cached > reused.own) reused.cached = cached - reused.own;
   return reused;
@@ -90,8 +91,10 @@ Reused SequenceManager::Sync(SlotId slot, std::span<const TokenId> tokens) {
 void SequenceManager::Truncate(SlotId slot, int32_t length) {
   Entry& entry = Live(slot);
   entry.sequence.Truncate(length);
-  if (length == 0) entry.foreign = false;
+  entry.CountExact(kAll);
 }
+
+void SequenceManager::SetForeign(SlotId slot) { Live(slot).CountExact(0); }
 
 Status SequenceManager::Reserve(SlotId slot, int32_t count) {
   Entry& entry = Live(slot);
@@ -110,6 +113,25 @@ Status SequenceManager::Reserve(SlotId slot, int32_t count) {
   GYRATOR_RETURN_IF_ERROR(sequence.Reserve(count));
   counts_.blocks_copied += copies ? 1 : 0;
   return {};
+}
+
+Status SequenceManager::Evict(SlotId slot, std::span<const TokenSpan> spans) {
+  Entry& entry = Live(slot);
+  Sequence& sequence = entry.sequence;
+  if (spans.empty()) return {};
+  const int32_t before = sequence.cp(), begin = spans.front().begin;
+  const bool busy = std::exchange(entry.busy, true);
+  MakeRoom(sequence.BlocksToEvict(spans));
+  entry.busy = busy;
+  if (sequence.BlocksToEvict(spans) > pool_->num_free()) {  // rather than fail
+    radix_.Forget(entry.key, sequence.tokens().ToVector(), sequence.blocks(), begin, now_);
+  }
+  Status status = sequence.Evict(spans);
+  if (sequence.cp() == before) return status;
+  entry.CountExact(begin);
+  ++counts_.evictions;
+  counts_.tokens_evicted += static_cast<uint64_t>(before - sequence.cp());
+  return status;
 }
 
 void SequenceManager::MakeRoom(int64_t blocks) {
@@ -153,10 +175,12 @@ Status SequenceManager::Park(SlotId slot) {
     if (swapped.ok()) parked.swapped.push_back(*swapped);
     status = swapped.status();
   }
-  if (entry.foreign && parked.swapped.size() < blocks.size()) {
+  if (entry.holds_its_own() && parked.swapped.size() < blocks.size()) {
     for (uint32_t swapped : parked.swapped) options_.swap->Free(swapped);
     if (!status.ok()) return status;
-    return Status::Exhausted("a loaded session cannot be parked: there is no swap file");
+    return Status::Exhausted(
+        "a session that cannot be computed again (loaded, or with evicted positions) cannot be "
+        "parked: there is no swap file");
   }
   parked.tokens = sequence.TakeTokens();
   entry.parked = std::move(parked);
@@ -189,7 +213,7 @@ Status SequenceManager::Resume(SlotId slot) {
   if (!entry.parked) return {};
   const std::vector<TokenId> tokens = entry.parked->tokens.ToVector();
   std::vector<uint32_t> blocks;
-  if (!entry.foreign) {  // what is cached is shared again, but for a part of a block
+  if (!entry.holds_its_own()) {  // what is cached is shared again, but for a part of a block
     RadixTree::Match match = radix_.Acquire(entry.key, tokens, now_);
     const auto whole = static_cast<size_t>(match.length / kBlockPositions);
     blocks = std::move(match.blocks);
@@ -206,7 +230,7 @@ Status SequenceManager::Resume(SlotId slot) {
         .Named("kv_pool");
   }
   Status status = ReadSwapped(&entry, kept, &blocks);
-  if (!status.ok() && entry.foreign) {
+  if (!status.ok() && entry.holds_its_own()) {
     pool_->Release(blocks);
     blocks.clear();
   } else {
@@ -216,7 +240,7 @@ Status SequenceManager::Resume(SlotId slot) {
   entry.parked.reset();
   const auto length = std::min(tokens.size(), blocks.size() * kBlockPositions);
   entry.sequence.Adopt(std::span(tokens).first(length), std::move(blocks));
-  if (length == 0) entry.foreign = false;
+  entry.CountExact(kAll);
   counts_.tokens_lost += tokens.size() - length;
   ++counts_.sequences_resumed;
   return status;
@@ -229,7 +253,7 @@ void SequenceManager::Commit(SlotId slot, std::span<const TokenId> tokens) {
 void SequenceManager::Publish(SlotId slot) {
   Entry& entry = Live(slot);
   Sequence& sequence = entry.sequence;
-  if (entry.foreign) return;
+  if (entry.holds_its_own()) return;
   ++now_;
   const std::vector<TokenId> tokens = sequence.tokens().ToVector();
   radix_.Insert(entry.key, tokens,
@@ -255,8 +279,25 @@ KvCounts SequenceManager::counts() const {
   return counts;
 }
 
+bool SequenceManager::CheckOwn(std::string* why) const {
+  const std::map<uint32_t, uint32_t> cached = radix_.Holds();
+  for (const auto& entry : entries_) {
+    if (!entry || !entry->holds_its_own()) continue;
+    const auto length = entry->parked ? entry->parked->tokens.size() : entry->sequence.cp();
+    if (entry->exact < 0 || entry->exact >= length) *why = "a sequence that is all exact";
+    if (entry->parked && std::ssize(entry->parked->swapped) != BlocksFor(length)) {
+      *why = "a part of what cannot be computed again";
+    }
+    const std::span<const uint32_t> blocks = entry->sequence.blocks();
+    for (auto i = static_cast<size_t>(BlocksFor(entry->exact)); i < blocks.size(); ++i) {
+      if (cached.contains(blocks[i])) *why = "a sequence's own block in the tree";
+    }
+  }
+  return why->empty();
+}
+
 bool SequenceManager::Check(std::string* why) const {
-  if (!radix_.Check(why)) return false;
+  if (!radix_.Check(why) || !CheckOwn(why)) return false;
   std::map<uint32_t, uint32_t> held = radix_.Holds();
   for (const auto& entry : entries_) {
     if (!entry) continue;

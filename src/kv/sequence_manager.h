@@ -7,9 +7,20 @@
 // may see them: model, compute type, template, adapters, banks, namespace. Sequences of one key
 // share prefixes through the radix tree; those of different keys never do.
 //
+// K and V are a function of the tokens, but for what came from elsewhere (SetForeign) and for what
+// follows an eviction (Evict). Of such a sequence the first so many positions are exact, still a
+// function of the tokens; all that follows is its own:
+//   Publish  offers nothing of it.
+//   Sync     keeps what the sequence has in common with the tokens. A cached prefix takes the place
+//            of it only when it is all exact (nothing of its own is left then). Find says the same.
+//   Park     keeps all of it or does not park it; Resume does not look for it in the cache.
+//   Fork     the other one has as much that is exact.
+//   Truncate to what is exact, by whatever call, makes it a sequence like any other.
+//
 // Knows tokens, not messages, and plans no passes. Engine thread only.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <span>
@@ -50,6 +61,8 @@ struct KvCounts {
   uint64_t sequences_parked = 0;
   uint64_t sequences_resumed = 0;
   uint64_t tokens_lost = 0;  // of parked sequences: to be computed again
+  uint64_t evictions = 0;    // from the middle of a sequence
+  uint64_t tokens_evicted = 0;
 };
 
 class SequenceManager {
@@ -76,7 +89,8 @@ class SequenceManager {
   Reused Sync(SlotId slot, std::span<const TokenId> tokens);
   // What Sync would find; changes nothing.
   Reused Find(SlotId slot, std::span<const TokenId> tokens) const;
-  // How much of `tokens` is cached under the slot's key; the slot may be parked.
+  // How much of `tokens` is cached under the slot's key, whether or not Sync would take it; the
+  // slot may be parked.
   int32_t FindCached(SlotId slot, std::span<const TokenId> tokens) const {
     return radix_.Find(Get(slot).key, tokens);
   }
@@ -86,21 +100,24 @@ class SequenceManager {
   // parking sequences that are not busy, the longest unused first.
   Status Reserve(SlotId slot, int32_t count);
   void Commit(SlotId slot, std::span<const TokenId> tokens);
-  // Offers the sequence as it stands to the prefix cache. Does nothing while it holds what was not
-  // computed here.
+  // Sequence::Evict; makes room in the pool as Reserve does. What moves is the sequence's own from
+  // then on.
+  Status Evict(SlotId slot, std::span<const TokenSpan> spans);
+  // Offers the sequence as it stands to the prefix cache. Does nothing while some of it is its own.
   void Publish(SlotId slot);
-  // Its K and V come from elsewhere (a folder): they are its own and are never published.
-  void SetForeign(SlotId slot) { Get(slot).foreign = true; }
+  // The K and V that it holds come from elsewhere (a folder): they are its own.
+  void SetForeign(SlotId slot);
+  // Whether some of its K and V are its own: no function of the tokens.
+  bool HoldsItsOwn(SlotId slot) const { return Get(slot).holds_its_own(); }
 
   // A busy sequence is not parked to make room for another.
   void SetBusy(SlotId slot, bool busy);
-  // Gives the blocks of a sequence back. kExhausted, kIo: it holds what was not computed here, and
-  // the swap file does not take it; nothing changes then.
+  // Gives the blocks of a sequence back. kExhausted, kIo: some of it is its own, and the swap file
+  // does not take it; nothing changes then.
   Status Park(SlotId slot);
   // Brings a parked sequence back as far as it was kept; what is left of it has to be decoded
-  // again. kExhausted: the pool has no room; it stays parked. kCorruption, kIo: it holds what was
-  // not computed here, and a block of it cannot be read; it is empty then. Nothing to do when not
-  // parked.
+  // again. kExhausted: the pool has no room; it stays parked. kCorruption, kIo: some of it is its
+  // own, and a block of it cannot be read; it is empty then. Nothing to do when not parked.
   Status Resume(SlotId slot);
 
   RadixTree& radix() { return radix_; }
@@ -116,13 +133,21 @@ class SequenceManager {
     TokenList tokens;
     std::vector<uint32_t> swapped;  // slots of the swap file: the first blocks of it
   };
+  static constexpr int32_t kAll = INT32_MAX;  // also of the positions to come
   struct Entry {
     Entry(std::string its_key, Sequence its_sequence)
         : key(std::move(its_key)), sequence(std::move(its_sequence)) {}
 
+    bool holds_its_own() const { return exact != kAll; }
+    // After it became shorter, or less of it exact.
+    void CountExact(int32_t exact_max) {
+      exact = std::min(exact, exact_max);
+      if (sequence.cp() <= exact) exact = kAll;
+    }
+
     std::string key;
     Sequence sequence;
-    bool foreign = false;  // until nothing is left of what came from elsewhere
+    int32_t exact = kAll;  // leading positions whose K and V are a function of the tokens
     bool busy = false;
     uint64_t last_used = 0;
     std::optional<Parked> parked;  // `sequence` is empty then
@@ -136,6 +161,8 @@ class SequenceManager {
   // As many free blocks as these, if possible.
   void MakeRoom(int64_t blocks);
   void FreeSwapped(Entry* entry);
+  // What Check says of sequences that hold something of their own.
+  bool CheckOwn(std::string* why) const;
   // The blocks of entry.parked from `first` on, read into fresh ones of the pool.
   Status ReadSwapped(Entry* entry, size_t first, std::vector<uint32_t>* blocks);
 

@@ -5,66 +5,10 @@
 #include <rapidcheck/state.h>
 #include <unistd.h>
 
-#include "kv/kv_testing.h"
+#include "kv/manager_testing.h"
 
 namespace gyrator {
 namespace {
-
-std::vector<TokenId> Ramp(TokenId first, int32_t count) {
-  std::vector<TokenId> tokens(static_cast<size_t>(count));
-  for (int32_t i = 0; i < count; ++i) tokens[static_cast<size_t>(i)] = first + i;
-  return tokens;
-}
-
-// A manager over a fake executor; each operation checks everything.
-struct Kv {
-  Kv(uint32_t blocks, int32_t slots, int32_t cached_max = INT32_MAX, int64_t swapped_max = 0)
-      : pool(blocks),
-        bytes(blocks),
-        swap(MakeSwap(swapped_max)),
-        manager(&pool, &bytes, {slots, swap.get(), cached_max, {1, 0.01}}) {}
-
-  static std::unique_ptr<SwapFile> MakeSwap(int64_t blocks_max) {
-    if (blocks_max == 0) return nullptr;
-    auto swap =
-        SwapFile::Create({.directory = testing::TempDir(),
-                          .block_bytes = FakeBytes::kBlockBytes,
-                          .bytes_max = static_cast<uint64_t>(blocks_max * FakeBytes::kBlockBytes)});
-    EXPECT_TRUE(swap.ok()) << swap.status().ToString();
-    return *std::move(swap);
-  }
-
-  // As a turn does it: Resume, Sync, then decode what is left in chunks. False: the pool is
-  // exhausted.
-  bool Decode(SlotId slot, std::span<const TokenId> tokens, int32_t chunk = 1000) {
-    manager.SetBusy(slot, true);
-    const bool fits = manager.Resume(slot).ok() && DecodeLive(slot, tokens, chunk);
-    manager.SetBusy(slot, false);
-    return fits;
-  }
-
-  bool DecodeLive(SlotId slot, std::span<const TokenId> tokens, int32_t chunk) {
-    last = manager.Sync(slot, tokens);
-    while (manager.sequence(slot).cp() < std::ssize(tokens)) {
-      const int32_t cp = manager.sequence(slot).cp();
-      const auto count = std::min(chunk, static_cast<int32_t>(tokens.size()) - cp);
-      const Status status = manager.Reserve(slot, count);
-      if (!status.ok()) return false;
-      const auto rows = tokens.subspan(static_cast<size_t>(cp), static_cast<size_t>(count));
-      bytes.Store(manager.sequence(slot), rows);
-      manager.Commit(slot, rows);
-      decoded += count;
-    }
-    return true;
-  }
-
-  BlockPool pool;
-  FakeBytes bytes;
-  std::unique_ptr<SwapFile> swap;
-  SequenceManager manager;
-  Reused last;
-  int32_t decoded = 0;
-};
 
 TEST(SequenceManager, ASharedPrefixIsDecodedOnce) {
   Kv kv(64, 4);
@@ -284,11 +228,49 @@ TEST(SequenceManager, AThousandForksCostABlockEach) {
 
 constexpr int32_t kSlots = 5;
 constexpr int32_t kCapacity = 100;
+constexpr int32_t kSequenceBlocks = 7;
 constexpr uint32_t kBlocks = 16;  // two full sequences and a little: the others are parked
 
+// Of those sequences that hold something of their own: what each position holds, and how many
+// leading ones are exact.
+struct Own {
+  std::vector<uint64_t> contents;
+  int32_t exact = 0;
+};
+
 struct Model {
+  int32_t own_max = kSlots;  // sequences that hold something of their own
   std::map<SlotId, std::vector<TokenId>> sequences;
   std::map<SlotId, std::string> keys;
+  std::map<SlotId, Own> own;
+
+  std::vector<uint64_t> Contents(SlotId slot) const {
+    if (own.contains(slot)) return own.at(slot).contents;
+    return FakeBytes::Decoded({}, sequences.at(slot));
+  }
+  void Sync(SlotId slot, const std::vector<TokenId>& tokens) {
+    const auto& before = sequences.at(slot);
+    const auto [mine, theirs] =
+        std::mismatch(before.begin(), before.end(), tokens.begin(), tokens.end());
+    const auto common = static_cast<size_t>(mine - before.begin());
+    if (own.contains(slot)) {
+      Own& held = own.at(slot);
+      held.contents.resize(common);
+      held.contents =
+          FakeBytes::Decoded(std::move(held.contents), std::span(tokens).subspan(common));
+      if (static_cast<int32_t>(common) <= held.exact) own.erase(slot);
+    }
+    sequences.at(slot) = tokens;
+  }
+  void Evict(SlotId slot, std::span<const TokenSpan> spans) {
+    if (spans.empty()) return;
+    std::vector<TokenId>& tokens = sequences.at(slot);
+    const int32_t exact = own.contains(slot) ? own.at(slot).exact : kCapacity;
+    Own held = {ContentsAfter(Contents(slot), spans), std::min(exact, spans.front().begin)};
+    tokens = TokensAfter(tokens, spans);
+    own.erase(slot);
+    if (std::ssize(tokens) > held.exact) own[slot] = std::move(held);
+  }
 };
 
 using Command = rc::state::Command<Model, Kv>;
@@ -303,7 +285,9 @@ void CheckAll(const Model& model, Kv& kv) {
   RC_ASSERT(kv.manager.Check(&why));
   for (const auto& [slot, tokens] : model.sequences) {
     RC_ASSERT(kv.manager.tokens(slot).ToVector() == tokens);
-    if (!kv.manager.IsParked(slot)) RC_ASSERT(kv.bytes.Holds(kv.manager.sequence(slot)));
+    RC_ASSERT(kv.manager.HoldsItsOwn(slot) == model.own.contains(slot));
+    if (kv.manager.IsParked(slot)) continue;
+    RC_ASSERT(kv.bytes.Holds(model.Contents(slot), kv.manager.sequence(slot).blocks()));
   }
 }
 
@@ -361,6 +345,7 @@ struct CloseSlot : OnSlot {
   void apply(Model& model) const override {
     model.sequences.erase(slot);
     model.keys.erase(slot);
+    model.own.erase(slot);
   }
   void run(const Model& model, Kv& kv) const override {
     RC_ASSERT(kv.manager.Close(slot).ok());
@@ -375,11 +360,13 @@ struct ForkSlot : OnSlot {
   void checkPreconditions(const Model& model) const override {
     OnSlot::checkPreconditions(model);
     RC_PRE(model.sequences.size() < kSlots);
+    RC_PRE((!model.own.contains(slot) || std::ssize(model.own) < model.own_max));
   }
   void apply(Model& model) const override {
     const SlotId child = OpenSlot::Lowest(model);
     model.sequences[child] = model.sequences.at(slot);
     model.keys[child] = model.keys.at(slot);
+    if (model.own.contains(slot)) model.own[child] = model.own.at(slot);
   }
   void run(const Model& model, Kv& kv) const override {
     RC_ASSERT(kv.Decode(slot, model.sequences.at(slot)));
@@ -402,7 +389,9 @@ struct TruncateSlot : OnSlot {
     RC_PRE(length <= std::ssize(model.sequences.at(slot)));
   }
   void apply(Model& model) const override {
-    model.sequences.at(slot).resize(static_cast<size_t>(length));
+    std::vector<TokenId> tokens = model.sequences.at(slot);
+    tokens.resize(static_cast<size_t>(length));
+    model.Sync(slot, tokens);
   }
   void run(const Model& model, Kv& kv) const override {
     const auto& tokens = model.sequences.at(slot);
@@ -425,8 +414,11 @@ struct PublishSlot : OnSlot {
 struct ParkSlot : OnSlot {
   using OnSlot::OnSlot;
   void run(const Model& model, Kv& kv) const override {
-    RC_ASSERT(kv.manager.Park(slot).ok());
-    RC_ASSERT(kv.manager.IsParked(slot));
+    const bool own = model.own.contains(slot);
+    const bool was_parked = kv.manager.IsParked(slot);
+    const bool parked = kv.manager.Park(slot).ok();
+    RC_ASSERT((parked || (own && !was_parked && model.own_max == 1)));
+    RC_ASSERT(kv.manager.IsParked(slot) == parked);
     CheckAll(model, kv);
   }
   void show(std::ostream& os) const override { os << "Park(" << slot << ")"; }
@@ -436,7 +428,7 @@ struct DecodeSlot : OnSlot {
   std::vector<TokenId> tokens;
   int32_t chunk = *rc::gen::inRange(1, 40);
   explicit DecodeSlot(const Model& model) : OnSlot(model), tokens(AnyTokens(model)) {}
-  void apply(Model& model) const override { model.sequences.at(slot) = tokens; }
+  void apply(Model& model) const override { model.Sync(slot, tokens); }
   void run(const Model& model, Kv& kv) const override {
     const int32_t decoded = kv.decoded;
     RC_ASSERT(kv.Decode(slot, tokens, chunk));  // what is idle makes room
@@ -448,16 +440,54 @@ struct DecodeSlot : OnSlot {
   }
 };
 
+struct EvictSpans : OnSlot {
+  std::vector<TokenSpan> spans;
+  explicit EvictSpans(const Model& model) : OnSlot(model) {
+    const auto length = static_cast<int32_t>(model.sequences.at(slot).size());
+    auto ends = *rc::gen::container<std::vector<int32_t>>(2 * *rc::gen::inRange<size_t>(0, 4),
+                                                          rc::gen::inRange<int32_t>(0, length + 1));
+    std::sort(ends.begin(), ends.end());
+    for (size_t i = 0; i < ends.size(); i += 2) {
+      if (ends[i] < ends[i + 1]) spans.push_back({ends[i], ends[i + 1]});
+    }
+  }
+  void checkPreconditions(const Model& model) const override {
+    OnSlot::checkPreconditions(model);
+    RC_PRE((spans.empty() || spans.back().end <= std::ssize(model.sequences.at(slot))));
+    RC_PRE((model.own.contains(slot) || std::ssize(model.own) < model.own_max));
+  }
+  void apply(Model& model) const override { model.Evict(slot, spans); }
+  void run(const Model& model, Kv& kv) const override {
+    RC_ASSERT(kv.Decode(slot, model.sequences.at(slot)));
+    const uint64_t before = kv.manager.counts().tokens_evicted;
+    RC_ASSERT(kv.manager.Evict(slot, spans).ok());  // what is idle makes room
+    RC_ASSERT(kv.manager.counts().tokens_evicted - before ==
+              static_cast<uint64_t>(LengthOf(spans)));
+    CheckAll(nextState(model), kv);
+  }
+  void show(std::ostream& os) const override {
+    os << "Evict(" << slot;
+    for (const TokenSpan& span : spans) os << ", [" << span.begin << ", " << span.end << ")";
+    os << ")";
+  }
+};
+
 TEST(SequenceManagerModel, RandomCommands) {
   // Prints the seed when it fails, and the shortest sequence of commands that does.
   bool holds = true;
   while (holds && num_operations < kOperationsMin) {
     holds = rc::check("the manager agrees with a map of lists", [] {
-      Kv kv(kBlocks, kSlots, *rc::gen::inRange(0, 40), *rc::gen::inRange(0, 30));
+      // Beside a sequence that can neither be parked nor computed again another one has room.
+      const bool parks_all = *rc::gen::arbitrary<bool>();
+      const int32_t swapped_max = parks_all ? kSlots * kSequenceBlocks : *rc::gen::inRange(0, 30);
+      Kv kv(kBlocks, kSlots, *rc::gen::inRange(0, 40), swapped_max);
+      Model model;
+      model.own_max = parks_all ? kSlots : 1;
       rc::state::check(
-          Model(), kv,
+          model, kv,
           rc::state::gen::execOneOfWithArgs<OpenSlot, CloseSlot, ForkSlot, TruncateSlot, ParkSlot,
-                                            PublishSlot, DecodeSlot, DecodeSlot, DecodeSlot>());
+                                            PublishSlot, EvictSpans, EvictSpans, DecodeSlot,
+                                            DecodeSlot, DecodeSlot>());
     });
   }
   EXPECT_TRUE(holds);

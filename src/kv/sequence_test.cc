@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "kv/kv_storage.h"
 #include "kv/kv_testing.h"
 
 namespace gyrator {
@@ -127,64 +126,6 @@ TEST(TokenList, CopiesShareUntilOneChanges) {
   third.Truncate(0);
   EXPECT_EQ(0, third.size());
   EXPECT_EQ(4, copy.size());
-}
-
-TEST(KvStorage, BlocksOfLayersAndHeadsDoNotOverlap) {
-  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
-    const int32_t head_dim = dtype == DType::kI8 ? 64 : 6;
-    auto storage = KvStorage::Create({.dtype = dtype,
-                                      .num_layers = 2,
-                                      .num_blocks = 3,
-                                      .num_kv_heads = 2,
-                                      .head_dim = head_dim});
-    ASSERT_TRUE(storage.ok());
-    const PagedKv& kv = (*storage)->view();
-    std::vector<int> touched(static_cast<size_t>(kv.total_bytes() / kv.element_bytes()), 0);
-    const auto touch = [&](const std::byte* head, int64_t index) {
-      ++touched[static_cast<size_t>((head - kv.base) / kv.element_bytes() + index)];
-    };
-    for (int layer = 0; layer < 2; ++layer)
-      for (uint32_t block = 0; block < 3; ++block)
-        for (int head = 0; head < 2; ++head)
-          for (int slot = 0; slot < kBlockPositions; ++slot) {
-            for (int dim = 0; dim < head_dim; ++dim) {
-              touch(kv.keys(layer, block, head), KeyIndex(dtype, dim, slot));
-              touch(kv.values(layer, block, head), ValueIndex(dtype, dim, slot, head_dim));
-            }
-            for (int byte = 0; byte < kv.num_groups() * 4; ++byte) {
-              const int64_t scale = ScaleIndex(byte / 4, slot);
-              for (std::byte* half : {kv.keys(layer, block, head), kv.values(layer, block, head)}) {
-                touch(reinterpret_cast<std::byte*>(kv.scales(half) + scale), byte % 4);
-              }
-            }
-          }
-    for (int count : touched) ASSERT_EQ(1, count);
-  }
-}
-
-TEST(KvStorage, RefusesWhatItCannotHold) {
-  EXPECT_EQ(Code::kInvalidArgument, KvStorage::Create({.dtype = DType::kI16,
-                                                       .num_layers = 1,
-                                                       .num_blocks = 1,
-                                                       .num_kv_heads = 1,
-                                                       .head_dim = 2})
-                                        .status()
-                                        .code());
-  const Status groups = KvStorage::Create({.dtype = DType::kI8,
-                                           .num_layers = 1,
-                                           .num_blocks = 1,
-                                           .num_kv_heads = 1,
-                                           .head_dim = 48})
-                            .status();
-  EXPECT_EQ(Code::kUnsupported, groups.code());
-  EXPECT_NE(std::string::npos, groups.message().find("48")) << groups.message();
-  EXPECT_EQ(Code::kInvalidArgument, KvStorage::Create({.dtype = DType::kF32,
-                                                       .num_layers = 1,
-                                                       .num_blocks = 1,
-                                                       .num_kv_heads = 1,
-                                                       .head_dim = 3})
-                                        .status()
-                                        .code());
 }
 
 }  // namespace

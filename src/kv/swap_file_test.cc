@@ -147,7 +147,8 @@ TEST_F(Swap, RandomOperationsAreThoseOfAMap) {
 
 TEST_F(Swap, BlocksOfAPoolComeBackInAllLayers) {
   auto storage = KvStorage::Create(
-      {.dtype = DType::kBF16, .num_layers = 3, .num_blocks = 5, .num_kv_heads = 2, .head_dim = 8});
+      {.dtype = DType::kBF16, .num_layers = 3, .num_blocks = 5, .num_kv_heads = 2, .head_dim = 8},
+      {.ops = FindOps("ref")});
   ASSERT_TRUE(storage.ok());
   const PagedKv& kv = (*storage)->view();
   const std::span all(kv.base, static_cast<size_t>(kv.total_bytes()));

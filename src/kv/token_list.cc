@@ -26,6 +26,16 @@ void TokenList::Truncate(int32_t length) {
   if (shared_size_ == 0) shared_.reset();
 }
 
+void TokenList::Erase(std::span<const TokenSpan> spans) {
+  if (spans.empty()) return;
+  std::vector<TokenId> kept;
+  for (size_t i = 0; i < spans.size(); ++i) {
+    CopyTo(spans[i].end, i + 1 < spans.size() ? spans[i + 1].begin : size(), &kept);
+  }
+  Truncate(spans.front().begin);
+  Append(kept);
+}
+
 int32_t TokenList::CommonPrefix(std::span<const TokenId> tokens) const {
   const auto length = std::min(size(), static_cast<int32_t>(tokens.size()));
   int32_t i = 0;

@@ -12,6 +12,20 @@
 
 namespace gyrator {
 
+// Positions [begin, end).
+struct TokenSpan {
+  int32_t begin = 0;
+  int32_t end = 0;
+  bool operator==(const TokenSpan&) const = default;
+};
+
+// Positions of spans that have none in common.
+inline int32_t LengthOf(std::span<const TokenSpan> spans) {
+  int32_t length = 0;
+  for (const TokenSpan& span : spans) length += span.end - span.begin;
+  return length;
+}
+
 class TokenList {
  public:
   int32_t size() const { return shared_size_ + static_cast<int32_t>(own_.size()); }
@@ -25,6 +39,8 @@ class TokenList {
   void Append(std::span<const TokenId> tokens);
   // REQUIRES length <= size().
   void Truncate(int32_t length);
+  // Drops these; what follows moves up. REQUIRES: ascending, disjoint, within [0, size()].
+  void Erase(std::span<const TokenSpan> spans);
   void Reserve(int32_t size) { own_.reserve(static_cast<size_t>(size - shared_size_)); }
 
   // Length of the longest common prefix.

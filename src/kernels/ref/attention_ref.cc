@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "kernels/exp.h"
+#include "kernels/kv_element.h"
 #include "kernels/ref/kernels_ref.h"
 
 namespace gyrator {
@@ -15,20 +16,6 @@ struct Partial {
 };
 
 float Round(float x) { return BF16ToF32(F32ToBF16(x)); }
-
-// The element at `index` of the K or V of a head; `scale` is that of its group under int8.
-float ElementAt(DType dtype, const std::byte* base, int64_t index, float scale) {
-  switch (dtype) {
-    case DType::kI8:
-      return Round(scale * static_cast<float>(reinterpret_cast<const int8_t*>(base)[index]));
-    case DType::kBF16:
-      return BF16ToF32(reinterpret_cast<const uint16_t*>(base)[index]);
-    case DType::kF16:
-      return F16ToF32(reinterpret_cast<const uint16_t*>(base)[index]);
-    default:
-      return reinterpret_cast<const float*>(base)[index];
-  }
-}
 
 float ChainDot(int64_t count, const float* a, const float* b, int64_t b_stride) {
   float acc = 0.0f;
@@ -73,7 +60,7 @@ class Head {
             values ? ValueIndex(dtype_, d, slot, dim_) : KeyIndex(dtype_, d, slot);
         const float scale =
             dtype_ == DType::kI8 ? args_.kv->scales(base)[ScaleIndex(d / kKvGroup, slot)] : 0.0f;
-        rows.push_back(ElementAt(dtype_, base, index, scale));
+        rows.push_back(KvElement(dtype_, base, index, scale));
       }
     }
     return rows;
