@@ -89,6 +89,37 @@ struct GenerateOptions {
   std::function<void(std::span<const float>)> on_prompt_logits = {};
 };
 
+// What happens when a conversation does not fit its capacity. What is evicted leaves the window,
+// the part of the conversation that is in the cache; the transcript is never edited.
+enum class Overflow : uint8_t {
+  kError,    // kExhausted "capacity"; a reply ends there (kLength)
+  kMessage,  // the oldest turns go, whole
+  kFifo,     // the oldest tokens
+  kSink,     // all but the first few and the newest half
+  kScore,    // the blocks of 16 that the last 32 tokens attend to least
+};
+
+// What becomes of K and V of the tokens that stay behind a gap.
+enum class EvictMode : uint8_t {
+  // They move up, their keys rotated to the new positions. Fast. They still carry what they
+  // attended to: the state is a function of the tokens and of the log of evictions.
+  kShift,
+  kRecompute,  // they are decoded again, as if the window were all that was ever said
+};
+
+// The system prompt is never evicted, nor a tool's call without its result, nor the newest turn of
+// a prompt. Each eviction frees at least a quarter of what may go.
+struct WindowOptions {
+  Overflow overflow = Overflow::kError;
+  EvictMode mode = EvictMode::kShift;
+  int32_t sinks = 4;       // tokens behind the system prompt that stay (but for kMessage)
+  int32_t headroom = 256;  // kept free behind a prompt; at most a quarter of the capacity
+  bool operator==(const WindowOptions&) const = default;
+};
+
+std::string_view OverflowName(Overflow overflow);  // "error", "message", "fifo", "sink", "score"
+std::optional<Overflow> OverflowFromName(std::string_view name);
+
 struct Reply {
   std::string text;
   std::vector<TokenId> tokens;  // sampled, without the end-of-generation token
@@ -96,6 +127,9 @@ struct Reply {
   int32_t tokens_reused = 0;   // prompt tokens whose K and V were there already
   int32_t tokens_shared = 0;   // of those, the ones that another session had computed
   int32_t tokens_decoded = 0;  // prompt tokens decoded
+  int32_t tokens_evicted = 0;  // from the window, prompt tokens that were never decoded included
+  // The history differs at or before an evicted token: the window was made anew.
+  bool window_rebuilt = false;
   double prompt_ms = 0;
   double generate_ms = 0;
 };
@@ -106,7 +140,9 @@ enum class Phase : uint8_t { kNew, kRunning, kPending /* the last message awaits
 struct SessionInfo {
   int32_t cp = 0;  // cache position: tokens in the cache
   int32_t capacity = 0;
-  int32_t turns = 0;  // user messages
+  int32_t evicted = 0;    // tokens that were said and are not in the window
+  int32_t evictions = 0;  // entries of the log since the window was made
+  int32_t turns = 0;      // user messages
   Phase phase = Phase::kNew;
   bool opaque_prefix = false;  // tokens without a chat log (bare v1.0 folder)
   std::string id;              // of this conversation
@@ -126,6 +162,7 @@ struct SaveReport {
 };
 
 struct ForkOptions {
+  std::optional<size_t> messages = {};  // as Rewind; default: all of them
   std::optional<uint64_t> seed = {};  // another stream of draws; default: the same, where it stands
 };
 
@@ -139,6 +176,9 @@ class Session {
   // kExhausted ("capacity", names capacity and cp) keeps the session valid, what was sampled
   // included. On every failure cp, tokens and KV agree.
   virtual Result<Reply> Respond(const GenerateOptions& options) = 0;
+  // The same without a reply: afterwards the next Respond decodes nothing. Gives what was decoded,
+  // reused and evicted; options' tokens_max means nothing.
+  virtual Result<Reply> Prepare(const GenerateOptions& options) = 0;
   // Continues raw tokens: `prefix` is the whole sequence from position 0. No template, no chat.
   virtual Result<Reply> Complete(std::span<const TokenId> prefix,
                                  const GenerateOptions& options) = 0;
@@ -150,16 +190,31 @@ class Session {
   // Blocks are shared until the two differ: it takes none from the pool. kExhausted "slots".
   virtual Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) = 0;
 
+  // Keeps the first `count` messages, and the sampler as it stood then. Nothing is decoded; K and V
+  // stay as far as the next prompt has the same tokens. kInvalidArgument names count and messages.
+  virtual Status Rewind(size_t count) = 0;
+  // Gives message `index` another content and drops what follows it.
+  virtual Status Edit(size_t index, std::string content) = 0;
+  // Another history: what it has in common with the present one keeps its place and its ids.
+  virtual Status SetTranscript(std::vector<Message> messages) = 0;
+
+  // Of the evictions to come. kInvalidArgument: a field out of range; a policy other than kError in
+  // an engine without a cache.
+  virtual Status SetWindow(const WindowOptions& options) = 0;
+  virtual const WindowOptions& window() const = 0;
+
   virtual Status SetSampler(const SamplerOptions& options) = 0;
   virtual const SamplerOptions& sampler() const = 0;
   virtual SessionInfo info() const = 0;
-  virtual std::vector<TokenId> tokens() const = 0;  // [cp]
+  virtual std::vector<TokenId> tokens() const = 0;      // [cp]: the window
+  virtual std::vector<TokenId> all_tokens() const = 0;  // with what was evicted where it stood
   virtual std::span<const Message> transcript() const = 0;
   virtual std::span<const float> last_logits() const = 0;  // [vocab] after tokens(); empty at cp 0
 };
 
 struct SessionOptions {
   SamplerOptions sampler = {};
+  WindowOptions window = {};
   // Sessions of one namespace share prefixes; those of different ones never see that the other
   // has a prefix.
   std::string cache_namespace = {};

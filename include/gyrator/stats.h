@@ -1,6 +1,7 @@
 // What an engine has done and holds. Every number is counted, none is estimated.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -18,7 +19,11 @@ struct EngineStats {
   uint64_t tokens_lost = 0;           // of parked sessions, decoded again
   uint64_t blocks_copied = 0;         // copy-on-write
   uint64_t blocks_evicted = 0;        // cached prefixes that made room
-  uint64_t sessions_parked = 0;       // times
+  // Evictions from sessions' windows, by policy: message, fifo, sink, score.
+  std::array<uint64_t, 4> evictions = {};
+  uint64_t tokens_evicted = 0;
+  uint64_t windows_rebuilt = 0;  // a history differed at or before an evicted token
+  uint64_t sessions_parked = 0;  // times
   uint64_t sessions_resumed = 0;
 
   // Now.

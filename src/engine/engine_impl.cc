@@ -76,11 +76,13 @@ Result<SessionSlot> EngineImpl::OpenSlot(const std::string& name_space) {
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession(const SessionOptions& options) {
   GYRATOR_RETURN_IF_ERROR(CheckSampler(options.sampler));
+  GYRATOR_RETURN_IF_ERROR(CheckWindow(options.window, options_.use_cache));
   RestoredState state;
   state.sampler = options.sampler;
+  state.window_options = options.window;
   state.id = NewSessionId();
   GYRATOR_ASSIGN_OR_RETURN(SessionSlot slot, OpenSlot(options.cache_namespace));
-  return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state), 0));
+  return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
 }
 
 EngineStats EngineImpl::stats() const {
@@ -100,7 +102,7 @@ std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {
   for (BatchRequest& item : batch) {
     auto* session = static_cast<SessionImpl*>(item.session);
     works.push_back({.session = session,
-                     .responds = item.prefix.empty(),
+                     .kind = item.prefix.empty() ? Work::Kind::kRespond : Work::Kind::kComplete,
                      .tokens = std::move(item.prefix),
                      .options = &item.options});
   }
@@ -110,28 +112,36 @@ std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {
 std::vector<Result<Reply>> EngineImpl::Serve(std::span<Work> works) {
   const TextModelImpl* text = model_->text_impl();
   std::vector<Result<Reply>> replies(works.size(), Reply());
-  RunCall call(options_.progress, loop_.get(), &thread_);
+  std::vector<Asked> asked(works.size());
   std::vector<size_t> submitted;
+  RunCall call(options_.progress, loop_.get(), &thread_);
   for (size_t i = 0; i < works.size(); ++i) {
     Work& work = works[i];
     auto request = std::make_unique<Request>(work.session, work.options,
                                              text == nullptr ? nullptr : &text->tokenizer());
-    if (work.responds) {
-      auto tokens = work.session->PromptTokens();
-      replies[i] = tokens.status().ok() ? Result<Reply>(Reply()) : tokens.status();
-      if (!tokens.ok()) continue;
-      work.tokens = *std::move(tokens);
-    }
     request->tokens = std::move(work.tokens);
+    if (work.kind == Work::Kind::kRespond || work.kind == Work::Kind::kPrepare) {
+      auto prompt = work.session->MakePrompt();
+      if (!prompt.ok()) {
+        replies[i] = std::move(prompt).status();
+        continue;
+      }
+      request->tokens = std::move(prompt->tokens);
+      request->layout = std::move(prompt->layout);
+    }
     request->prompt_length = static_cast<int32_t>(request->tokens.size());
-    request->holds = work.holds;
+    request->holds = work.kind == Work::Kind::kHold;
+    asked[i] = {.all = work.session->all_tokens(),
+                .prompt_length = request->prompt_length,
+                .draws = work.session->sampler_state().draws(),
+                .responds = work.kind == Work::Kind::kRespond};
     submitted.push_back(i);
     call.Add(std::move(request));
   }
   call.Run();
   for (size_t i = 0; i < submitted.size(); ++i) {
-    const Work& work = works[submitted[i]];
-    replies[submitted[i]] = work.session->Settle(call.requests()[i].get(), work.responds);
+    const size_t index = submitted[i];
+    replies[index] = works[index].session->Settle(call.requests()[i].get(), asked[index]);
   }
   return replies;
 }

@@ -18,11 +18,16 @@ namespace gyrator {
 
 // What is asked of one session.
 struct Work {
+  enum class Kind : uint8_t {
+    kRespond,   // the transcript is rendered, the reply joins it
+    kPrepare,   // the transcript is rendered
+    kComplete,  // tokens
+    kHold,      // tokens; the session is not parked afterwards, until SetBusy(false)
+  };
   SessionImpl* session = nullptr;
-  bool responds = false;  // a chat turn: the transcript is rendered, the reply joins it
+  Kind kind = Kind::kComplete;
   std::vector<TokenId> tokens = {};
   const GenerateOptions* options = nullptr;
-  bool holds = false;  // the session is not parked afterwards, until SetBusy(false)
 };
 
 class EngineImpl final : public Engine {
@@ -45,7 +50,7 @@ class EngineImpl final : public Engine {
   Result<const TextModelImpl*> text() const;
   const PagedKv& kv() const { return loop_->kv(); }
 
-  std::vector<Result<Reply>> Serve(std::span<Work> works);
+  std::vector<Result<Reply>> Serve(std::span<Work> works);  // in order
   // Runs something on the engine thread, which alone may touch the loop; waits for it.
   void Call(const std::function<void()>& command) const { thread_.Call(command); }
   void Post(std::function<void()> command) const { thread_.Post(std::move(command)); }

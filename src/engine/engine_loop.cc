@@ -240,19 +240,20 @@ Status EngineLoop::Enter(Request* request) {
   SessionCache& cache = request->session->cache();
   sequences_->SetBusy(cache.slot(), true);
   const bool reuse = options_.use_cache && !request->wants_prompt_logits();
-  const auto synced = cache.Sync(request->tokens, reuse);
-  if (!synced.ok()) {
+  Status status = Fit(request);
+  const Result<Reused> reused =
+      status.ok() ? cache.Sync(request->tokens, reuse) : Result<Reused>(std::move(status));
+  if (!reused.ok()) {
     sequences_->SetBusy(cache.slot(), false);
-    return synced.status();
+    return reused.status();
   }
-  request->kept = std::min(request->kept, synced->same);
   if (!request->entered) {
     request->entered = true;
-    request->reply.tokens_shared = synced->reused.cached;
+    request->reply.tokens_shared = reused->cached;
     request->reply.tokens_reused = cache.sequence().cp();
     request->reply.tokens_decoded = request->prompt_length - request->reply.tokens_reused;
-    counted_.tokens_reused_own += static_cast<uint64_t>(synced->reused.own);
-    counted_.tokens_reused_shared += static_cast<uint64_t>(synced->reused.cached);
+    counted_.tokens_reused_own += static_cast<uint64_t>(reused->own);
+    counted_.tokens_reused_shared += static_cast<uint64_t>(reused->cached);
   }
   return {};
 }
@@ -260,6 +261,7 @@ Status EngineLoop::Enter(Request* request) {
 bool EngineLoop::AwaitsPrefix(const Request& request) const {
   if (!shares_prefixes() || request.wants_prompt_logits() || request.tokens.empty()) return false;
   const SlotId slot = request.session->cache().slot();
+  if (sequences_->HoldsItsOwn(slot)) return false;
   const auto usable = std::span(request.tokens).first(request.tokens.size() - 1);
   const int32_t has =
       std::max(sequences_->tokens(slot).CommonPrefix(usable), sequences_->FindCached(slot, usable));
@@ -347,6 +349,11 @@ void EngineLoop::Commit(std::span<const PlannedRows> plan) {
 }
 
 void EngineLoop::Advance(Request* request) {
+  if (request->goal) {  // all that the session had is there again
+    request->tokens = *std::exchange(request->goal, std::nullopt);
+    if (Status status = Extend(request); !status.ok()) Fail(request, std::move(status));
+    return;
+  }
   if (request->first_token_ns == 0) request->first_token_ns = NowNs();
   const auto sampled = static_cast<int32_t>(request->reply.tokens.size());
   const GenerateOptions& options = *request->options;
@@ -357,7 +364,7 @@ void EngineLoop::Advance(Request* request) {
   const std::span<const TokenId> ends =
       text == nullptr ? std::span<const TokenId>() : text->end_of_generation();
   const TokenId token = request->session->sampler_state().Sample(
-      request->session->cache().logits(), request->tokens,
+      request->session->cache().logits(), Spoken(*request),
       options.ignore_end ? ends : std::span<const TokenId>());
   if (!options.ignore_end && std::binary_search(ends.begin(), ends.end(), token)) {
     TellToken(request, {});
@@ -378,13 +385,20 @@ void EngineLoop::Proceed(Request* request) {
   }
   request->tokens.push_back(request->reply.tokens.back());
   if (request->state != RequestState::kRunning) return;  // parked: goes on when admitted again
-  if (Status status = Extend(request); !status.ok()) Fail(request, std::move(status));
+  Status status = Extend(request);
+  const bool full = status.code() == Code::kExhausted && status.name() == "capacity";
+  if (full && request->session->window().overflow != Overflow::kError) {
+    return Finish(request, StopReason::kLength);
+  }
+  if (!status.ok()) Fail(request, std::move(status));
 }
 
 Status EngineLoop::Extend(Request* request) {
   while (true) {
-    const Status status =
-        request->session->cache().Sync(request->tokens, options_.use_cache).status();
+    Status status = Fit(request);
+    if (status.ok()) {
+      status = request->session->cache().Sync(request->tokens, options_.use_cache).status();
+    }
     if (!PoolIsFull(status)) return status;
     if (PreemptBehind(request->rank)) continue;
     const bool alone = std::none_of(running_.begin(), running_.end(), [&](const Request* other) {
@@ -475,7 +489,7 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
   request->reply.generate_ms = static_cast<double>(now - request->first_token_ns) * 1e-6;
   const SlotId slot = request->session->cache().slot();
   if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
-  request->cp = sequences_->tokens(slot).size();
+  request->left = sequences_->tokens(slot).ToVector();
   sequences_->SetBusy(slot, request->holds);  // else it may be parked from now on
   request->state = RequestState::kDone;
 }
@@ -484,7 +498,7 @@ void EngineLoop::Fail(Request* request, Status status) {
   request->status = std::move(status);
   ++counted_.requests_failed;
   const SlotId slot = request->session->cache().slot();
-  request->cp = sequences_->tokens(slot).size();
+  request->left = sequences_->tokens(slot).ToVector();
   if (request->state == RequestState::kRunning) sequences_->SetBusy(slot, false);
   request->state = RequestState::kDone;
 }

@@ -15,6 +15,7 @@
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "engine/session_impl.h"
+#include "engine/window.h"
 #include "gyrator/engine.h"
 #include "kv/block_pool.h"
 #include "kv/kv_storage.h"
@@ -48,6 +49,20 @@ class EngineLoop {
   // Lets waiting requests run, in order, as far as the pool has room.
   void Admit();
   Status Enter(Request* request);
+  // --- The window (engine_window.cc).
+  // Makes what the request wants to have fit its session, by evicting what the session's policy
+  // says. kExhausted "capacity": that is not enough; "kv_pool" changes nothing.
+  Status Fit(Request* request);
+  // Takes what was evicted before out of the request's tokens, or makes the window anew.
+  Status View(Request* request);
+  Status Evict(Request* request, int32_t need);
+  Result<Eviction> Plan(const Request& request, int32_t need);
+  // What the last rows of the sequence attend to, block by block; NaN for blocks that are not
+  // there.
+  Result<std::vector<float>> Scores(const Request& request);
+  // What was said, as far as the sampler looks at it.
+  std::span<const TokenId> Spoken(const Request& request);
+
   // Whether a running request computes a prefix that this one would compute again.
   bool AwaitsPrefix(const Request& request) const;
   std::vector<PlannedRows> Next() const;
@@ -90,6 +105,7 @@ class EngineLoop {
   std::vector<Request*> waiting_;  // by rank
   bool blocked_ = false;  // the first of waiting_ had no room, and nothing was given back since
   std::vector<Request*> running_;    // in the order of their admission
+  std::vector<TokenId> spoken_;      // what Spoken gives, when something was evicted
   std::vector<float> logits_;        // [wanted rows of a pass, vocab]
   std::vector<SequenceRows> batch_;  // of the pass being run
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/caller.h"
+#include "engine/prompt.h"
 #include "gyrator/engine.h"
 #include "tokenizer/stream_decoder.h"
 
@@ -45,24 +46,31 @@ struct Request {
   SessionImpl* const session;
   const GenerateOptions* const options;
   std::shared_ptr<Caller> caller;
-  std::vector<TokenId> tokens;  // the whole sequence: prompt, then what was sampled
+  // The whole sequence: prompt, then what was sampled. All that was said until the request enters,
+  // the window of it from then on.
+  std::vector<TokenId> tokens;
   int32_t prompt_length = 0;
-  bool holds = false;  // its session stays busy afterwards
+  PromptLayout layout;  // positions of all tokens; empty when the session evicts nothing
+  bool holds = false;   // its session stays busy afterwards
 
   // Engine thread, until kDone was told.
   RequestState state = RequestState::kWaiting;
   Rank rank;
+  bool viewed = false;   // `tokens` are those of the window
   bool entered = false;  // has run before
   Status status;         // why it failed
   Reply reply;
-  int32_t kept = INT32_MAX;  // tokens at the front of the session's that never changed
+  // What the session had when it entered. Part of it may have to be decoded again, before anything
+  // is evicted from it: `goal` are the tokens to come back to then.
+  std::vector<TokenId> held;
+  std::optional<std::vector<TokenId>> goal;
   std::optional<StreamDecoder> decoder;
   uint64_t started_ns = 0;
   uint64_t first_token_ns = 0;  // 0: none yet
   uint64_t served = 0;          // the last pass that had rows of it
   bool awaits = false;          // an answer; stands still until then
   bool late = false;            // it has awaited for longer than others are held up for it
-  int32_t cp = 0;               // of the session when it was done
+  std::vector<TokenId> left;    // tokens of the session when it was done
 
   std::atomic<Answer> answer = Answer::kNone;  // by the caller
 

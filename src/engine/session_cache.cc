@@ -4,7 +4,7 @@
 
 namespace gyrator {
 
-Result<SessionCache::Synced> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
+Result<Reused> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
   const auto length = static_cast<int32_t>(tokens.size());
   const TokenList& held = sequences_->tokens(slot_);
   const int32_t before = held.size();
@@ -15,12 +15,11 @@ Result<SessionCache::Synced> SessionCache::Sync(std::span<const TokenId> tokens,
                              std::to_string(capacity) + " tokens; use a larger one (-c)")
         .Named("capacity");
   }
-  Synced synced{.reused = {}, .same = held.CommonPrefix(tokens)};
   if (Status status = sequences_->Resume(slot_); !status.ok()) {
     if (sequences_->tokens(slot_).size() < before) ForgetLogits();  // it could not be read again
     return status;
   }
-  Reused& reused = synced.reused;
+  Reused reused;
   if (reuse) {
     reused = sequences_->Sync(slot_, tokens);
   } else {
@@ -32,7 +31,19 @@ Result<SessionCache::Synced> SessionCache::Sync(std::span<const TokenId> tokens,
   }
   if (reused.own < before || reused.cached > 0) ForgetLogits();
   GYRATOR_RETURN_IF_ERROR(sequences_->Reserve(slot_, length - sequence().cp()));
-  return synced;
+  return reused;
+}
+
+Status SessionCache::Evict(int32_t length, std::span<const TokenSpan> spans) {
+  Truncate(length);
+  ForgetLogits();
+  return sequences_->Evict(slot_, spans);
+}
+
+void SessionCache::Truncate(int32_t length) {
+  if (length >= sequence().cp()) return;
+  sequences_->Truncate(slot_, length);
+  ForgetLogits();
 }
 
 void SessionCache::ForgetLogits() {

@@ -26,17 +26,17 @@ class SessionCache {
         slot_(slot),
         logits_(logits != nullptr ? std::move(logits) : std::make_shared<std::vector<float>>()) {}
 
-  struct Synced {
-    Reused reused;
-    int32_t same = 0;  // tokens at the front that the session had before
-  };
-
   // Makes the sequence a prefix of `tokens` (the whole of it from position 0), from what it holds
   // itself and from what others published, and reserves the rest: the one place that computes
   // positions. Afterwards tokens[cp:] are to be decoded; none are when logits() already belong
   // to all of `tokens`. `reuse` false starts from nothing. kExhausted "capacity" changes nothing;
   // kExhausted "kv_pool" leaves a prefix of `tokens`, or the session parked.
-  Result<Synced> Sync(std::span<const TokenId> tokens, bool reuse);
+  Result<Reused> Sync(std::span<const TokenId> tokens, bool reuse);
+  // Takes `spans` of the first `length` tokens out; what the sequence has beyond those is dropped.
+  // REQUIRES: not parked, length <= cp. kExhausted "kv_pool" evicts nothing.
+  Status Evict(int32_t length, std::span<const TokenSpan> spans);
+  // Drops all from `length` on. REQUIRES: not parked.
+  void Truncate(int32_t length);
   // Takes rows that a pass has just stored; `logits` [vocab] belong to the last of them, or are
   // empty when more rows follow.
   void Commit(std::span<const TokenId> tokens, std::span<const float> logits);

@@ -10,29 +10,80 @@
 
 namespace gyrator {
 
-SessionImpl::SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state, int32_t cp)
+SessionImpl::SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state)
     : engine_(engine),
       slot_(std::move(slot)),
       cache_(&engine->loop().sequences(), slot_.id(), std::move(state.last_logits)),
       sampler_(std::move(state.sampler), state.draws),
-      cp_(cp),
+      window_(std::move(state.window)),
+      window_options_(state.window_options),
+      held_(std::move(state.tokens)),
       transcript_(std::move(state.transcript)),
       ranges_(std::move(state.ranges)),
+      draws_at_(std::move(state.draws_at)),
       id_(std::move(state.id)),
       parent_(std::move(state.parent)),
       opaque_prefix_(std::move(state.opaque_prefix)),
-      foreign_(std::move(state.foreign)) {}
+      foreign_(std::move(state.foreign)) {
+  draws_at_.resize(transcript_.size());
+}
 
 Status SessionImpl::Append(Message message) {
   GYRATOR_RETURN_IF_ERROR(CheckMessage(message));
   transcript_.push_back(std::move(message));
   ranges_.emplace_back();
+  draws_at_.push_back(sampler_.draws());
+  return {};
+}
+
+Status SessionImpl::Rewind(size_t count) {
+  if (count > transcript_.size()) {
+    return Status::InvalidArgument("rewind: 0 to " + std::to_string(transcript_.size()) +
+                                   " messages expected, found " + std::to_string(count));
+  }
+  if (count == transcript_.size()) return {};
+  sampler_ = Sampler(sampler_.options(), draws_at_[count]);
+  transcript_.resize(count);
+  ranges_.resize(count);
+  draws_at_.resize(count);
+  return {};
+}
+
+Status SessionImpl::Edit(size_t index, std::string content) {
+  if (index >= transcript_.size()) {
+    return Status::InvalidArgument("edit: a message of " + std::to_string(transcript_.size()) +
+                                   " expected, found number " + std::to_string(index));
+  }
+  Message message = transcript_[index];
+  message.content = std::move(content);
+  GYRATOR_RETURN_IF_ERROR(CheckMessage(message));
+  GYRATOR_RETURN_IF_ERROR(Rewind(index));
+  return Append(std::move(message));
+}
+
+Status SessionImpl::SetTranscript(std::vector<Message> messages) {
+  for (const Message& message : messages) GYRATOR_RETURN_IF_ERROR(CheckMessage(message));
+  const auto same =
+      std::mismatch(messages.begin(), messages.end(), transcript_.begin(), transcript_.end())
+          .first -
+      messages.begin();
+  GYRATOR_RETURN_IF_ERROR(Rewind(static_cast<size_t>(same)));
+  for (auto message = messages.begin() + same; message != messages.end(); ++message) {
+    GYRATOR_RETURN_IF_ERROR(Append(std::move(*message)));
+  }
   return {};
 }
 
 Result<Reply> SessionImpl::Respond(const GenerateOptions& options) {
   BatchRequest request{.session = this, .prefix = {}, .options = options};
   return std::move(engine_->Run({&request, 1})[0]);
+}
+
+Result<Reply> SessionImpl::Prepare(const GenerateOptions& options) {
+  GenerateOptions none = options;
+  none.tokens_max = 0;
+  Work work{.session = this, .kind = Work::Kind::kPrepare, .tokens = {}, .options = &none};
+  return std::move(engine_->Serve({&work, 1})[0]);
 }
 
 Result<Reply> SessionImpl::Complete(std::span<const TokenId> prefix,
@@ -52,9 +103,20 @@ Status SessionImpl::SetSampler(const SamplerOptions& options) {
   return {};
 }
 
+Status SessionImpl::SetWindow(const WindowOptions& options) {
+  GYRATOR_RETURN_IF_ERROR(CheckWindow(options, engine_->options().use_cache));
+  if (!window_.empty() && options.mode != window_options_.mode) {
+    return Status::InvalidArgument("evict mode: it stays as it is once tokens were evicted");
+  }
+  window_options_ = options;
+  return {};
+}
+
 SessionInfo SessionImpl::info() const {
   SessionInfo info;
-  info.cp = cp_;
+  info.cp = static_cast<int32_t>(held_.size());
+  info.evicted = window_.num_evicted();
+  info.evictions = static_cast<int32_t>(window_.log().size());
   info.capacity = engine_->options().context;
   for (const Message& message : transcript_) info.turns += message.role == "user" ? 1 : 0;
   const bool empty = transcript_.empty() && info.cp == 0;
@@ -67,14 +129,26 @@ SessionInfo SessionImpl::info() const {
   return info;
 }
 
-Result<std::vector<TokenId>> SessionImpl::PromptTokens() const {
+Result<Prompt> SessionImpl::MakePrompt() const {
   if (transcript_.empty() || transcript_.back().role == "assistant") {
     return Status::InvalidArgument("nothing to answer: the last message is not the user's");
   }
-  if (!opaque_prefix_.empty()) return OpaqueTokens();
+  Prompt prompt;
+  if (!opaque_prefix_.empty()) {
+    GYRATOR_ASSIGN_OR_RETURN(prompt.tokens, OpaqueTokens());
+    return prompt;
+  }
   GYRATOR_ASSIGN_OR_RETURN(const TextModelImpl* text, engine_->text());
-  GYRATOR_ASSIGN_OR_RETURN(const std::string prompt, text->Render(transcript_, {}));
-  return text->Encode(prompt, false);
+  GYRATOR_ASSIGN_OR_RETURN(const std::string rendered, text->Render(transcript_, {}));
+  const std::vector<TokenId> all = all_tokens();
+  std::vector<TokenRange> replies;
+  for (size_t i = 0; i < transcript_.size(); ++i) {
+    if (transcript_[i].role == "assistant" && ranges_[i].begin >= 0) replies.push_back(ranges_[i]);
+  }
+  prompt.tokens = EncodeAs(*text, rendered, {.tokens = all, .ranges = replies});
+  if (window_options_.overflow == Overflow::kError) return prompt;
+  GYRATOR_ASSIGN_OR_RETURN(prompt.layout, FindTurns(*text, transcript_, rendered, prompt.tokens));
+  return prompt;
 }
 
 // The history is known as tokens only. The part of the template that belongs to the messages since
@@ -100,42 +174,46 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
   return tokens;
 }
 
-std::vector<TokenId> SessionImpl::tokens() const {
-  std::vector<TokenId> tokens;
-  engine_->Call([&] { tokens = cache_.sequences().tokens(cache_.slot()).ToVector(); });
-  return tokens;
-}
-
-Result<Reply> SessionImpl::Settle(Request* request, bool responds) {
-  cp_ = request->cp;
-  for (TokenRange& range : ranges_) {  // messages stand where they stood, however K and V came back
-    if (range.end > request->kept) range = {};
+Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
+  const std::vector<TokenId> before = asked.all;
+  held_ = std::move(request->left);
+  const std::vector<TokenId> now = all_tokens();
+  const auto kept =
+      std::mismatch(before.begin(), before.end(), now.begin(), now.end()).first - before.begin();
+  for (TokenRange& range : ranges_) {
+    if (range.end > kept) range = {};
   }
   if (!request->status.ok()) return std::move(request->status);
   Reply& reply = request->reply;
   const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
                     reply.stop == StopReason::kLength;
-  if (responds && said) AppendReply(reply.text, request->prompt_length);
+  if (asked.responds && said) AppendReply(reply.text, asked);
   return std::move(reply);
 }
 
-void SessionImpl::AppendReply(std::string text, int32_t prompt_length) {
+void SessionImpl::AppendReply(std::string text, const Asked& asked) {
   auto begin = static_cast<int32_t>(opaque_prefix_.size());
   for (const TokenRange& range : ranges_) begin = std::max(begin, range.end);
   for (TokenRange& range : ranges_) {
-    if (range.begin < 0) range = {std::min(begin, prompt_length), prompt_length};
+    if (range.begin < 0) range = {std::min(begin, asked.prompt_length), asked.prompt_length};
     begin = range.end;
   }
   transcript_.push_back({.role = "assistant", .content = std::move(text), .extras = {}});
-  ranges_.push_back({prompt_length, cp_});
+  ranges_.push_back(
+      {asked.prompt_length, static_cast<int32_t>(held_.size()) + window_.num_evicted()});
+  draws_at_.push_back(asked.draws);
 }
 
 RestoredState SessionImpl::CopyState() const {
   return {.transcript = transcript_,
           .ranges = ranges_,
+          .draws_at = draws_at_,
           .last_logits = cache_.shared_logits(),
           .sampler = sampler_.options(),
           .draws = sampler_.draws(),
+          .tokens = held_,
+          .window = window_,
+          .window_options = window_options_,
           .id = NewSessionId(),
           .parent = parent_,
           .opaque_prefix = opaque_prefix_,
@@ -150,7 +228,8 @@ Status SessionImpl::Hold() {
   });
   if (!parked) return {};
   const GenerateOptions options = {.tokens_max = 0};
-  Work work{.session = this, .tokens = tokens(), .options = &options, .holds = true};
+  Work work{
+      .session = this, .kind = Work::Kind::kHold, .tokens = all_tokens(), .options = &options};
   return engine_->Serve({&work, 1})[0].status();
 }
 
@@ -165,7 +244,8 @@ Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
   Release();
   GYRATOR_RETURN_IF_ERROR(child.status());
   std::unique_ptr<Session> fork(
-      new SessionImpl(engine_, SessionSlot(engine_, *child), CopyState(), cp_));
+      new SessionImpl(engine_, SessionSlot(engine_, *child), CopyState()));
+  if (options.messages) GYRATOR_RETURN_IF_ERROR(fork->Rewind(*options.messages));
   if (options.seed) {
     SamplerOptions sampler = sampler_.options();
     sampler.seed = *options.seed;

@@ -9,12 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/prompt.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/session_cache.h"
 #include "engine/session_slot.h"
 #include "engine/session_snapshot.h"
 #include "engine/text_model.h"
+#include "engine/window.h"
 #include "gyrator/engine.h"
 #include "kv/sequence_manager.h"
 #include "snapshot/writer.h"
@@ -27,40 +29,59 @@ class EngineImpl;
 struct RestoredState {
   std::vector<Message> transcript;
   std::vector<TokenRange> ranges;  // of the messages
+  std::vector<uint64_t> draws_at;  // [transcript]: draws before each message; 0: not known
   SharedLogits last_logits;        // [vocab]; null or empty: to be recomputed
   SamplerOptions sampler;
   uint64_t draws = 0;
+  std::vector<TokenId> tokens;  // that the slot holds
+  Window window;
+  WindowOptions window_options;
   std::string id;
   std::string parent;
   std::vector<TokenId> opaque_prefix;  // history known as tokens only (bare v1.0 folder)
   ForeignKeys foreign;                 // of the snapshot it came from
 };
 
+// How things stood when a request was made.
+struct Asked {
+  std::vector<TokenId> all;   // tokens, with what was evicted
+  int32_t prompt_length = 0;  // of all tokens
+  uint64_t draws = 0;         // of the sampler
+  bool responds = false;
+};
+
 class SessionImpl final : public Session {
  public:
-  // `cp`: tokens that the slot holds.
-  SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state, int32_t cp);
+  SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state);
 
   Status Append(Message message) override;
   Result<Reply> Respond(const GenerateOptions& options) override;
+  Result<Reply> Prepare(const GenerateOptions& options) override;
   Result<Reply> Complete(std::span<const TokenId> prefix, const GenerateOptions& options) override;
   Result<SaveReport> Save(const SaveOptions& options) override;
+  Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) override;
+  Status Rewind(size_t count) override;
+  Status Edit(size_t index, std::string content) override;
+  Status SetTranscript(std::vector<Message> messages) override;
+  Status SetWindow(const WindowOptions& options) override;
+  const WindowOptions& window() const override { return window_options_; }
   Status SetSampler(const SamplerOptions& options) override;
   const SamplerOptions& sampler() const override { return sampler_.options(); }
   SessionInfo info() const override;
-  std::vector<TokenId> tokens() const override;
+  std::vector<TokenId> tokens() const override { return held_; }
+  std::vector<TokenId> all_tokens() const override { return window_.All(held_); }
   std::span<const Message> transcript() const override { return transcript_; }
   std::span<const float> last_logits() const override { return cache_.logits(); }
-  Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) override;
 
   // The tokens of the next turn: the rendered transcript, or in opaque-prefix mode the tokens in
   // the cache and the new messages' part of the template.
-  Result<std::vector<TokenId>> PromptTokens() const;
+  Result<Prompt> MakePrompt() const;
   // After a request of it is done: what it says joins the transcript when it `responds`.
-  Result<Reply> Settle(Request* request, bool responds);
+  Result<Reply> Settle(Request* request, const Asked& asked);
 
   SessionCache& cache() { return cache_; }
   Sampler& sampler_state() { return sampler_; }
+  Window& window_state() { return window_; }
 
  private:
   Result<std::vector<TokenId>> OpaqueTokens() const;
@@ -69,16 +90,18 @@ class SessionImpl final : public Session {
   Status Hold();
   void Release();
   Result<SaveReport> SaveHeld(const SaveOptions& options);
-  // The reply joins the transcript; the prompt that it answers had `prompt_length` tokens.
-  void AppendReply(std::string text, int32_t prompt_length);
+  void AppendReply(std::string text, const Asked& asked);
 
   EngineImpl* engine_;
   SessionSlot slot_;
-  SessionCache cache_;
+  SessionCache cache_;  // the engine thread's while a request is in flight, as the next two
   Sampler sampler_;
-  int32_t cp_;  // tokens in the cache
+  Window window_;
+  WindowOptions window_options_;
+  std::vector<TokenId> held_;  // tokens of the window
   std::vector<Message> transcript_;
-  std::vector<TokenRange> ranges_;  // [transcript_]: where each message lies in the sequence
+  std::vector<TokenRange> ranges_;  // [transcript_]: where each message lies among all tokens
+  std::vector<uint64_t> draws_at_;  // [transcript_]: of the sampler, before each message
   std::string id_;
   std::string parent_;
   std::vector<TokenId> opaque_prefix_;

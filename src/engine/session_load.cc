@@ -24,6 +24,7 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.parent = snapshot.manifest.root();
   state.last_logits = std::make_shared<std::vector<float>>(snapshot.logits);
   state.foreign = snapshot.foreign();
+  state.tokens = snapshot.tokens;
 
   // A folder without a chat log is a history of tokens.
   int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
@@ -88,8 +89,7 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
     *report = {.verification = std::string(VerificationName(snapshot.verification)),
                .notes = std::move(notes)};
   }
-  return std::unique_ptr<Session>(
-      new SessionImpl(this, std::move(slot), std::move(state), snapshot.cp()));
+  return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
 }
 
 }  // namespace gyrator

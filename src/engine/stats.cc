@@ -12,6 +12,17 @@ void Add(std::string_view type, std::string_view name, std::string_view help, ui
                        help, type, value);
 }
 
+void AddEvictions(const EngineStats& s, std::string* text) {
+  constexpr std::array<std::string_view, 4> kPolicies = {"message", "fifo", "sink", "score"};
+  *text +=
+      "# HELP gyrator_evictions_total Evictions from the windows of sessions.\n"
+      "# TYPE gyrator_evictions_total counter\n";
+  for (size_t i = 0; i < kPolicies.size(); ++i) {
+    *text +=
+        fmt::format("gyrator_evictions_total{{policy=\"{}\"}} {}\n", kPolicies[i], s.evictions[i]);
+  }
+}
+
 }  // namespace
 
 std::string PrometheusText(const EngineStats& s) {
@@ -34,6 +45,10 @@ std::string PrometheusText(const EngineStats& s) {
   counter("tokens_lost_total", "Tokens of parked sessions that are decoded again.", s.tokens_lost);
   counter("kv_blocks_copied_total", "Blocks copied before a write.", s.blocks_copied);
   counter("kv_blocks_evicted_total", "Cached blocks dropped to make room.", s.blocks_evicted);
+  AddEvictions(s, &text);
+  counter("tokens_evicted_total", "Tokens that left the windows of sessions.", s.tokens_evicted);
+  counter("windows_rebuilt_total",
+          "Windows made anew: the history differed before what was evicted.", s.windows_rebuilt);
   counter("sessions_parked_total", "Times a session gave its blocks away.", s.sessions_parked);
   counter("sessions_resumed_total", "Times a parked session came back.", s.sessions_resumed);
   gauge("slots", "Sessions that may live at once.", static_cast<uint64_t>(s.slots_total));

@@ -1,0 +1,161 @@
+// How the loop keeps a conversation that outgrows its session within it.
+//
+// Neighbours never change what is evicted: a plan looks at the session's capacity and tokens alone,
+// never at the pool, and what the session had counts as it was before it was parked.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "engine/engine_loop.h"
+
+namespace gyrator {
+
+namespace {
+
+constexpr int32_t kNewest = 32;  // of a reply: what the next token needs most
+
+EvictionPolicy PolicyOf(Overflow overflow) {
+  switch (overflow) {
+    case Overflow::kFifo:
+      return EvictionPolicy::kFifo;
+    case Overflow::kSink:
+      return EvictionPolicy::kSink;
+    case Overflow::kScore:
+      return EvictionPolicy::kScore;
+    case Overflow::kError:
+    case Overflow::kMessage:
+      break;
+  }
+  return EvictionPolicy::kMessage;
+}
+
+bool IsReplying(const Request& request) { return !request.reply.tokens.empty(); }
+
+int32_t CommonPrefix(std::span<const TokenId> a, std::span<const TokenId> b) {
+  return static_cast<int32_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
+                              a.begin());
+}
+
+// The parts of spans that lie before `end`.
+std::vector<TokenSpan> Before(std::span<const TokenSpan> spans, int32_t end) {
+  std::vector<TokenSpan> before;
+  for (const TokenSpan& span : spans) {
+    if (span.begin < end) before.push_back({span.begin, std::min(span.end, end)});
+  }
+  return before;
+}
+
+}  // namespace
+
+Status EngineLoop::Fit(Request* request) {
+  if (request->goal) return {};
+  GYRATOR_RETURN_IF_ERROR(View(request));
+  const WindowOptions& options = request->session->window();
+  if (options.overflow == Overflow::kError || request->holds) return {};
+  const int32_t capacity = options_.context;
+  const auto length = static_cast<int32_t>(request->tokens.size());
+  const int32_t headroom = IsReplying(*request) ? 0 : std::min(options.headroom, capacity / 4);
+  if (length + headroom <= capacity) return {};
+  Status status = Evict(request, length + headroom - capacity);
+  const bool hopeless = status.code() == Code::kExhausted && status.name() == "capacity";
+  if (!hopeless || headroom == 0) return status;
+  return length <= capacity ? Status() : Evict(request, length - capacity);  // without headroom
+}
+
+Status EngineLoop::View(Request* request) {
+  if (request->viewed) return {};
+  SessionCache& cache = request->session->cache();
+  request->held = sequences_->tokens(cache.slot()).ToVector();
+  Window& window = request->session->window_state();
+  if (!window.empty() && window.Matches(request->tokens, request->held)) {
+    if (request->wants_prompt_logits()) {
+      return Status::Unsupported("logits of the prompt: tokens before it were evicted");
+    }
+    request->tokens = window.View(request->tokens);
+  } else if (!window.empty()) {
+    GYRATOR_RETURN_IF_ERROR(sequences_->Resume(cache.slot()));
+    const int32_t exact = window.gone()[0].at;
+    cache.Truncate(exact);
+    if (std::ssize(request->held) > exact) request->held.resize(static_cast<size_t>(exact));
+    window = {};
+    request->reply.window_rebuilt = true;
+    ++counted_.windows_rebuilt;
+  }
+  request->viewed = true;
+  request->prompt_length = static_cast<int32_t>(request->tokens.size());
+  return {};
+}
+
+Status EngineLoop::Evict(Request* request, int32_t need) {
+  SessionImpl& session = *request->session;
+  SessionCache& cache = session.cache();
+  GYRATOR_RETURN_IF_ERROR(sequences_->Resume(cache.slot()));
+  // What the session has of it, or had before it was parked.
+  const int32_t own = IsReplying(*request) ? static_cast<int32_t>(request->tokens.size()) - 1
+                                           : CommonPrefix(request->held, request->tokens);
+  const bool shifts = session.window().mode == EvictMode::kShift;
+  const bool looks = session.window().overflow == Overflow::kScore;
+  if ((shifts || looks) && cache.sequence().CommonPrefix(request->tokens) < own) {
+    request->goal = request->tokens;
+    request->tokens.resize(static_cast<size_t>(own));
+    return {};
+  }
+  GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, Plan(*request, need));
+  eviction.cp = own;
+  if (shifts) {
+    const std::vector<TokenSpan> spans = Before(eviction.spans, own);
+    if (!spans.empty()) GYRATOR_RETURN_IF_ERROR(cache.Evict(own, spans));
+  }
+  session.window_state().Evict(eviction, &request->tokens);
+  const auto length = static_cast<int32_t>(request->tokens.size());
+  request->prompt_length = IsReplying(*request) ? std::min(request->prompt_length, length) : length;
+  const int32_t evicted = LengthOf(eviction.spans);
+  request->reply.tokens_evicted += evicted;
+  ++counted_.evictions[static_cast<size_t>(eviction.policy)];
+  counted_.tokens_evicted += static_cast<uint64_t>(evicted);
+  return {};
+}
+
+Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need) {
+  SessionImpl& session = *request.session;
+  const WindowOptions& options = session.window();
+  const Window& window = session.window_state();
+  const PromptLayout& layout = request.layout;
+  WindowView view{.length = static_cast<int32_t>(request.tokens.size()),
+                  .pinned = window.FromAll(layout.pinned),
+                  .sinks = options.sinks};
+  for (int32_t turn : layout.turns) {
+    const int32_t at = window.FromAll(turn);
+    if (view.turns.empty() || view.turns.back() < at) view.turns.push_back(at);
+  }
+  for (const TokenSpan& span : layout.atomic) {
+    const TokenSpan there = {window.FromAll(span.begin), window.FromAll(span.end)};
+    if (there.begin < there.end) view.atomic.push_back(there);
+  }
+  const bool keeps_turn = !IsReplying(request) || options.overflow == Overflow::kMessage;
+  const bool knows_turn = keeps_turn && !view.turns.empty();
+  view.newest = knows_turn ? view.length - view.turns.back() : std::min(kNewest, view.length);
+  if (options.overflow == Overflow::kScore) {
+    GYRATOR_ASSIGN_OR_RETURN(view.scores, Scores(request));
+  }
+  Eviction eviction{.cp = 0, .policy = PolicyOf(options.overflow), .spans = {}};
+  GYRATOR_ASSIGN_OR_RETURN(eviction.spans, PlanEviction(eviction.policy, view, need));
+  return eviction;
+}
+
+Result<std::vector<float>> EngineLoop::Scores(const Request& request) {
+  const auto blocks = request.tokens.size() / kBlockPositions;
+  return std::vector<float>(blocks, std::numeric_limits<float>::quiet_NaN());
+}
+
+std::span<const TokenId> EngineLoop::Spoken(const Request& request) {
+  const Window& window = request.session->window_state();
+  const SamplerOptions& sampler = request.session->sampler();
+  const bool looks = sampler.repeat_penalty != 1 || sampler.frequency_penalty != 0 ||
+                     sampler.presence_penalty != 0;
+  if (window.empty() || !looks) return request.tokens;
+  spoken_ = window.All(request.tokens);
+  return spoken_;
+}
+
+}  // namespace gyrator

@@ -1,0 +1,333 @@
+// Conversations that outgrow their session: what leaves, what stays, and what exact means then.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "engine/engine_testing.h"
+
+namespace gyrator {
+namespace {
+
+constexpr int32_t kContext = 128;
+
+struct Case {
+  Overflow overflow;
+  EvictMode mode;
+};
+
+std::string NameOf(const testing::TestParamInfo<Case>& info) {
+  return std::string(OverflowName(info.param.overflow)) +
+         (info.param.mode == EvictMode::kShift ? "_shift" : "_recompute");
+}
+
+class EvictionTest : public testing::TestWithParam<Case> {
+ protected:
+  static void SetUpTestSuite() { model_ = LoadShipped(ComputeType::kInt8); }
+  static void TearDownTestSuite() { model_.reset(); }
+  void SetUp() override { engine_ = Make(4); }
+
+  std::unique_ptr<Engine> Make(int32_t sessions, uint64_t swap_budget = 0) {
+    EngineOptions options;
+    options.context = kContext;
+    options.sessions_max = sessions;
+    options.swap_budget = swap_budget;
+    options.swap_directory = testing::TempDir();
+    options.threads = 1;
+    return MakeEngine(model_, options);
+  }
+
+  static WindowOptions Windowed() {
+    return {.overflow = GetParam().overflow, .mode = GetParam().mode, .sinks = 4, .headroom = 16};
+  }
+
+  static std::unique_ptr<Session> New(Engine& engine, uint64_t seed = 7) {
+    SessionOptions options;
+    options.sampler.seed = seed;
+    options.window = Windowed();
+    auto session = engine.NewSession(options);
+    EXPECT_TRUE(session.ok()) << session.status().ToString();
+    return *std::move(session);
+  }
+
+  static Reply Say(Session& session, const std::string& line, int32_t steps = 8) {
+    EXPECT_TRUE(session.Append({.role = "user", .content = line, .extras = {}}).ok());
+    auto reply = session.Respond(Steps(steps));
+    EXPECT_TRUE(reply.ok()) << reply.status().ToString();
+    return reply.ok() ? *std::move(reply) : Reply();
+  }
+
+  // So many turns; all replies' tokens.
+  static std::vector<TokenId> Talk(Session& session, int turns, int from = 0) {
+    std::vector<TokenId> said;
+    for (int turn = from; turn < from + turns; ++turn) {
+      const Reply reply = Say(session, "My number is " + std::to_string(turn) + ".");
+      said.insert(said.end(), reply.tokens.begin(), reply.tokens.end());
+    }
+    return said;
+  }
+
+  static std::shared_ptr<const Model> model_;
+  std::unique_ptr<Engine> engine_;
+};
+
+std::shared_ptr<const Model> EvictionTest::model_;
+
+TEST_P(EvictionTest, ASessionGoesOnTwentyTimesPastItsCapacity) {
+  const auto session = New(*engine_);
+  ASSERT_TRUE(session->Append({.role = "system", .content = "Be kind.", .extras = {}}).ok());
+  int turn = 0;
+  while (std::ssize(session->all_tokens()) < 20 * kContext && !HasFailure()) {
+    Say(*session, "Tell me about number " + std::to_string(turn++) + ".", 16);
+    const SessionInfo info = session->info();
+    EXPECT_LE(info.cp, kContext);
+    EXPECT_EQ(std::ssize(session->all_tokens()), info.cp + info.evicted);
+  }
+  EXPECT_EQ(static_cast<size_t>(1 + 2 * turn), session->transcript().size());  // never edited
+  EXPECT_GT(session->info().evictions, 10);
+  const EngineStats stats = engine_->stats();
+  const auto policy = static_cast<size_t>(GetParam().overflow) - 1;
+  EXPECT_EQ(static_cast<uint64_t>(session->info().evictions), stats.evictions[policy]);
+  EXPECT_EQ(static_cast<uint64_t>(session->info().evicted), stats.tokens_evicted);
+  EXPECT_EQ(0u, stats.windows_rebuilt);
+}
+
+TEST_P(EvictionTest, TheSystemPromptAndTheNewestTurnStay) {
+  const auto session = New(*engine_);
+  ASSERT_TRUE(session->Append({.role = "system", .content = "Be kind.", .extras = {}}).ok());
+  Say(*session, "Hello.");
+  const std::vector<TokenId> begun = session->tokens();
+  const std::vector<TokenId> system =
+      model_->text()->Encode("Be kind.", false);  // stands within the first tokens
+  Talk(*session, 20);
+  EXPECT_GT(session->info().evicted, 0);
+  const std::vector<TokenId> window = session->tokens();
+  const auto there = std::search(begun.begin(), begun.end(), system.begin(), system.end());
+  ASSERT_NE(there, begun.end());
+  EXPECT_TRUE(std::equal(begun.begin(), there + std::ssize(system), window.begin()));
+  const std::string text = model_->text()->Decode(window, false);
+  EXPECT_NE(std::string::npos, text.find("My number is 19."));
+  EXPECT_EQ(std::string::npos, text.find("My number is 3."));
+}
+
+TEST_P(EvictionTest, EqualScriptsGiveEqualBitsWhateverTheNeighboursDo) {
+  const auto quiet = Make(1);
+  const auto alone = New(*quiet);
+  const auto said = Talk(*alone, 30);
+  const auto busy = Make(2, 1 << 20);  // parks to disk what does not fit
+  const auto mine = New(*busy);
+  std::vector<std::unique_ptr<Session>> others;
+  for (uint64_t i = 0; i < 3; ++i) others.push_back(New(*busy, 100 + i));
+  std::vector<TokenId> said_here;
+  for (int turn = 0; turn < 30; ++turn) {
+    const auto tokens = Talk(*mine, 1, turn);
+    said_here.insert(said_here.end(), tokens.begin(), tokens.end());
+    for (auto& other : others) Talk(*other, 1, turn / 2);
+  }
+  EXPECT_GT(busy->stats().sessions_parked, 0u);
+  EXPECT_EQ(said, said_here);
+  EXPECT_EQ(alone->tokens(), mine->tokens());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
+// What was parked without its blocks is decoded again before anything is evicted from it.
+TEST_P(EvictionTest, WhatParkingLostIsThereAgainBeforeAnEviction) {
+  const auto quiet = Make(1);
+  const auto alone = New(*quiet);
+  const auto busy = Make(1);
+  const auto mine = New(*busy), other = New(*busy, 9);
+  for (const auto& session : {alone.get(), mine.get()}) {
+    while (session->info().cp < kContext - 40) Say(*session, "Hello there.");
+  }
+  const auto reply = other->Complete(Numbers(100, 3), Steps(2));
+  ASSERT_TRUE(reply.ok());
+  EXPECT_GT(busy->stats().sessions_parked, 0u);
+  const std::string line =
+      "Now I say so much that it cannot fit what is left of this session, "
+      "and a little more than that, so that something has to leave.";
+  EXPECT_EQ(Say(*alone, line).tokens, Say(*mine, line).tokens);
+  EXPECT_GT(mine->info().evicted, 0);
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
+TEST_P(EvictionTest, AForkIsUntouchedByItsParentsEvictions) {
+  const auto parent = New(*engine_);
+  Talk(*parent, 3);
+  const auto fork = parent->Fork({});
+  ASSERT_TRUE(fork.ok());
+  const auto quiet = Make(1);
+  const auto alone = New(*quiet);
+  Talk(*alone, 3);
+  Talk(*parent, 20, 50);
+  EXPECT_GT(parent->info().evicted, 0);
+  EXPECT_EQ(Talk(*alone, 20, 3), Talk(**fork, 20, 3));
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), (*fork)->last_logits()));
+}
+
+TEST_P(EvictionTest, ADifferenceBeforeWhatWasEvictedMakesTheWindowAnew) {
+  const auto session = New(*engine_);
+  Talk(*session, 12);
+  ASSERT_GT(session->info().evicted, 0);
+  ASSERT_TRUE(session->Edit(0, "Something else.").ok());
+  const auto reply = session->Respond(Steps(4));
+  ASSERT_TRUE(reply.ok());
+  EXPECT_TRUE(reply->window_rebuilt);
+  EXPECT_EQ(0, session->info().evicted);
+  const auto quiet = Make(1);
+  const auto alone = New(*quiet);
+  EXPECT_EQ(Say(*alone, "Something else.", 4).tokens, reply->tokens);
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), session->last_logits()));
+}
+
+TEST_P(EvictionTest, AnEditBehindWhatWasEvictedKeepsTheWindow) {
+  const auto session = New(*engine_);
+  Talk(*session, 12);
+  const int32_t evicted = session->info().evicted;
+  ASSERT_GT(evicted, 0);
+  const size_t last = session->transcript().size() - 2;
+  ASSERT_TRUE(session->Edit(last, "My number is nine.").ok());
+  const auto reply = session->Respond(Steps(4));
+  ASSERT_TRUE(reply.ok());
+  EXPECT_FALSE(reply->window_rebuilt);
+  EXPECT_GT(reply->tokens_reused, 20);
+}
+
+TEST_P(EvictionTest, AnOversizePromptKeepsItsNewestTurnAndTheHeader) {
+  const auto session = New(*engine_);
+  std::vector<Message> history = {{.role = "system", .content = "Be kind.", .extras = {}}};
+  for (int i = 0; i < 40; ++i) {
+    history.push_back({.role = "user", .content = "Line " + std::to_string(i), .extras = {}});
+    history.push_back({.role = "assistant", .content = "Yes.", .extras = {}});
+  }
+  history.push_back({.role = "user", .content = "What was the last line?", .extras = {}});
+  ASSERT_TRUE(session->SetTranscript(history).ok());
+  const auto prepared = session->Prepare({});
+  ASSERT_TRUE(prepared.ok()) << prepared.status().ToString();
+  EXPECT_GT(prepared->tokens_evicted, 0);
+  const std::string text = model_->text()->Decode(session->tokens(), false);
+  const std::string render = *model_->text()->Render(history, {});
+  EXPECT_NE(std::string::npos, text.find("Be kind."));
+  const size_t newest = render.find("What was the last line?");
+  EXPECT_TRUE(text.ends_with(render.substr(newest)));
+  EXPECT_EQ(history.size(), session->transcript().size());
+}
+
+TEST_P(EvictionTest, ATurnThatCannotFitIsATypedErrorAndLosesNothing) {
+  const auto session = New(*engine_);
+  Talk(*session, 2);
+  std::string line;
+  for (int i = 0; i < 200; ++i) line += "word" + std::to_string(i) + " ";
+  const int32_t cp = session->info().cp;
+  ASSERT_TRUE(session->Append({.role = "user", .content = line, .extras = {}}).ok());
+  const auto reply = session->Respond(Steps(4));
+  EXPECT_EQ(Code::kExhausted, reply.status().code());
+  EXPECT_EQ("capacity", reply.status().name());
+  EXPECT_EQ(cp, session->info().cp);
+  ASSERT_TRUE(session->Rewind(4).ok());
+  Talk(*session, 1, 2);
+}
+
+TEST_P(EvictionTest, WhatMovedIsNeverShared) {
+  const auto session = New(*engine_);
+  Talk(*session, 12);
+  ASSERT_GT(session->info().evicted, 0);
+  const auto other = MakeSession(*engine_, 1);
+  const auto reply = other->Complete(session->tokens(), Steps(4));
+  ASSERT_TRUE(reply.ok());
+  const auto quiet = Make(1);
+  EXPECT_EQ(MakeSession(*quiet, 1)->Complete(session->tokens(), Steps(4))->tokens, reply->tokens);
+}
+
+TEST_P(EvictionTest, AToolCallIsNeverWithoutItsResult) {
+  const auto session = New(*engine_);
+  std::vector<Message> history;
+  const auto add = [&](const char* role, const std::string& content, const char* extras = "") {
+    history.push_back({.role = role, .content = content, .extras = extras});
+  };
+  for (int i = 0; i < 3; ++i) add("user", "First."), add("assistant", "Yes.");
+  add("user", "Ask the tool.");
+  add("assistant", "CALL",
+      R"({"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]})");
+  add("tool", "RESULT", R"({"tool_call_id":"1"})");
+  add("assistant", "The tool says so.");
+  add("user", "And now?");
+  ASSERT_TRUE(session->SetTranscript(history).ok());
+  for (int turn = 0; turn < 15; ++turn) {
+    const auto reply = session->Respond(Steps(6));
+    if (!reply.ok()) break;  // a template without tools refuses the role
+    const std::string text = model_->text()->Decode(session->tokens(), false);
+    EXPECT_EQ(text.find("CALL") == std::string::npos, text.find("RESULT") == std::string::npos);
+    ASSERT_TRUE(session->Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
+  }
+}
+
+TEST_P(EvictionTest, PenaltiesLookAtWhatWasSaidNotAtTheWindow) {
+  SessionOptions options;
+  options.sampler = {.temperature = 0, .repeat_penalty = 1.3f, .penalty_last_n = -1};
+  options.window = Windowed();
+  const auto session = *engine_->NewSession(options);
+  Talk(*session, 12);
+  ASSERT_GT(session->info().evicted, 0);
+  // The same logits with the tokens of the window alone would be penalized otherwise: the session
+  // goes on as one that was given all of its tokens.
+  const auto all = session->all_tokens();
+  std::vector<float> row(session->last_logits().begin(), session->last_logits().end());
+  const auto fork = session->Fork({});
+  const Reply reply = *(*fork)->Complete(all, Steps(1));
+  for (TokenId token : std::set<TokenId>(all.begin(), all.end())) {
+    float& logit = row[static_cast<size_t>(token)];
+    logit = logit > 0 ? logit / 1.3f : logit * 1.3f;
+  }
+  for (TokenId end : model_->text()->end_of_generation()) row[static_cast<size_t>(end)] = -1e30f;
+  EXPECT_EQ(std::max_element(row.begin(), row.end()) - row.begin(), reply.tokens[0]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, EvictionTest,
+                         testing::Values(Case{Overflow::kMessage, EvictMode::kShift},
+                                         Case{Overflow::kFifo, EvictMode::kShift},
+                                         Case{Overflow::kSink, EvictMode::kShift},
+                                         Case{Overflow::kMessage, EvictMode::kRecompute},
+                                         Case{Overflow::kSink, EvictMode::kRecompute}),
+                         NameOf);
+
+class RecomputeTest : public EvictionTest {};
+
+TEST_P(RecomputeTest, TheStateIsThatOfTheWindowAlone) {
+  const auto session = New(*engine_);
+  Talk(*session, 20);
+  ASSERT_GT(session->info().evicted, 0);
+  const auto quiet = Make(1);
+  const auto alone = MakeSession(*quiet, 1);
+  ASSERT_TRUE(alone->Complete(session->tokens(), Steps(0)).ok());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), session->last_logits()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, RecomputeTest,
+                         testing::Values(Case{Overflow::kMessage, EvictMode::kRecompute},
+                                         Case{Overflow::kFifo, EvictMode::kRecompute},
+                                         Case{Overflow::kSink, EvictMode::kRecompute}),
+                         NameOf);
+
+TEST(Eviction, WithoutTheCacheItIsRefused) {
+  EngineOptions options;
+  options.context = 64;
+  options.use_cache = false;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kF32), options);
+  SessionOptions session;
+  session.window.overflow = Overflow::kSink;
+  EXPECT_EQ(Code::kInvalidArgument, engine->NewSession(session).status().code());
+}
+
+TEST(Eviction, WithoutAPolicyAFullSessionIsAnError) {
+  EngineOptions options;
+  options.context = 64;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kF32), options);
+  const auto session = MakeSession(*engine, 1);
+  EXPECT_EQ(Code::kExhausted, session->Complete(Numbers(65, 3), Steps(1)).status().code());
+}
+
+}  // namespace
+}  // namespace gyrator

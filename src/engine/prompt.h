@@ -1,0 +1,49 @@
+// The tokens of a transcript, and where its parts lie in them.
+//
+// Runs on the caller's thread: the engine thread knows tokens only.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/session_snapshot.h"
+#include "engine/text_model.h"
+#include "gyrator/model.h"
+#include "gyrator/status.h"
+#include "kv/token_list.h"
+
+namespace gyrator {
+
+// Where the parts of a prompt lie: positions of its tokens.
+struct PromptLayout {
+  int32_t pinned = 0;  // the system prompt ends here
+  // Where the content of each user message begins that could be found, ascending: [turns[i],
+  // turns[j]) may be taken out and what is left is a conversation of the same form.
+  std::vector<int32_t> turns;
+  std::vector<TokenSpan> atomic;  // turns with a tool's call and result
+};
+
+struct Prompt {
+  std::vector<TokenId> tokens;
+  PromptLayout layout;
+};
+
+// What a session has in its cache, with evicted tokens put back: ids that the model has generated
+// are kept wherever the rendered text has the same text there.
+struct Said {
+  std::span<const TokenId> tokens;
+  std::span<const TokenRange> ranges;  // of the messages; empty ones unknown
+};
+
+// The rendered transcript's tokens. Of what was said the ids stay as far as its text is the
+// render's, message by message; from the first message that reads otherwise on the render wins.
+std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view rendered,
+                              const Said& said);
+
+// `rendered` is what the messages render to, and what `tokens` read as. What cannot be found is
+// left out. kInvalidArgument: the template's own error.
+Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Message> messages,
+                               std::string_view rendered, std::span<const TokenId> tokens);
+
+}  // namespace gyrator

@@ -1,0 +1,69 @@
+// What a session's cache holds of all that was said: the window, and what was evicted from it.
+//
+// All tokens = the window's, with the evicted ones put back where they stood. The transcript is
+// never edited; who compares a new render with what is there compares it with all tokens. Knows
+// tokens, not K and V.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gyrator/engine.h"
+#include "gyrator/types.h"
+#include "kv/eviction.h"
+#include "kv/token_list.h"
+
+namespace gyrator {
+
+// kInvalidArgument names the field; any policy but kError needs the cache.
+Status CheckWindow(const WindowOptions& options, bool use_cache);
+
+// One entry of the log. The state of a session is a function of its tokens and this log.
+struct Eviction {
+  int32_t cp = 0;  // tokens of the window before
+  EvictionPolicy policy = EvictionPolicy::kMessage;
+  std::vector<TokenSpan> spans;  // positions of the window at that time
+  bool operator==(const Eviction&) const = default;
+};
+
+class Window {
+ public:
+  // Tokens that stood before position `at` of the window.
+  struct Gone {
+    int32_t at = 0;
+    std::vector<TokenId> tokens;
+    bool operator==(const Gone&) const = default;
+  };
+
+  Window() = default;
+  // As saved. REQUIRES: `gone` by `at`, ascending and distinct, no list empty.
+  Window(std::vector<Gone> gone, std::vector<Eviction> log)
+      : gone_(std::move(gone)), log_(std::move(log)) {}
+
+  bool empty() const { return gone_.empty(); }
+  int32_t num_evicted() const;
+  std::span<const Gone> gone() const { return gone_; }
+  std::span<const Eviction> log() const { return log_; }
+
+  std::vector<TokenId> All(std::span<const TokenId> window) const;
+  // Whether `all` agrees with what is there as far as the last evicted token.
+  bool Matches(std::span<const TokenId> all, std::span<const TokenId> window) const;
+  // `all` without what was evicted. REQUIRES: Matches.
+  std::vector<TokenId> View(std::span<const TokenId> all) const;
+  // Where position `all` of all tokens is in the window; of an evicted one, where the next is that
+  // is not.
+  int32_t FromAll(int32_t all) const;
+  // Where position `window` of the window is among all tokens.
+  int32_t ToAll(int32_t window) const;
+
+  // Takes spans out of `tokens`, the window as it is now.
+  void Evict(const Eviction& eviction, std::vector<TokenId>* tokens);
+
+ private:
+  std::vector<Gone> gone_;
+  std::vector<Eviction> log_;
+};
+
+}  // namespace gyrator
