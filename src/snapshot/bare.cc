@@ -44,7 +44,7 @@ Result<KeyValues> ReadKeyValues(FileSystem& fs, const std::string& folder, const
 
 Status RefuseFullElements(const FolderFiles& files) {
   for (const std::string_view path :
-       {kProtocolFile, kSessionFile, kChatFile, kLogitsFile, kManifestFile}) {
+       {kProtocolFile, kSessionFile, kChatFile, kLogitsFile, kWindowFile, kManifestFile}) {
     const std::string top(path.substr(path.find('/') == std::string_view::npos ? 0 : 9));
     if (files.contains(path) || files.contains(top)) {
       return Status::Corruption(std::string(kManifestFile) + ": missing, but there is " + top +

@@ -183,12 +183,15 @@ TEST(Catalog, AnUnreadableFolderIsListedWithItsProblem) {
 TEST(Catalog, ImportKeepsTheDigestAndRefusesDamage) {
   MemoryFileSystem fs;
   ManualClock clock(kTestNanos);
-  const TestState state = Small(5);
+  TestShape shape = Small(5).shape;
+  shape.evicted = 6;
+  const TestState state(shape);
   const WrittenSnapshot elsewhere = MustWrite(fs, state, true, "/usb");
   Catalog catalog(fs, clock, kRoot);
   const auto imported = catalog.Import("chat", elsewhere.folder);
   ASSERT_TRUE(imported.ok()) << imported.status().ToString();
   EXPECT_EQ(imported->root_digest, elsewhere.root_digest);
+  EXPECT_EQ(OpenSnapshot(fs, imported->folder)->window, state.window);
   EXPECT_EQ(*LoadBits(fs, catalog, "chat"), state.LogicalBytes());
 
   std::string bytes = *ReadFile(fs, elsewhere.folder + "/past_key_values/0_key.npy", 1 << 20);

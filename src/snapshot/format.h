@@ -28,16 +28,19 @@ inline constexpr std::string_view kSessionFile = "metadata/session.txt";
 inline constexpr std::string_view kKeylogFile = "metadata/keylog.txt";
 inline constexpr std::string_view kChainFile = "metadata/obfchain.txt";
 inline constexpr std::string_view kMapFile = "metadata/symbolic_map.npy";
+inline constexpr std::string_view kWindowFile = "metadata/window.txt";
 inline constexpr std::string_view kManifestFile = "metadata/manifest.txt";
 
 // The number after protocol "v1.0": the highest that this program writes, and may be required to
 // know (`requires` in protocol.txt).
-inline constexpr int32_t kFormatMinor = 2;
+inline constexpr int32_t kFormatMinor = 3;
+inline constexpr int32_t kWindowMinor = 3;  // the first that knows metadata/window.txt
 
 // Largest files that are read whole.
 inline constexpr uint64_t kTextBytesMax = 256u << 10;  // config, protocol, session, keylog, chain
 inline constexpr uint64_t kManifestBytesMax = 4u << 20;
 inline constexpr uint64_t kChatBytesMax = 64u << 20;
+inline constexpr uint64_t kWindowBytesMax = 64u << 20;
 inline constexpr uint64_t kIndexTensorBytesMax = 256u << 20;  // ids, mask, positions, logits
 
 // The files of one layer; those of scales are there under int8 alone.
@@ -71,8 +74,11 @@ uint64_t KvTensorBytes(const KvGeometry& kv, KvTensor tensor, int64_t tokens);
 inline DType KvElementDType(DType dtype, KvTensor tensor) {
   return tensor == KvTensor::kKey || tensor == KvTensor::kValue ? dtype : DType::kF32;
 }
-// The lowest minor that a reader of such a folder must know: 2 for int8, else 1.
-inline int32_t MinorOf(const KvGeometry& kv) { return kv.dtype == DType::kI8 ? 2 : 1; }
+// The lowest minor that a reader of such a folder must know: 3 with metadata/window.txt, else 2 for
+// int8, else 1.
+inline int32_t MinorOf(const KvGeometry& kv, bool has_window) {
+  return has_window ? kWindowMinor : kv.dtype == DType::kI8 ? 2 : 1;
+}
 
 // "float32", "float16", "bfloat16", "int8" of config.txt's `dtype`; nullopt for another name.
 std::optional<DType> KvDTypeFromName(std::string_view name);

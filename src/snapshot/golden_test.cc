@@ -131,16 +131,19 @@ TEST(Golden, BareKeysAndValuesAreConvertedAndThatIsSaid) {
 
 // What the writer of this version makes, to the byte. When the format changes, its minor number and
 // the folder's name change with it, and the old folder stays, to be read for ever (the test below).
-// minor 1 in bf16, minor 2 in int8.
+// minor 1 in bf16, minor 2 in int8, minor 3 with a window.
 class Compat : public ::testing::TestWithParam<TestShape> {
  protected:
-  int32_t minor() const { return GetParam().dtype == DType::kI8 ? 2 : 1; }
+  int32_t minor() const {
+    return GetParam().evicted > 0 ? 3 : GetParam().dtype == DType::kI8 ? 2 : 1;
+  }
   std::string folder() const { return kCompat + std::to_string(minor()); }
 };
 INSTANTIATE_TEST_SUITE_P(Minors, Compat,
                          ::testing::Values(TestShape{.dtype = DType::kBF16, .cp = 20},
+                                           TestShape{.dtype = DType::kI8, .head_dim = 32, .cp = 20},
                                            TestShape{
-                                               .dtype = DType::kI8, .head_dim = 32, .cp = 20}));
+                                               .dtype = DType::kBF16, .cp = 20, .evicted = 9}));
 
 TEST_P(Compat, TheWriterMakesTheCommittedFolder) {
   MemoryFileSystem fs;
@@ -156,6 +159,7 @@ TEST_P(Compat, TheFolderIsRead) {
   ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
   EXPECT_EQ(snapshot->protocol.minor, minor());
   EXPECT_EQ(snapshot->cp(), 20);
+  EXPECT_EQ(snapshot->window, TestState(GetParam()).window);
   const DType dtype = GetParam().dtype;
   TestState target = TargetFor(*snapshot, dtype);
   ASSERT_TRUE(LoadKv(PosixFileSystem(), *snapshot, target.kv(), target.blocks(), {}).ok());

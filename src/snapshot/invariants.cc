@@ -24,7 +24,7 @@ std::string Counts(int64_t expected, size_t found) {
 
 }  // namespace
 
-Status CheckChat(std::string_view chat, int64_t cp) {
+Status CheckChat(std::string_view chat, int64_t num_tokens) {
   const Result<Json> parsed = ParseJson(chat);
   if (!parsed.ok()) return StateInconsistent(kChatFile, parsed.status().message());
   if (!parsed->is_array()) return StateInconsistent(kChatFile, "expected an array of messages");
@@ -41,8 +41,8 @@ Status CheckChat(std::string_view chat, int64_t cp) {
                          (*span)[1].is_number_unsigned();
     if (!is_pair) return ChatError(i, "expected 'span': [begin, end]");
     const auto begin = (*span)[0].get<uint64_t>(), end = (*span)[1].get<uint64_t>();
-    if (begin > end || end > static_cast<uint64_t>(cp)) {
-      return ChatError(i, "span ends beyond cp " + std::to_string(cp));
+    if (begin > end || end > static_cast<uint64_t>(num_tokens)) {
+      return ChatError(i, "span ends beyond the " + std::to_string(num_tokens) + " tokens");
     }
     if (static_cast<int64_t>(begin) < end_before) {
       return ChatError(i, "span begins before the end of the one before it");
@@ -89,7 +89,7 @@ Status CheckState(const StateView& state) {
                                     [](float value) { return std::isfinite(value); });
     if (!finite) return StateInconsistent(kLogitsFile, "a value is not finite");
   }
-  return CheckChat(state.chat, state.cp);
+  return CheckChat(state.chat, state.cp + state.evicted);
 }
 
 }  // namespace gyrator

@@ -15,7 +15,7 @@ namespace gyrator {
 
 namespace {
 
-// Files that a full folder has besides its KV tensors.
+// Files that every full folder has besides its KV tensors.
 constexpr std::string_view kFullFiles[] = {
     kInputIdsFile, kAttentionMaskFile, kPositionIdsFile, kLogitsFile, kChatFile,
     kConfigFile,   kProtocolFile,      kSessionFile,     kKeylogFile, kChainFile,
@@ -129,7 +129,25 @@ Status CheckPosition(const KeyValues& keys, std::string_view file, std::string_v
                                       std::to_string(cp) + " tokens");
 }
 
-Status CheckInvariants(const Snapshot& snapshot) {
+// The text of window.txt, if there is one; CheckInvariants parses it.
+Status ReadWindow(FileSystem& fs, Snapshot* snapshot) {
+  if (snapshot->manifest.Find(kWindowFile) == nullptr) return {};
+  const Result<int64_t> requires_minor = snapshot->protocol_text.GetInt("requires");
+  if (!requires_minor.ok() || *requires_minor < kWindowMinor) {
+    return StateInconsistent(std::string(kProtocolFile) + ": requires",
+                             "there is " + std::string(kWindowFile) + ": expected " +
+                                 std::to_string(kWindowMinor) + " or more, found '" +
+                                 std::string(*snapshot->protocol_text.Find("requires")) + "'");
+  }
+  GYRATOR_ASSIGN_OR_RETURN(snapshot->window, ReadVerified(fs, snapshot->folder, kWindowFile,
+                                                          kWindowBytesMax, snapshot->manifest));
+  if (snapshot->window.empty()) return StateInconsistent(kWindowFile, "is empty");
+  return {};
+}
+
+// Sets `evictions` on the way.
+Status CheckInvariants(Snapshot* opened) {
+  const Snapshot& snapshot = *opened;
   const int64_t cp = snapshot.cp();
   const bool full = snapshot.verification == Verification::kFull;
   if (full) {
@@ -151,6 +169,10 @@ Status CheckInvariants(const Snapshot& snapshot) {
     }
     *target = *value;
   }
+  if (!snapshot.window.empty()) {
+    GYRATOR_ASSIGN_OR_RETURN(opened->evictions, ParseWindow(snapshot.window, cp, state.vocab_size));
+    state.evicted = snapshot.evictions->NumEvicted();
+  }
   return CheckState(state);
 }
 
@@ -160,6 +182,7 @@ Status CheckElements(FileSystem& fs, Snapshot* snapshot) {
     if (snapshot->manifest.Find(path) == nullptr) return MissingElement(path);
   }
   std::vector<std::string> known(std::begin(kFullFiles), std::end(kFullFiles));
+  known.emplace_back(kWindowFile);
   for (int32_t layer = 0; layer < snapshot->kv.num_layers; ++layer) {
     for (const KvTensor tensor : KvTensorsOf(snapshot->kv.dtype)) {
       known.push_back(KvFile(layer, tensor));
@@ -202,6 +225,7 @@ Result<Snapshot> OpenFull(FileSystem& fs, const std::string& folder, const Folde
   GYRATOR_ASSIGN_OR_RETURN(snapshot.chat,
                            ReadVerified(fs, folder, kChatFile, kChatBytesMax, snapshot.manifest));
   GYRATOR_RETURN_IF_ERROR(ReadSequence(fs, &snapshot));
+  GYRATOR_RETURN_IF_ERROR(ReadWindow(fs, &snapshot));
   return snapshot;
 }
 
@@ -247,7 +271,7 @@ Result<Snapshot> OpenSnapshot(FileSystem& fs, const std::string& folder) {
   GYRATOR_ASSIGN_OR_RETURN(const FolderFiles files, ListFolder(fs, folder));
   GYRATOR_ASSIGN_OR_RETURN(const bool full, IsFull(files, folder));
   Result<Snapshot> snapshot = full ? OpenFull(fs, folder, files) : OpenBare(fs, folder, files);
-  if (snapshot.ok()) GYRATOR_RETURN_IF_ERROR(CheckInvariants(*snapshot));
+  if (snapshot.ok()) GYRATOR_RETURN_IF_ERROR(CheckInvariants(&*snapshot));
   return snapshot;
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "snapshot/format.h"
 #include "snapshot/manifest.h"
 #include "snapshot/protocol.h"
+#include "snapshot/window_text.h"
 #include "snapshot/writer.h"
 
 namespace gyrator {
@@ -35,7 +37,9 @@ struct Snapshot {
   std::vector<TokenId> tokens;      // [cp], without padding
   std::vector<Position> positions;  // [cp]
   std::string chat = "[]";
-  std::vector<float> logits;  // [vocab]; empty: not stored, decode the last token again
+  std::string window;                   // full: the text of window.txt; empty: no such file
+  std::optional<WindowText> evictions;  // what it says
+  std::vector<float> logits;            // [vocab]; empty: not stored, decode the last token again
   std::vector<std::string> notes;
   // bare: where row t of the K and V files goes; -1: padding. Rows beyond are trimmed. Empty in
   // full.

@@ -40,6 +40,8 @@ TEST_P(RoundTrip, GivesEveryBitBack) {
   EXPECT_EQ(snapshot->positions, state.positions);
   EXPECT_EQ(snapshot->logits, state.logits);
   EXPECT_EQ(snapshot->chat, state.chat);
+  EXPECT_EQ(snapshot->window, "");
+  EXPECT_FALSE(snapshot->evictions.has_value());
   EXPECT_EQ(snapshot->kv, (KvGeometry{dtype, 2, 2, head_dim}));
   EXPECT_EQ(snapshot->session.Find("rng.state"), "[1,2,3,4]");
   EXPECT_EQ(snapshot->manifest.root(), written.root_digest);
@@ -71,6 +73,61 @@ TEST(SaveLoadSave, GivesTheSameFolder) {
   EXPECT_EQ(ReadAll(fs, first.folder), ReadAll(fs, second.folder));
 }
 
+TEST(Window, IsGivenBackAndTheChatMayReachOverWhatWasEvicted) {
+  const TestState state({.cp = 21, .evicted = 9});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state);
+  const Result<Snapshot> snapshot = OpenSnapshot(fs, written.folder);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+  EXPECT_EQ(snapshot->window, state.window);
+  ASSERT_TRUE(snapshot->evictions.has_value());
+  EXPECT_EQ(FormatWindow(*snapshot->evictions), state.window);
+  EXPECT_EQ(snapshot->evictions->ExactPositions(21), 10);
+  EXPECT_THAT(snapshot->chat, HasSubstr("\"span\":[2,30]"));
+  EXPECT_EQ(snapshot->cp(), 21);
+  EXPECT_EQ(snapshot->protocol.minor, 3);
+  EXPECT_EQ(snapshot->protocol_text.Find("requires"), "3");
+  EXPECT_THAT(std::string(*snapshot->protocol_text.Find("elements")), HasSubstr(",window]"));
+  EXPECT_TRUE(snapshot->notes.empty());
+  TestState loaded({.cp = 21, .seed = 4});
+  ASSERT_TRUE(Load(fs, written.folder, &loaded).ok());
+  EXPECT_EQ(loaded.LogicalBytes(), state.LogicalBytes());
+}
+
+TEST(Window, RequiresMinor3WhateverTheTypeOfKAndV) {
+  for (const int32_t evicted : {0, 3}) {
+    const TestState state({.dtype = DType::kI8, .head_dim = 32, .evicted = evicted});
+    MemoryFileSystem fs;
+    const auto snapshot = OpenSnapshot(fs, MustWrite(fs, state).folder);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+    EXPECT_EQ(snapshot->protocol.minor, evicted > 0 ? 3 : 2);
+    EXPECT_EQ(snapshot->protocol_text.Find("requires"), evicted > 0 ? "3" : "2");
+  }
+}
+
+// The writer refuses what a reader would, before anything is touched.
+TEST(Window, AWrongOneIsNotWritten) {
+  const TestState state({.evicted = 3});
+  MemoryFileSystem fs;
+  ManualClock clock(kTestNanos);
+  SnapshotSource source = state.source();
+  const std::string beyond =
+      "# window v1\noverflow: fifo\nmode: shift\nsinks: 0\nheadroom: 0\n"
+      "evicted: 6 1,2,3\nlog: 9 fifo 0-3\n";
+  for (const std::string_view text :
+       {std::string_view("# window v2\n"), std::string_view(beyond)}) {
+    source.window = text;
+    const auto refused = WriteSnapshot(fs, clock, "/root", source, {.writer_version = "1"});
+    EXPECT_EQ(refused.status().name(), "state_inconsistent") << text;
+    EXPECT_THAT(refused.status().message(), HasSubstr("metadata/window.txt")) << text;
+  }
+  source.window = {};  // the chat still reaches beyond cp
+  const auto refused = WriteSnapshot(fs, clock, "/root", source, {.writer_version = "1"});
+  EXPECT_EQ(refused.status().name(), "state_inconsistent");
+  EXPECT_THAT(refused.status().message(), HasSubstr("chat.json"));
+  EXPECT_FALSE(fs.Stat("/root").ok());
+}
+
 // The file that a refusal must name: the changed one, or for the manifest itself any.
 void ExpectRefusedNaming(const Status& status, const std::string& path) {
   ASSERT_FALSE(status.ok()) << path;
@@ -79,15 +136,17 @@ void ExpectRefusedNaming(const Status& status, const std::string& path) {
   EXPECT_FALSE(status.name().empty());
 }
 
-// The smallest folder of a float type and of int8, with the files of scales.
+// The smallest folder of a float type, of int8, with the files of scales, and with a window.
 class Damage : public ::testing::TestWithParam<TestShape> {};
 INSTANTIATE_TEST_SUITE_P(
     Types, Damage,
     ::testing::Values(
         TestShape{.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = 3},
-        TestShape{
-            .dtype = DType::kI8, .num_layers = 1, .num_kv_heads = 1, .head_dim = 32, .cp = 3}),
-    [](const auto& test) { return std::string(DTypeName(test.param.dtype)); });
+        TestShape{.dtype = DType::kI8, .num_layers = 1, .num_kv_heads = 1, .head_dim = 32, .cp = 3},
+        TestShape{.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = 3, .evicted = 4}),
+    [](const auto& test) {
+      return std::string(DTypeName(test.param.dtype)) + (test.param.evicted > 0 ? "Window" : "");
+    });
 
 TEST_P(Damage, EveryFlippedByteIsRefusedAndItsFileNamed) {
   const TestShape shape = GetParam();
@@ -122,7 +181,8 @@ TEST_P(Damage, EveryRemovedFileIsRefusedAndNamed) {
   const WrittenSnapshot written = MustWrite(fs, state);
   const auto files = ReadAll(fs, written.folder);
   TestState target(GetParam());
-  ASSERT_EQ(files.size(), 11u + KvTensorsOf(GetParam().dtype).size());
+  ASSERT_EQ(files.size(),
+            11u + (GetParam().evicted > 0 ? 1u : 0u) + KvTensorsOf(GetParam().dtype).size());
   for (const auto& [path, bytes] : files) {
     auto fewer = files;
     fewer.erase(path);
@@ -180,6 +240,20 @@ struct Edit {
   std::string named = path;  // what the message says
 };
 
+void ExpectEditRefused(const std::map<std::string, std::string>& files, const Edit& edit) {
+  MemoryFileSystem fs;
+  auto edited = files;
+  const size_t at = edited[edit.path].find(edit.from);
+  ASSERT_NE(at, std::string::npos) << edit.path << " " << edit.from;
+  edited[edit.path].replace(at, edit.from.size(), edit.to);
+  edited[std::string(kManifestFile)] = ManifestOf(edited);
+  WriteAll(fs, "/edited", edited);
+  const Status status = VerifySnapshot(fs, "/edited", {}).status();
+  EXPECT_EQ(status.name(), edit.name) << edit.to << ": " << status.ToString();
+  EXPECT_EQ(status.code(), edit.code) << edit.to << ": " << status.ToString();
+  EXPECT_THAT(status.message(), HasSubstr(edit.named)) << edit.to;
+}
+
 TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
   const TestState state({});
   MemoryFileSystem fs;
@@ -206,7 +280,7 @@ TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
       {config, "weights_sha256", "weights_sha512", "missing_element", Code::kCorruption},
       {config, "model: ", "n_heads: 3\nmodel: ", "state_inconsistent", Code::kCorruption},
       {protocol, "protocol: v1.0", "protocol: v2.0", "unsupported_protocol", Code::kUnsupported},
-      {protocol, "requires: 1", "requires: 3", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "requires: 1", "requires: 4", "unsupported_protocol", Code::kUnsupported},
       {protocol, "byte_order: little", "byte_order: big", "unsupported_protocol",
        Code::kUnsupported},
       {protocol, "axis_order: batch,heads", "axis_order: batch,tokens", "unsupported_protocol",
@@ -222,17 +296,43 @@ TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
       {"chat.json", "\"role\":\"user\"", "\"role\":7", "state_inconsistent", Code::kCorruption},
       {"chat.json", "[{", "{", "state_inconsistent", Code::kCorruption},
   };
-  for (const Edit& edit : edits) {
-    auto edited = files;
-    const size_t at = edited[edit.path].find(edit.from);
-    ASSERT_NE(at, std::string::npos) << edit.path << " " << edit.from;
-    edited[edit.path].replace(at, edit.from.size(), edit.to);
-    edited[std::string(kManifestFile)] = ManifestOf(edited);
-    WriteAll(fs, "/edited", edited);
-    const Status status = VerifySnapshot(fs, "/edited", {}).status();
-    EXPECT_EQ(status.name(), edit.name) << edit.to << ": " << status.ToString();
-    EXPECT_EQ(status.code(), edit.code) << edit.to << ": " << status.ToString();
-    EXPECT_THAT(status.message(), HasSubstr(edit.named)) << edit.to;
+  for (const Edit& edit : edits) ExpectEditRefused(files, edit);
+}
+
+TEST(Meaning, AWindowMustFitTheFolder) {
+  const TestState state({.evicted = 4});  // ... 2 0,1,2; 5 3
+  MemoryFileSystem fs;
+  const auto files = ReadAll(fs, MustWrite(fs, state).folder);
+  const std::string window(kWindowFile), protocol(kProtocolFile);
+  const std::vector<Edit> edits = {
+      {window, "evicted: 5 3", "evicted: 6 3", "state_inconsistent", Code::kCorruption},
+      {window, "evicted: 5 3", "evicted: 2 3", "state_inconsistent", Code::kCorruption},
+      {window, "evicted: 5 3", "evicted: 5 37", "state_inconsistent", Code::kCorruption},
+      {window, "1-5", "1-6", "state_inconsistent", Code::kCorruption},
+      {window, state.window, "", "state_inconsistent", Code::kCorruption},
+      {"chat.json", "\"span\":[2,9]", "\"span\":[2,10]", "state_inconsistent", Code::kCorruption},
+      {protocol, "requires: 3", "requires: 2", "state_inconsistent", Code::kCorruption, "requires"},
+      {protocol, "requires: 3", "requires: 4", "unsupported_protocol", Code::kUnsupported},
+  };
+  for (const Edit& edit : edits) ExpectEditRefused(files, edit);
+}
+
+// A version before minor 3 would take the window's tokens for the whole conversation.
+TEST(Meaning, AFolderWithoutAManifestMayNotHaveAWindow) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  auto files = ReadAll(fs, MustWrite(fs, state).folder);
+  for (const std::string_view path :
+       {kManifestFile, kProtocolFile, kSessionFile, kChatFile, kLogitsFile}) {
+    files.erase(std::string(path));
+  }
+  WriteAll(fs, "/bare", files);
+  EXPECT_TRUE(OpenSnapshot(fs, "/bare").ok());
+  for (const char* path : {"metadata/window.txt", "window.txt"}) {
+    auto with_window = files;
+    with_window[path] = TestState({.evicted = 4}).window;
+    WriteAll(fs, "/bare", with_window);
+    EXPECT_EQ(OpenSnapshot(fs, "/bare").status().name(), "missing_element") << path;
   }
 }
 

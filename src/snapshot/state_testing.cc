@@ -6,6 +6,7 @@
 
 #include "base/sha256.h"
 #include "snapshot/kv_rows.h"
+#include "snapshot/window_text.h"
 #include "tensor/dtype.h"
 
 namespace gyrator {
@@ -63,6 +64,20 @@ KeyValues TestIdentity(const TestShape& shape) {
   return identity;
 }
 
+// The last evicted token stood behind the window, the others in its middle.
+std::string TestWindow(const TestShape& shape) {
+  if (shape.evicted == 0) return {};
+  WindowText window{.overflow = "message", .mode = "shift", .sinks = 4, .headroom = 256};
+  for (int32_t i = 0; i < shape.evicted; ++i) {
+    const int32_t at = i + 1 < shape.evicted ? shape.cp / 2 : shape.cp;
+    if (window.evicted.empty() || window.evicted.back().at != at)
+      window.evicted.push_back({at, {}});
+    window.evicted.back().tokens.push_back(i % kVocab);
+  }
+  window.log = {{.cp = shape.cp, .spans = {{1, 1 + shape.evicted}}, .policy = "message"}};
+  return FormatWindow(window);
+}
+
 }  // namespace
 
 TestState::TestState(const TestShape& wanted) : shape(wanted), identity(TestIdentity(wanted)) {
@@ -100,10 +115,11 @@ TestState::TestState(const TestShape& wanted) : shape(wanted), identity(TestIden
     const std::string split = std::to_string(std::min(2, shape.cp));
     chat = R"([{"role":"user","content":"Grüße","span":[0,)" + split +
            R"(]},{"role":"assistant","content":"hi","span":[)" + split + "," +
-           std::to_string(shape.cp) + "]}]";
+           std::to_string(shape.cp + shape.evicted) + "]}]";
   } else {
     chat = "[]";
   }
+  window = TestWindow(shape);
   session.Set("id", "test-session");
   session.Set("phase", shape.cp > 0 ? "running" : "new");
   session.SetInt("turn", 1);
@@ -117,6 +133,7 @@ SnapshotSource TestState::source() const {
           .kv = kv_,
           .blocks = blocks(),
           .chat = chat,
+          .window = window,
           .logits = logits,
           .identity = &identity,
           .session = &session};

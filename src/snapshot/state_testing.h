@@ -18,6 +18,7 @@ struct TestShape {
   int32_t cp = 5;
   bool any_bits = false;  // NaN payloads, infinities, denormals; else finite values
   uint64_t seed = 1;
+  int32_t evicted = 0;  // tokens that window.txt has; 0: no such file
   bool operator==(const TestShape&) const = default;
 };
 
@@ -38,6 +39,7 @@ class TestState {
   std::vector<Position> positions;
   std::vector<float> logits;
   std::string chat;
+  std::string window;
   KeyValues identity, session;
 
  private:

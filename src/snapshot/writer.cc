@@ -9,6 +9,7 @@
 #include "snapshot/invariants.h"
 #include "snapshot/kv_rows.h"
 #include "snapshot/protocol.h"
+#include "snapshot/window_text.h"
 
 namespace gyrator {
 
@@ -19,6 +20,9 @@ constexpr uint64_t kFileOverhead = 8 << 10;  // header, rounding to disk blocks,
 constexpr std::string_view kElements =
     "[input_ids,attention_mask,position_ids,past_key_values,logits,chat,config,protocol,session,"
     "keylog,obfchain]";
+constexpr std::string_view kElementsWithWindow =
+    "[input_ids,attention_mask,position_ids,past_key_values,logits,chat,config,protocol,session,"
+    "keylog,obfchain,window]";
 
 int64_t CpOf(const SnapshotSource& source) { return static_cast<int64_t>(source.tokens.size()); }
 
@@ -53,10 +57,10 @@ KeyValues KeylogOf(const SnapshotSource& source) {
 
 uint64_t TotalBytes(const SnapshotSource& source) {
   const uint64_t files =
-      10 + KvTensorsOf(source.kv.dtype).size() * static_cast<uint64_t>(source.kv.num_layers);
+      11 + KvTensorsOf(source.kv.dtype).size() * static_cast<uint64_t>(source.kv.num_layers);
   const uint64_t tokens = 3 * sizeof(int64_t) * source.tokens.size();
   return KvBytes(GeometryOf(source.kv), CpOf(source)) + tokens + source.logits.size_bytes() +
-         source.chat.size() + files * kFileOverhead;
+         source.chat.size() + source.window.size() + files * kFileOverhead;
 }
 
 Status AddArray(FolderWriter& writer, std::string_view path, const TensorView& array) {
@@ -149,13 +153,20 @@ Status CheckSource(const SnapshotSource& source) {
     return StateInconsistent(kKvFolder, "the block table covers fewer positions than cp " +
                                             std::to_string(CpOf(source)));
   }
+  int64_t evicted = 0;
+  if (!source.window.empty()) {
+    GYRATOR_ASSIGN_OR_RETURN(const WindowText window,
+                             ParseWindow(source.window, CpOf(source), vocab_size));
+    evicted = window.NumEvicted();
+  }
   return CheckState({.tokens = source.tokens,
                      .positions = source.positions,
                      .cp = CpOf(source),
                      .capacity = capacity,
                      .vocab_size = vocab_size,
                      .chat = source.chat,
-                     .logits = source.logits});
+                     .logits = source.logits,
+                     .evicted = evicted});
 }
 
 Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
@@ -166,12 +177,13 @@ Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
   GYRATOR_RETURN_IF_ERROR(AddIndexRows(writer, source));
   GYRATOR_RETURN_IF_ERROR(AddAllKv(writer, source, options));
   GYRATOR_RETURN_IF_ERROR(AddLogits(writer, source, vocab_size));
-  KeyValues protocol = MakeProtocol({.minor = MinorOf(GeometryOf(source.kv)),
+  const bool has_window = !source.window.empty();
+  KeyValues protocol = MakeProtocol({.minor = MinorOf(GeometryOf(source.kv), has_window),
                                      .writer = "gyrator",
                                      .writer_version = options.writer_version,
                                      .created_nanos = writer.created_nanos(),
                                      .sequence = writer.sequence()},
-                                    kElements);
+                                    has_window ? kElementsWithWindow : kElements);
   if (source.foreign != nullptr) protocol.AddMissing(source.foreign->protocol);
   const std::pair<std::string_view, std::string> texts[] = {
       {kChatFile, std::string(source.chat)},       {kConfigFile, config.Serialize()},
@@ -181,6 +193,7 @@ Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
   for (const auto& [path, text] : texts) {
     GYRATOR_RETURN_IF_ERROR(writer.Add(path, AsBytes(text)));
   }
+  if (has_window) GYRATOR_RETURN_IF_ERROR(writer.Add(kWindowFile, AsBytes(source.window)));
   return {};
 }
 

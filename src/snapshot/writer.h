@@ -30,6 +30,7 @@ struct SnapshotSource {
   PagedKv kv;
   BlockTableView blocks;          // covers cp positions
   std::string_view chat = "[]";   // chat.json: array of {role, content, span: [begin, end), ...}
+  std::string_view window = {};   // window.txt (window_text.h); empty: no such file
   std::span<const float> logits;  // [vocab] of the last position; empty: re-decode the last token
   const KeyValues* identity = nullptr;   // config keys (see identity.h), cache_capacity included
   const KeyValues* session = nullptr;    // id, parent, turn, phase, sampler.*, rng.*, ...; not cp
