@@ -138,7 +138,12 @@ TEST_P(EvictionTest, WhatParkingLostIsThereAgainBeforeAnEviction) {
   const auto busy = Make(1);
   const auto mine = New(*busy), other = New(*busy, 9);
   for (const auto& session : {alone.get(), mine.get()}) {
-    while (session->info().cp < kContext - 40) Say(*session, "Hello there.");
+    Say(*session, "Hello there.");
+    ASSERT_TRUE(session->Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
+    ASSERT_TRUE(session->Prepare({}).ok());
+    ASSERT_TRUE(session->Respond(Steps(kContext - 4 - session->info().cp)).ok());
+    ASSERT_GT(session->info().cp, kContext - 16);  // headroom is used up
+    ASSERT_EQ(0, session->info().evicted);
   }
   const auto reply = other->Complete(Numbers(100, 3), Steps(2));
   ASSERT_TRUE(reply.ok());
@@ -177,6 +182,21 @@ TEST_P(EvictionTest, ADifferenceBeforeWhatWasEvictedMakesTheWindowAnew) {
   const auto quiet = Make(1);
   const auto alone = New(*quiet);
   EXPECT_EQ(Say(*alone, "Something else.", 4).tokens, reply->tokens);
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), session->last_logits()));
+}
+
+// The tokens of the window are then the whole prompt, but its K and V are not what they would be.
+TEST_P(EvictionTest, AHistoryWithoutWhatWasEvictedIsDecodedAnew) {
+  const auto session = New(*engine_);
+  Talk(*session, 12);
+  ASSERT_GT(session->info().evicted, 0);
+  const std::vector<TokenId> window = session->tokens();
+  const auto reply = session->Complete(window, Steps(0));
+  ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+  EXPECT_TRUE(reply->window_rebuilt);
+  const auto quiet = Make(1);
+  const auto alone = MakeSession(*quiet, 1);
+  ASSERT_TRUE(alone->Complete(session->tokens(), Steps(0)).ok());
   EXPECT_TRUE(std::ranges::equal(alone->last_logits(), session->last_logits()));
 }
 
