@@ -119,6 +119,8 @@ struct WindowOptions {
 
 std::string_view OverflowName(Overflow overflow);  // "error", "message", "fifo", "sink", "score"
 std::optional<Overflow> OverflowFromName(std::string_view name);
+std::string_view EvictModeName(EvictMode mode);  // "shift", "recompute"
+std::optional<EvictMode> EvictModeFromName(std::string_view name);
 
 struct Reply {
   std::string text;

@@ -14,21 +14,6 @@ namespace {
 
 constexpr int32_t kNewest = 32;  // of a reply: what the next token needs most
 
-EvictionPolicy PolicyOf(Overflow overflow) {
-  switch (overflow) {
-    case Overflow::kFifo:
-      return EvictionPolicy::kFifo;
-    case Overflow::kSink:
-      return EvictionPolicy::kSink;
-    case Overflow::kScore:
-      return EvictionPolicy::kScore;
-    case Overflow::kError:
-    case Overflow::kMessage:
-      break;
-  }
-  return EvictionPolicy::kMessage;
-}
-
 bool IsReplying(const Request& request) { return !request.reply.tokens.empty(); }
 
 int32_t CommonPrefix(std::span<const TokenId> a, std::span<const TokenId> b) {
@@ -74,9 +59,9 @@ Status EngineLoop::View(Request* request) {
     request->tokens = window.View(request->tokens);
   } else if (!window.empty()) {
     GYRATOR_RETURN_IF_ERROR(sequences_->Resume(cache.slot()));
-    const int32_t exact = window.gone()[0].at;
+    const int32_t exact = window.exact(static_cast<int32_t>(request->held.size()));
     cache.Truncate(exact);
-    if (std::ssize(request->held) > exact) request->held.resize(static_cast<size_t>(exact));
+    request->held.resize(static_cast<size_t>(exact));
     window = {};
     request->reply.window_rebuilt = true;
     ++counted_.windows_rebuilt;

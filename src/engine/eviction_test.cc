@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <string>
 
@@ -257,6 +258,62 @@ TEST_P(EvictionTest, WhatMovedIsNeverShared) {
   ASSERT_TRUE(reply.ok());
   const auto quiet = Make(1);
   EXPECT_EQ(MakeSession(*quiet, 1)->Complete(session->tokens(), Steps(4))->tokens, reply->tokens);
+}
+
+TEST_P(EvictionTest, ASavedWindowGoesOnAsIfItHadNotBeenSaved) {
+  const std::string root = testing::TempDir() + "eviction_test_saved";
+  std::filesystem::remove_all(root);
+  const auto session = New(*engine_);
+  Talk(*session, 12);
+  ASSERT_GT(session->info().evicted, 0);
+  const auto saved = session->Save({.root = root});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto elsewhere = Make(1);
+  const auto loaded = elsewhere->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  EXPECT_EQ(session->window(), (*loaded)->window());
+  EXPECT_EQ(session->tokens(), (*loaded)->tokens());
+  EXPECT_EQ(session->all_tokens(), (*loaded)->all_tokens());
+  EXPECT_EQ(session->info().evictions, (*loaded)->info().evictions);
+  EXPECT_EQ(Talk(*session, 12, 12), Talk(**loaded, 12, 12));
+  EXPECT_EQ(session->all_tokens(), (*loaded)->all_tokens());
+  EXPECT_TRUE(std::ranges::equal(session->last_logits(), (*loaded)->last_logits()));
+  // The sampler's past came along too.
+  ASSERT_TRUE(session->Rewind(3).ok());
+  ASSERT_TRUE((*loaded)->Rewind(3).ok());
+  EXPECT_EQ(session->Respond(Steps(6))->tokens, (*loaded)->Respond(Steps(6))->tokens);
+  std::filesystem::remove_all(root);
+}
+
+// A request that ended before it had decoded what follows a gap: the window is made anew.
+TEST_P(EvictionTest, ASaveAfterARequestThatEndedWithinAnEvictionIsWhole) {
+  const std::string root = testing::TempDir() + "eviction_test_ended";
+  std::filesystem::remove_all(root);
+  EngineOptions engine_options;
+  engine_options.context = kContext;
+  engine_options.sessions_max = 2;
+  engine_options.batch_rows = 16;
+  engine_options.threads = 1;
+  const auto engine = MakeEngine(model_, engine_options);
+  const auto session = New(*engine);
+  std::vector<Message> history;
+  for (int i = 0; i < 40; ++i) {
+    history.push_back({.role = "user", .content = "Line " + std::to_string(i), .extras = {}});
+    history.push_back({.role = "assistant", .content = "Yes.", .extras = {}});
+  }
+  history.push_back({.role = "user", .content = "What was the last line?", .extras = {}});
+  ASSERT_TRUE(session->SetTranscript(history).ok());
+  std::stop_source stop;
+  GenerateOptions options = Steps(4);
+  options.cancel = stop.get_token();
+  options.on_prompt_logits = [&](auto) { stop.request_stop(); };
+  ASSERT_TRUE(session->Respond(options).ok());
+  const auto saved = session->Save({.root = root});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto loaded = engine->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  EXPECT_EQ(session->Respond(Steps(4))->tokens, (*loaded)->Respond(Steps(4))->tokens);
+  std::filesystem::remove_all(root);
 }
 
 TEST_P(EvictionTest, AToolCallIsNeverWithoutItsResult) {

@@ -221,15 +221,20 @@ RestoredState SessionImpl::CopyState() const {
 }
 
 Status SessionImpl::Hold() {
-  bool parked = false;
+  const bool fits = window_.Fits(std::ssize(held_));
+  bool resident = false;
   engine_->Call([&] {
-    parked = cache_.sequences().IsParked(cache_.slot());
-    if (!parked) cache_.sequences().SetBusy(cache_.slot(), true);
+    resident = fits && !cache_.sequences().IsParked(cache_.slot());
+    if (resident) cache_.sequences().SetBusy(cache_.slot(), true);
   });
-  if (!parked) return {};
+  if (resident) return {};
   const GenerateOptions options = {.tokens_max = 0};
   Work work{
       .session = this, .kind = Work::Kind::kHold, .tokens = all_tokens(), .options = &options};
+  if (!fits) {
+    const int32_t exact = window_.exact(static_cast<int32_t>(held_.size()));
+    work.tokens.assign(held_.begin(), held_.begin() + exact);
+  }
   return engine_->Serve({&work, 1})[0].status();
 }
 
@@ -262,16 +267,15 @@ Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
 }
 
 Result<SaveReport> SessionImpl::SaveHeld(const SaveOptions& options) {
-  std::vector<TokenId> tokens;
   std::vector<uint32_t> blocks;  // busy: they stay, and nobody writes to them
   engine_->Call([&] {
-    tokens = cache_.sequence().tokens().ToVector();
-    blocks.assign(cache_.sequence().blocks().begin(), cache_.sequence().blocks().end());
+    const std::span<const uint32_t> held = cache_.sequence().blocks();
+    blocks.assign(held.begin(), held.end());
   });
   GYRATOR_ASSIGN_OR_RETURN(const KeyValues identity,
                            LiveIdentity(engine_->model_impl(), engine_->options().context));
   GYRATOR_ASSIGN_OR_RETURN(const std::string chat, ChatText(transcript_, ranges_));
-  std::vector<Position> positions(tokens.size());
+  std::vector<Position> positions(held_.size());
   std::iota(positions.begin(), positions.end(), 0);
   const SessionInfo now = info();
   KeyValues keys;
@@ -281,11 +285,15 @@ Result<SaveReport> SessionImpl::SaveHeld(const SaveOptions& options) {
   keys.Set("phase", PhaseName(now.phase));
   keys.SetInt("opaque_prefix", static_cast<int64_t>(opaque_prefix_.size()));
   WriteSampler(sampler_.options(), sampler_.draws(), &keys);
-  const SnapshotSource source{.tokens = tokens,
+  keys.Set("rng.draws_at", DrawsText(draws_at_));
+  const std::string window =
+      window_.empty() ? std::string() : TextOfWindow(window_, window_options_);
+  const SnapshotSource source{.tokens = held_,
                               .positions = positions,
                               .kv = engine_->kv(),
                               .blocks = {blocks.data(), static_cast<int32_t>(blocks.size())},
                               .chat = chat,
+                              .window = window,
                               .logits = cache_.logits(),
                               .identity = &identity,
                               .session = &keys,

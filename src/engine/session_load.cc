@@ -25,6 +25,11 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.last_logits = std::make_shared<std::vector<float>>(snapshot.logits);
   state.foreign = snapshot.foreign();
   state.tokens = snapshot.tokens;
+  GYRATOR_ASSIGN_OR_RETURN(state.draws_at, ReadDraws(snapshot.session));
+  if (snapshot.evictions) {
+    state.window = WindowFromText(*snapshot.evictions);
+    state.window_options = WindowOptionsFromText(*snapshot.evictions);
+  }
 
   // A folder without a chat log is a history of tokens.
   int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <utility>
 
 #include "base/json.h"
 #include "engine/messages.h"
@@ -166,6 +167,61 @@ Result<ParsedSampler> ReadSampler(const KeyValues& keys) {
   Status status = CheckSampler(options);
   if (!status.ok()) return StateInconsistent("metadata/session.txt", status.message());
   return parsed;
+}
+
+std::string DrawsText(std::span<const uint64_t> draws_at) {
+  return fmt::format("[{}]", fmt::join(draws_at, ","));
+}
+
+Result<std::vector<uint64_t>> ReadDraws(const KeyValues& keys) {
+  std::vector<uint64_t> draws_at;
+  const auto found = keys.Find("rng.draws_at");
+  if (!found || *found == "[]") return draws_at;
+  std::string_view text = *found;
+  if (!text.starts_with('[') || !text.ends_with(']')) return BadKey("rng.draws_at", *found);
+  text = text.substr(1, text.size() - 2);
+  while (true) {
+    const std::string_view item = text.substr(0, text.find(','));
+    if (!ParseNumber(item, &draws_at.emplace_back())) return BadKey("rng.draws_at", *found);
+    if (item.size() == text.size()) return draws_at;
+    text.remove_prefix(item.size() + 1);
+  }
+}
+
+std::string TextOfWindow(const Window& window, const WindowOptions& options) {
+  WindowText text;
+  text.overflow = OverflowName(options.overflow);
+  text.mode = EvictModeName(options.mode);
+  text.sinks = options.sinks;
+  text.headroom = options.headroom;
+  for (const Window::Gone& gone : window.gone()) text.evicted.push_back({gone.at, gone.tokens});
+  for (const Eviction& eviction : window.log()) {
+    EvictionEntry& entry = text.log.emplace_back();
+    entry.cp = eviction.cp;
+    for (const TokenSpan& span : eviction.spans) entry.spans.emplace_back(span.begin, span.end);
+    entry.policy = OverflowName(OverflowOf(eviction.policy));
+  }
+  return FormatWindow(text);
+}
+
+Window WindowFromText(const WindowText& text) {
+  std::vector<Window::Gone> gone;
+  for (const EvictedSpan& span : text.evicted) gone.push_back({span.at, span.tokens});
+  std::vector<Eviction> log;
+  for (const EvictionEntry& entry : text.log) {
+    Eviction& eviction = log.emplace_back();
+    eviction.cp = entry.cp;
+    for (const auto& [begin, end] : entry.spans) eviction.spans.push_back({begin, end});
+    eviction.policy = PolicyOf(OverflowFromName(entry.policy).value_or(Overflow::kMessage));
+  }
+  return Window(std::move(gone), std::move(log));
+}
+
+WindowOptions WindowOptionsFromText(const WindowText& text) {
+  return {.overflow = OverflowFromName(text.overflow).value_or(Overflow::kError),
+          .mode = EvictModeFromName(text.mode).value_or(EvictMode::kShift),
+          .sinks = text.sinks,
+          .headroom = text.headroom};
 }
 
 std::string_view PhaseName(Phase phase) {

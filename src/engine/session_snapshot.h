@@ -6,7 +6,9 @@
 
 #include "base/keyvalue.h"
 #include "engine/model_impl.h"
+#include "engine/window.h"
 #include "gyrator/engine.h"
+#include "snapshot/window_text.h"
 
 namespace gyrator {
 
@@ -38,6 +40,15 @@ struct ParsedSampler {
 };
 // Absent keys keep their defaults (bare folders have none). kCorruption "state_inconsistent".
 Result<ParsedSampler> ReadSampler(const KeyValues& keys);
+
+// session.txt: rng.draws_at, "[0,0,12]": draws before each message; empty when it is not there.
+std::string DrawsText(std::span<const uint64_t> draws_at);
+Result<std::vector<uint64_t>> ReadDraws(const KeyValues& keys);
+
+// window.txt of a window from which something was evicted, and back.
+std::string TextOfWindow(const Window& window, const WindowOptions& options);
+Window WindowFromText(const WindowText& text);
+WindowOptions WindowOptionsFromText(const WindowText& text);
 
 std::string_view PhaseName(Phase phase);  // "new", "running", "pending"
 

@@ -28,6 +28,47 @@ std::optional<Overflow> OverflowFromName(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view EvictModeName(EvictMode mode) {
+  return mode == EvictMode::kShift ? "shift" : "recompute";
+}
+
+std::optional<EvictMode> EvictModeFromName(std::string_view name) {
+  if (name == "shift") return EvictMode::kShift;
+  if (name == "recompute") return EvictMode::kRecompute;
+  return std::nullopt;
+}
+
+EvictionPolicy PolicyOf(Overflow overflow) {
+  switch (overflow) {
+    case Overflow::kError:
+      break;
+    case Overflow::kMessage:
+      return EvictionPolicy::kMessage;
+    case Overflow::kFifo:
+      return EvictionPolicy::kFifo;
+    case Overflow::kSink:
+      return EvictionPolicy::kSink;
+    case Overflow::kScore:
+      return EvictionPolicy::kScore;
+  }
+  GYRATOR_CHECK(overflow != Overflow::kError);
+  return EvictionPolicy::kMessage;
+}
+
+Overflow OverflowOf(EvictionPolicy policy) {
+  switch (policy) {
+    case EvictionPolicy::kMessage:
+      return Overflow::kMessage;
+    case EvictionPolicy::kFifo:
+      return Overflow::kFifo;
+    case EvictionPolicy::kSink:
+      return Overflow::kSink;
+    case EvictionPolicy::kScore:
+      return Overflow::kScore;
+  }
+  return Overflow::kError;
+}
+
 Status CheckWindow(const WindowOptions& options, bool use_cache) {
   if (options.sinks < 0 || options.headroom < 0) {
     return Status::InvalidArgument("sinks, headroom: at least 0 expected, found " +
@@ -63,8 +104,8 @@ std::vector<TokenId> Window::All(std::span<const TokenId> window) const {
 
 bool Window::Matches(std::span<const TokenId> all, std::span<const TokenId> window) const {
   if (gone_.empty()) return true;
+  if (!Fits(std::ssize(window))) return false;
   const auto last = static_cast<size_t>(gone_.back().at);
-  if (last > window.size()) return false;
   const std::vector<TokenId> start = All(window.first(last));
   return start.size() <= all.size() && std::equal(start.begin(), start.end(), all.begin());
 }

@@ -5,6 +5,7 @@
 // tokens, not K and V.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -19,6 +20,10 @@ namespace gyrator {
 
 // kInvalidArgument names the field; any policy but kError needs the cache.
 Status CheckWindow(const WindowOptions& options, bool use_cache);
+
+// REQUIRES: not kError, which has none.
+EvictionPolicy PolicyOf(Overflow overflow);
+Overflow OverflowOf(EvictionPolicy policy);
 
 // One entry of the log. The state of a session is a function of its tokens and this log.
 struct Eviction {
@@ -44,6 +49,13 @@ class Window {
 
   bool empty() const { return gone_.empty(); }
   int32_t num_evicted() const;
+  // Whether a window of `length` tokens reaches to the last evicted one. One that a failed request
+  // left does not; it is made anew.
+  bool Fits(int64_t length) const { return gone_.empty() || gone_.back().at <= length; }
+  // Leading positions of a window of `length` before which nothing was evicted.
+  int32_t exact(int32_t length) const {
+    return gone_.empty() ? length : std::min(gone_[0].at, length);
+  }
   std::span<const Gone> gone() const { return gone_; }
   std::span<const Eviction> log() const { return log_; }
 
