@@ -32,6 +32,7 @@ class Pass {
         threads_(*context.threads),
         arena_(*context.arena),
         memory_(context.memory),
+        observer_(context.observer),
         kv_(kv),
         batch_(batch) {}
 
@@ -83,6 +84,7 @@ class Pass {
   ThreadPool& threads_;
   ForwardArena& arena_;
   MemoryHook* const memory_;
+  AttentionObserver* const observer_;
   const PagedKv& kv_;
   const std::span<const SequenceRows> batch_;
   int64_t rows_ = 0;
@@ -196,6 +198,7 @@ void Pass::Attend(const LayerWeights& layer, int32_t index) {
     }
   });
   PositionAndStore(layer, index);
+  if (observer_ != nullptr) observer_->OnQueries(index, arena_.q, rows_);
 
   const int64_t dim = config_.head_dim;
   const int32_t group = config_.num_heads / config_.num_kv_heads;

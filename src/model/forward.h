@@ -10,6 +10,7 @@
 #include "gyrator/types.h"
 #include "kernels/ops.h"
 #include "kernels/paged_kv.h"
+#include "model/attention_observer.h"
 #include "model/config.h"
 #include "model/memory_hook.h"
 #include "model/weights.h"
@@ -41,7 +42,8 @@ struct ForwardContext {
   const Ops* ops = nullptr;
   ThreadPool* threads = nullptr;
   ForwardArena* arena = nullptr;
-  MemoryHook* memory = nullptr;  // null: none
+  MemoryHook* memory = nullptr;           // null: none
+  AttentionObserver* observer = nullptr;  // null: none
 };
 
 // Stores K and V of every row, writes the wanted logits, in order of the batch, to
