@@ -22,6 +22,7 @@ struct EngineStats {
   // Evictions from sessions' windows, by policy: message, fifo, sink, score.
   std::array<uint64_t, 4> evictions = {};
   uint64_t tokens_evicted = 0;
+  uint64_t passes_to_score = 0;  // forward passes that only looked, for the policy "score"
   uint64_t windows_rebuilt = 0;  // a history differed at or before an evicted token
   uint64_t sessions_parked = 0;  // times
   uint64_t sessions_resumed = 0;

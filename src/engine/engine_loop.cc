@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "model/block_scores.h"
 
 namespace gyrator {
 
@@ -75,7 +76,9 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
       SequenceManagerOptions{
           .slots = options.slots, .swap = loop->swap_.get(), .cost = CostOf(config)});
   GYRATOR_ASSIGN_OR_RETURN(
-      loop->arena_, CreateForwardArena(config, compute, options.batch_rows, options.threads));
+      loop->arena_,
+      CreateForwardArena(config, compute, std::max(options.batch_rows, kScoredRowsMax),
+                         options.threads));
   return loop;
 }
 
@@ -294,6 +297,14 @@ std::vector<PlannedRows> EngineLoop::Next() const {
   return PlanRows(pending, options_.batch_rows);
 }
 
+ForwardContext EngineLoop::Context() const {
+  return {.config = &model_->loaded().config,
+          .weights = &model_->loaded().weights,
+          .ops = &model_->ops(),
+          .threads = threads_.get(),
+          .arena = arena_.get()};
+}
+
 Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
   batch_.clear();
   size_t wanted = 0;
@@ -311,13 +322,7 @@ Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
     wanted += static_cast<size_t>(num_logits);
   }
   logits_.resize(wanted * static_cast<size_t>(model_->loaded().config.vocab));
-  const ForwardContext context{.config = &model_->loaded().config,
-                               .weights = &model_->loaded().weights,
-                               .ops = &model_->ops(),
-                               .threads = threads_.get(),
-                               .arena = arena_.get(),
-                               .memory = nullptr};
-  return Forward(context, storage_->view(), batch_, logits_.data());
+  return Forward(Context(), storage_->view(), batch_, logits_.data());
 }
 
 // State changes here alone: first every row of the pass joins its session, then the complete ones

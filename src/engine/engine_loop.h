@@ -66,6 +66,7 @@ class EngineLoop {
   // Whether a running request computes a prefix that this one would compute again.
   bool AwaitsPrefix(const Request& request) const;
   std::vector<PlannedRows> Next() const;
+  ForwardContext Context() const;
   Status RunPlan(std::span<const PlannedRows> plan);
   void Commit(std::span<const PlannedRows> plan);
   void TellPromptLogits(Request* request, std::span<const float> rows, int32_t first_position);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/engine_loop.h"
+#include "model/block_scores.h"
 
 namespace gyrator {
 
@@ -129,8 +130,30 @@ Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need) {
 }
 
 Result<std::vector<float>> EngineLoop::Scores(const Request& request) {
-  const auto blocks = request.tokens.size() / kBlockPositions;
-  return std::vector<float>(blocks, std::numeric_limits<float>::quiet_NaN());
+  const SessionCache& cache = request.session->cache();
+  const int32_t cp = cache.sequence().CommonPrefix(request.tokens);
+  std::vector<float> scores(request.tokens.size() / kBlockPositions,
+                            std::numeric_limits<float>::quiet_NaN());
+  const int32_t rows = std::min(kScoredRowsMax, cp);
+  if (rows == 0) return scores;
+  const BlockTableView table = cache.sequence().table();
+  const ModelConfig& config = model_->loaded().config;
+  BlockScores looks(storage_->view(), config.num_heads,
+                    {.table = table, .first_position = cp - rows, .num_rows = rows},
+                    threads_.get());
+  const auto tokens =
+      std::span(request.tokens).subspan(static_cast<size_t>(cp - rows), static_cast<size_t>(rows));
+  const SequenceRows batch = {
+      .tokens = tokens, .first_position = cp - rows, .table = table, .stored = true};
+  ForwardContext context = Context();
+  context.observer = &looks;
+  GYRATOR_RETURN_IF_ERROR(Forward(context, storage_->view(), {&batch, 1}, nullptr));
+  ++counted_.passes_to_score;
+  const std::vector<float> found = looks.Scores();
+  for (size_t block = 0; block < scores.size() && block < found.size(); ++block) {
+    scores[block] = found[block];
+  }
+  return scores;
 }
 
 std::span<const TokenId> EngineLoop::Spoken(const Request& request) {

@@ -47,6 +47,7 @@ std::string PrometheusText(const EngineStats& s) {
   counter("kv_blocks_evicted_total", "Cached blocks dropped to make room.", s.blocks_evicted);
   AddEvictions(s, &text);
   counter("tokens_evicted_total", "Tokens that left the windows of sessions.", s.tokens_evicted);
+  counter("passes_to_score_total", "Forward passes that chose what to evict.", s.passes_to_score);
   counter("windows_rebuilt_total",
           "Windows made anew: the history differed before what was evicted.", s.windows_rebuilt);
   counter("sessions_parked_total", "Times a session gave its blocks away.", s.sessions_parked);

@@ -28,7 +28,8 @@ Lanes Load(const float* from) {
   return lanes;
 }
 
-// Exp of kernels/exp.h with products that are rounded, for not every machine has fma. REQUIRES x <= 0, or NaN, which stays.
+// Exp of kernels/exp.h with products that are rounded, for not every machine has fma. REQUIRES x <=
+// 0, or NaN, which stays.
 Lanes ExpOfNegative(Lanes x) {
   const Lanes shifted = x * kLog2E + kRoundMagic;
   const Lanes n = shifted - kRoundMagic;

@@ -107,7 +107,7 @@ void Pass::PlaceRows() {
       const Position position = rows.first_position + i;
       GYRATOR_CHECK(position / kBlockPositions < rows.table.num_blocks);
       arena_.places.push_back({rows.tokens[static_cast<size_t>(i)], position,
-                               rows.table.blocks[position / kBlockPositions]});
+                               rows.table.blocks[position / kBlockPositions], rows.stored});
     }
   }
   rows_ = static_cast<int64_t>(arena_.places.size());
@@ -169,7 +169,7 @@ void Pass::PositionAndStore(const LayerWeights& layer, int32_t index) {
       locate(arena_.q + r * config_.num_heads * dim, config_.num_heads, layer.q_norm, r);
       locate(k, config_.num_kv_heads, layer.k_norm, r);
       const RowPlace& place = arena_.places[static_cast<size_t>(r)];
-      for (int32_t h = 0; h < config_.num_kv_heads; ++h) {
+      for (int32_t h = 0; h < config_.num_kv_heads && !place.stored; ++h) {
         const KvPlace to = {index, place.block, place.position % kBlockPositions, h};
         if (!StoreKv(ops_, kv_, to, k + h * dim, v + h * dim)) {
           finite_kv_.store(false, std::memory_order_relaxed);

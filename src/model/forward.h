@@ -24,6 +24,8 @@ struct SequenceRows {
   Position first_position = 0;
   BlockTableView table;
   int32_t num_logits = 0;  // logits of the last `num_logits` rows are wanted
+  // K and V of these rows are there already and stay as they are: attention reads those.
+  bool stored = false;
 };
 
 // The buffers of a pass of at most rows_max rows on `num_threads` threads; allocated once, reused

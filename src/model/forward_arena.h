@@ -20,6 +20,7 @@ struct RowPlace {
   TokenId token;
   Position position;
   uint32_t block;
+  bool stored;
 };
 
 // Some consecutive rows of one sequence.

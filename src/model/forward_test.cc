@@ -203,7 +203,7 @@ class OneSequence : public testing::Test {
   Status Run(Position first, int32_t rows, int32_t num_logits) {
     const SequenceRows batch[] = {
         {std::span(tokens_).subspan(static_cast<size_t>(first), static_cast<size_t>(rows)), first,
-         kv_->table(0), num_logits}};
+         kv_->table(0), num_logits, stored_}};
     return Forward(Context(), kv_->kv(), batch, logits_.data());
   }
 
@@ -217,6 +217,7 @@ class OneSequence : public testing::Test {
   ForwardArenaPtr arena_;
   ThreadPool threads_{2};
   MemoryHook* hook_ = nullptr;
+  bool stored_ = false;
   std::vector<float> logits_;
 };
 
@@ -234,6 +235,25 @@ TEST_F(OneSequence, WritesTheWantedLogitsOnly) {
   EXPECT_EQ(-1.0f, logits_[0]);
   ASSERT_TRUE(Forward(Context(), kv_->kv(), {}, logits_.data()).ok());
   EXPECT_EQ(-1.0f, logits_[0]);
+}
+
+TEST_F(OneSequence, StoredRowsAttendToWhatIsThereAndLeaveItAsItIs) {
+  Load(ComputeType::kF32);
+  ASSERT_TRUE(Run(0, 10, 2).ok());
+  const std::vector<float> computed(Rows(2).begin(), Rows(2).end());
+  const auto bytes = [&] {
+    const auto* first = kv_->kv().base;
+    return std::vector<std::byte>(first, first + kv_->kv().total_bytes());
+  };
+  const std::vector<std::byte> kept = bytes();
+  stored_ = true;
+  ASSERT_TRUE(Run(6, 4, 2).ok());
+  EXPECT_TRUE(SameBits(computed, Rows(2)));
+  tokens_[9] = tokens_[9] + 1;  // another query, the same keys
+  ASSERT_TRUE(Run(6, 4, 2).ok());
+  EXPECT_TRUE(SameBits(std::span(computed).first(computed.size() / 2), Rows(1)));
+  EXPECT_FALSE(SameBits(computed, Rows(2)));
+  EXPECT_EQ(kept, bytes());
 }
 
 TEST_F(OneSequence, AllocatesNothingOnceThereIsAnArena) {
