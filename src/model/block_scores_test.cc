@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <limits>
+#include <random>
 
 #include "kernels/kv_element.h"
 #include "model/model_testing.h"
@@ -257,19 +258,69 @@ TEST_P(Models, AnObserverSeesTheQueriesOfAttention) {
   EXPECT_EQ(seen.size(), static_cast<size_t>(model_.config.num_layers));
 }
 
+// Eight heads of f32 keys below `key_max`, and queries below `query_max`, without a model: enough
+// work that threads run side by side.
+class Synthetic {
+ public:
+  Synthetic(float key_max, float query_max) {
+    std::mt19937 random(1);
+    const auto value = [&](float most) {
+      return most * (static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f);
+    };
+    for (float& key : memory_) key = value(key_max);
+    for (float& q : queries_) q = value(query_max);
+    for (size_t i = 0; i < table_.size(); ++i) table_[i] = static_cast<uint32_t>(i);
+  }
+  void SetFirstKey(float value) { memory_[0] = value; }
+  std::vector<float> Scores(int num_threads) {
+    const PagedKv kv{.base = reinterpret_cast<std::byte*>(memory_.data()),
+                     .dtype = DType::kF32,
+                     .num_layers = 1,
+                     .num_blocks = kBlocks,
+                     .num_kv_heads = kHeads,
+                     .head_dim = kDim};
+    ThreadPool threads(num_threads);
+    BlockScores scorer(kv, kHeads,
+                       {.table = {table_.data(), kBlocks},
+                        .first_position = kBlocks * kBlockPositions - kScoredRowsMax,
+                        .num_rows = kScoredRowsMax},
+                       &threads);
+    scorer.OnQueries(0, queries_.data(), kScoredRowsMax);
+    return scorer.Scores();
+  }
+
+ private:
+  static constexpr int32_t kBlocks = 64, kHeads = 8, kDim = 64;
+  std::vector<float> memory_ = std::vector<float>(kBlocks * kHeads * kDim * kBlockPositions * 2);
+  std::vector<float> queries_ = std::vector<float>(kScoredRowsMax * kHeads * kDim);
+  std::vector<uint32_t> table_ = std::vector<uint32_t>(kBlocks);
+};
+
+TEST(BlockScores, ThreadsDoNotShareWhatTheyWrite) {
+  Synthetic synthetic(1, 4);
+  const std::vector<float> alone = synthetic.Scores(1);
+  for (int run = 0; run < 10; ++run) {
+    for (const int threads : {2, 3}) {
+      ASSERT_TRUE(SameBits(synthetic.Scores(threads), alone)) << threads;
+    }
+  }
+}
+
+// As attention does, whatever the caller's thread does.
+TEST(BlockScores, DenormalKeysCountAsZero) {
+  Synthetic denormal(1e-39f, 1e38f), zero(0, 1e38f);
+  for (const int threads : {1, 2}) {
+    EXPECT_TRUE(SameBits(denormal.Scores(threads), zero.Scores(threads)));
+  }
+}
+
 TEST(BlockScores, WhatIsNotFiniteShows) {
-  const LoadedModel model = MustLoad(GoldenPath("llama3"), ComputeType::kF32);
-  ScoredRun run({.model = &model, .length = 40, .rows = 4});
-  run.Prefill();
-  std::byte* head = run.kv().keys(0, run.scored().table.blocks[1], 0);
-  reinterpret_cast<float*>(head)[KeyIndex(DType::kF32, 3, 5)] =
-      std::numeric_limits<float>::quiet_NaN();
-  BlockScores scorer = run.Scorer(run.scored());
-  const SequenceRows batch[] = {run.Rows(0, 36, 40)};
-  run.Forward(batch, &scorer);
-  const std::vector<float> scores = scorer.Scores();
-  EXPECT_EQ(scores.size(), 3u);
-  EXPECT_TRUE(std::ranges::all_of(scores, [](float score) { return std::isnan(score); }));
+  for (const uint32_t nan : {0x7fc00000u, 0x7fc00001u, 0xffc00000u}) {
+    Synthetic synthetic(1, 1);
+    synthetic.SetFirstKey(std::bit_cast<float>(nan));
+    const std::vector<float> scores = synthetic.Scores(1);
+    EXPECT_TRUE(std::ranges::all_of(scores, [](float score) { return std::isnan(score); })) << nan;
+  }
 }
 
 TEST(BlockScores, APassAllocatesNothing) {
