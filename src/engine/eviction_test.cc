@@ -386,6 +386,38 @@ INSTANTIATE_TEST_SUITE_P(Policies, RecomputeTest,
                                          Case{Overflow::kSink, EvictMode::kRecompute}),
                          NameOf);
 
+// Whether `part` is a beginning and an end of `whole`, as when the oldest tokens go.
+bool IsBeginningAndEnd(const std::vector<TokenId>& part, const std::vector<TokenId>& whole) {
+  const auto begun =
+      std::mismatch(part.begin(), part.end(), whole.begin(), whole.end()).first - part.begin();
+  const auto ended =
+      std::mismatch(part.rbegin(), part.rend(), whole.rbegin(), whole.rend()).first - part.rbegin();
+  return begun + ended >= std::ssize(part);
+}
+
+TEST(Eviction, TheScoreLooksAndTakesWhatIsNotLookedAt) {
+  EngineOptions options;
+  options.context = kContext;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadShipped(ComputeType::kInt8), options);
+  int apart = 0;
+  for (const Overflow overflow : {Overflow::kFifo, Overflow::kScore}) {
+    const auto session = MakeSession(*engine, 3);
+    WindowOptions window{.overflow = overflow};
+    window.headroom = 16;
+    ASSERT_TRUE(session->SetWindow(window).ok());
+    for (int i = 0; i < 12; ++i) {
+      ASSERT_TRUE(
+          session->Append({.role = "user", .content = "My number is " + std::to_string(i)}).ok());
+      ASSERT_TRUE(session->Respond(Steps(8)).ok());
+    }
+    ASSERT_GT(session->info().evicted, 0);
+    apart += IsBeginningAndEnd(session->tokens(), session->all_tokens()) ? 0 : 1;
+    EXPECT_EQ(overflow == Overflow::kScore ? 1 : 0, apart);
+  }
+  EXPECT_GT(engine->stats().passes_to_score, 0u);
+}
+
 TEST(Eviction, WithoutTheCacheItIsRefused) {
   EngineOptions options;
   options.context = 64;
