@@ -58,7 +58,7 @@ int32_t Positions(const BenchArgs& args) {
 Status RunBenchCommand(const BenchArgs& args, const Context& context) {
   const int threads = args.model.threads == 0 ? NumCores() : args.model.threads;
   ProgressView progress(context.terminals);
-  if (args.limits_only) {
+  if (args.what == BenchWhat::kLimits) {
     GYRATOR_ASSIGN_OR_RETURN(const MachineLimits limits, MeasureLimits(args.model.isa, threads));
     if (!context.json) return PrintText(TextOf(limits));
     PrintJson(JsonOf(limits));
