@@ -103,6 +103,15 @@ request '' Hi >"$work/in"
 "${batch[@]}" --in "$work/in" >/dev/full 2>"$work/err"
 equal "a full disk" 8 $?
 
+# --- What many sessions cost.
+bench=("$gyrator" bench batch -m "$random_model" -np 3 -d 16 -p 40,80 -n 4 -r 1 --n-long 100)
+exits "bench batch" 0 "${bench[@]}"
+equal "a line for each figure" 11 "$(grep -cE '^(1 session|3 sessions|prefix|loop|  without|longest)' "$work/out")"
+exits "in JSON" 0 "${bench[@]}" --json
+equal "as many" 11 "$(grep -o '"ratio":' "$work/out" | wc -l)"
+contains "with the limits of the run" '"limits":{"cpu":' "$(cat "$work/out")"
+exits "a pool that is too small" 6 "${bench[@]}" --kv-budget 4K
+
 # --- Ctrl-C: what runs is cancelled, what waits is told so.
 for i in {0..29}; do request "$endless" "$i"; done >"$work/in"
 "${batch[@]}" --in "$work/in" -np 2 -t 1 >"$work/out" 2>"$work/err" &
