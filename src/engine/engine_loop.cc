@@ -242,6 +242,8 @@ void EngineLoop::Admit() {
 Status EngineLoop::Enter(Request* request) {
   SessionCache& cache = request->session->cache();
   sequences_->SetBusy(cache.slot(), true);
+  // Of a session that was stopped before its first row nothing but its place comes back.
+  if (request->tokens.empty()) return sequences_->Resume(cache.slot());
   const bool reuse = options_.use_cache && !request->wants_prompt_logits();
   const auto synced = cache.Sync(request->tokens, reuse);
   if (!synced.ok()) {
