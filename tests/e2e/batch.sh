@@ -114,13 +114,13 @@ exits "a pool that is too small" 6 "${bench[@]}" --kv-budget 4K
 
 # --- Ctrl-C: what runs is cancelled, what waits is told so.
 for i in {0..29}; do request "$endless" "$i"; done >"$work/in"
-"${batch[@]}" --in "$work/in" -np 2 -t 1 >"$work/out" 2>"$work/err" &
+"${batch[@]}" --in "$work/in" -np 2 -t 1 >"$work/cut" 2>"$work/err" &
 job=$!
-wait_for 20 test -s "$work/out"
+wait_for 20 test -s "$work/cut"
 kill -TERM $job
 wait $job
 equal "interrupted" 130 $?
-equal "a line for each all the same" 30 "$(wc -l <"$work/out")"
-contains "some were cancelled" '"finish_reason":"cancelled"' "$(cat "$work/out")"
-contains "some never began" '"code":"cancelled"' "$(cat "$work/out")"
+equal "a line for each all the same" 30 "$(wc -l <"$work/cut")"
+contains "some were cancelled" '"finish_reason":"cancelled"' "$(cat "$work/cut")"
+contains "some never began" '"code":"cancelled"' "$(cat "$work/cut")"
 finish
