@@ -23,6 +23,7 @@ build:
 test:
 	@tools/setup.sh core test train
 	@tools/build.sh tests
+	@tools/build.sh clients
 	@tests/run.sh build
 
 bench:

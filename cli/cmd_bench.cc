@@ -1,4 +1,5 @@
-// gyrator bench [limits]: tokens/s, and the share of what the machine allows, measured in one run.
+// gyrator bench [limits|batch]: speed, and its share of what the machine allows, measured in one
+// run.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -45,6 +46,62 @@ std::string TextOf(const std::vector<BenchRow>& rows) {
   return text;
 }
 
+Json JsonOf(const RatioRow& row) {
+  return {{"test", row.test},       {"unit", row.unit},           {"value", row.value},
+          {"against", row.against}, {"reference", row.reference}, {"ratio", row.ratio}};
+}
+
+std::string TextOf(const std::vector<RatioRow>& rows) {
+  std::string text = fmt::format("{:24} {:>11} {:9} {:28} {:>11} {:>8}\n", "test", "value", "",
+                                 "against", "", "ratio");
+  for (const RatioRow& row : rows) {
+    text += fmt::format("{:24} {:>11.3f} {:9} {:28} {:>11.3f} {:>8.4f}\n", row.test, row.value,
+                        row.unit, row.against, row.reference, row.ratio);
+  }
+  return text;
+}
+
+// The model and the limits, then the rows as a table; or all of it as JSON.
+template <class Row>
+Status Print(const Context& context, const ModelInfo& info, const MachineLimits& limits,
+             const std::vector<Row>& rows) {
+  if (context.json) {
+    Json tests = Json::array();
+    for (const Row& row : rows) tests.push_back(JsonOf(row));
+    PrintJson({{"model", info.name},
+               {"parameters", info.parameters},
+               {"compute", ComputeTypeName(info.compute)},
+               {"numerics", info.numerics},
+               {"limits", JsonOf(limits)},
+               {"tests", tests}});
+    return {};
+  }
+  return PrintText(TextOf(limits) +
+                   fmt::format("{}, {:.1f} M parameters, {}\n\n", info.name,
+                               static_cast<double>(info.parameters) / 1e6, info.numerics) +
+                   TextOf(rows));
+}
+
+Status BenchBatch(const BenchArgs& args, const Context& context, int threads) {
+  ProgressView progress(context.terminals);
+  if (args.depths.empty()) return Status::InvalidArgument("--n-depth: a depth expected");
+  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                           OpenModel(args.model, &progress));
+  const BatchBenchOptions options = {.sessions = args.parallel,
+                                     .depth = args.depths.front(),
+                                     .decode_tokens = args.decode_tokens,
+                                     .prompts = args.prefill,
+                                     .prompt_long = args.prompt_long,
+                                     .repetitions = args.repetitions};
+  EngineOptions engine_options = EngineOptionsOf(args.engine, threads);
+  SizeForBatchBench(options, model->info(), &engine_options);
+  GYRATOR_ASSIGN_OR_RETURN(const auto engine, Engine::Create(model, engine_options));
+  GYRATOR_ASSIGN_OR_RETURN(const MachineLimits limits, MeasureLimits(args.model.isa, threads));
+  GYRATOR_ASSIGN_OR_RETURN(const auto rows, RunBatchBench(*engine, limits, options));
+  progress.Clear();
+  return Print(context, model->info(), limits, rows);
+}
+
 // Positions that the longest test needs.
 int32_t Positions(const BenchArgs& args) {
   int32_t most = 1;
@@ -58,12 +115,13 @@ int32_t Positions(const BenchArgs& args) {
 Status RunBenchCommand(const BenchArgs& args, const Context& context) {
   const int threads = args.model.threads == 0 ? NumCores() : args.model.threads;
   ProgressView progress(context.terminals);
-  if (args.limits_only) {
+  if (args.what == BenchWhat::kLimits) {
     GYRATOR_ASSIGN_OR_RETURN(const MachineLimits limits, MeasureLimits(args.model.isa, threads));
     if (!context.json) return PrintText(TextOf(limits));
     PrintJson(JsonOf(limits));
     return {};
   }
+  if (args.what == BenchWhat::kBatch) return BenchBatch(args, context, threads);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            OpenModel(args.model, &progress));
   EngineFlags engine_flags = args.engine;
@@ -77,22 +135,7 @@ Status RunBenchCommand(const BenchArgs& args, const Context& context) {
                                 .repetitions = args.repetitions};
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<BenchRow> rows, RunBench(*engine, limits, options));
   progress.Clear();
-  const ModelInfo& info = model->info();
-  if (context.json) {
-    Json tests = Json::array();
-    for (const BenchRow& row : rows) tests.push_back(JsonOf(row));
-    PrintJson({{"model", info.name},
-               {"parameters", info.parameters},
-               {"compute", ComputeTypeName(info.compute)},
-               {"numerics", info.numerics},
-               {"limits", JsonOf(limits)},
-               {"tests", tests}});
-    return {};
-  }
-  return PrintText(TextOf(limits) +
-                   fmt::format("{}, {:.1f} M parameters, {}\n\n", info.name,
-                               static_cast<double>(info.parameters) / 1e6, info.numerics) +
-                   TextOf(rows));
+  return Print(context, model->info(), limits, rows);
 }
 
 }  // namespace gyrator::cli

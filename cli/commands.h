@@ -22,6 +22,7 @@ struct Context {
 // Each prints its result and returns why it could not.
 Status RunChat(const ChatArgs& args, const Context& context);
 Status RunRun(const RunArgs& args, const Context& context);
+Status RunBatch(const BatchArgs& args, const Context& context);
 Status RunSave(const SaveArgs& args, const Context& context);
 Status RunLoad(const LoadArgs& args, const Context& context);
 Status RunLs(const LsArgs& args, const Context& context);
@@ -39,6 +40,8 @@ Status RunBenchCommand(const BenchArgs& args, const Context& context);
 // `flag`, or the shipped model when it is empty.
 Result<std::string> ModelPath(const std::string& flag);
 Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, ProgressView* progress);
+// For one session, without progress.
+EngineOptions EngineOptionsOf(const EngineFlags& flags, int threads);
 Result<std::unique_ptr<Engine>> OpenEngine(std::shared_ptr<const Model> model,
                                            const EngineFlags& flags, int threads,
                                            ProgressView* progress);

@@ -20,6 +20,7 @@ struct Parse {
   bool json = false;
   ChatArgs chat;
   RunArgs run;
+  BatchArgs batch;
   SaveArgs save;
   LoadArgs load;
   ShowArgs show;
@@ -30,7 +31,7 @@ struct Parse {
   ModelInfoArgs model_info;
   ModelVerifyArgs model_verify;
   BenchArgs bench;
-  std::string compute, kv_dtype, tokens, bench_what, prefill = "512", depths = "0";
+  std::string compute, kv_dtype, kv_budget, tokens, bench_what, prefill, depths;
   std::vector<std::string> logit_bias, variables;
 };
 
@@ -57,6 +58,8 @@ void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
   app->add_option("--kv-dtype", parse->kv_dtype,
                   "how keys and values are kept: f32, bf16, f16, int8")
       ->check(CLI::IsMember(kKvNames));
+  app->add_option("--kv-budget", parse->kv_budget,
+                  "bytes for keys and values, e.g. 512M (default: as many as the capacity needs)");
   app->add_flag("--no-cache", flags->no_cache, "decode the whole prefix again for every token");
 }
 
@@ -78,10 +81,13 @@ void AddSampler(CLI::App* app, SamplerFlags* flags, Parse* parse) {
       ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
 }
 
-void AddGenerate(CLI::App* app, GenerateFlags* flags) {
-  app->add_option("-n,--predict,--n-predict", flags->tokens_max,
-                  "most tokens of a reply, -1: no limit")
+void AddTokensMax(CLI::App* app, int32_t* tokens_max) {
+  app->add_option("-n,--predict,--n-predict", *tokens_max, "most tokens of a reply, -1: no limit")
       ->check(CLI::Range(-1, 1 << 30));
+}
+
+void AddGenerate(CLI::App* app, GenerateFlags* flags) {
+  AddTokensMax(app, &flags->tokens_max);
   app->add_flag("--ignore-eos", flags->ignore_eos, "go on after the end of the reply");
   app->add_option("--system-prompt", flags->system_prompt,
                   "first message of a new conversation (-sys)");
@@ -115,6 +121,21 @@ void AddTalking(CLI::App* app, Parse* parse) {
   run->add_option("--dump-logits", parse->run.dump_logits,
                   "write float32 [steps, vocab] of every sampled step to FILE.npy");
   run->add_flag("--logits-all", parse->run.logits_all, "with the rows of the prompt before them");
+}
+
+void AddBatch(CLI::App* app, Parse* parse) {
+  BatchArgs* args = &parse->batch;
+  CLI::App* batch = AddCommand(app, "batch", "a reply to each line of a file of requests", parse);
+  batch->add_option("-i,--in", args->in, "chat completion bodies, one a line; -: standard input")
+      ->required();
+  batch->add_option("-o,--out", args->out, "file of the replies (default: standard output)");
+  batch->add_option("--parallel", args->parallel, "requests that run at once (4; -np)")
+      ->check(CLI::Range(1, 1024));
+  batch->add_flag("--ordered", args->ordered, "replies in the order of the requests");
+  AddModel(batch, &args->model, parse);
+  AddEngine(batch, &args->engine, parse);
+  AddSampler(batch, &args->sampler, parse);
+  AddTokensMax(batch, &args->tokens_max);
 }
 
 void AddContexts(CLI::App* app, Parse* parse) {
@@ -161,16 +182,24 @@ void AddModels(CLI::App* app, Parse* parse) {
   AddModel(verify, &parse->model_verify.model, parse);
 
   CLI::App* bench = AddCommand(app, "bench", "speed, and its share of the machine's limits", parse);
-  bench->add_option("WHAT", parse->bench_what, "limits: measure the machine alone")
-      ->check(CLI::IsMember({"limits"}));
+  bench
+      ->add_option("WHAT", parse->bench_what,
+                   "limits: measure the machine alone; batch: many sessions")
+      ->check(CLI::IsMember({"limits", "batch"}));
   AddModel(bench, &parse->bench.model, parse);
   AddEngine(bench, &parse->bench.engine, parse);
-  bench->add_option("-p,--n-prompt", parse->prefill, "prompt lengths (512)");
+  bench->add_option("-p,--n-prompt", parse->prefill, "prompt lengths (512; batch: 512,2048)");
   bench->add_option("-n,--n-gen", parse->bench.decode_tokens, "tokens to generate (32)")
       ->check(CLI::Range(0, 1 << 20));
-  bench->add_option("-d,--n-depth", parse->depths, "depths to generate at (0)");
+  bench->add_option("-d,--n-depth", parse->depths, "depths to generate at (0; batch: 256)");
   bench->add_option("-r,--repetitions", parse->bench.repetitions, "medians of this many (3)")
       ->check(CLI::Range(1, 1000));
+  bench->add_option("--parallel", parse->bench.parallel, "sessions of a batch (16; -np)")
+      ->check(CLI::Range(1, 1024));
+  bench
+      ->add_option("--n-long", parse->bench.prompt_long,
+                   "batch: a prompt beside which a session decodes (8192)")
+      ->check(CLI::Range(1, 1 << 30));
 }
 
 template <class T>
@@ -194,6 +223,20 @@ Status ParseList(const std::string& flag, std::string_view text, std::vector<int
     text.remove_prefix(comma + 1);
     if (text.empty()) return Status::InvalidArgument(flag + ": nothing after the last comma");
   }
+  return {};
+}
+
+// "512M": bytes, or units of 1024, 1024^2, 1024^3.
+Status ParseBytes(const std::string& flag, std::string_view text, uint64_t* bytes) {
+  const size_t unit = std::string_view("KMG").find(text.empty() ? ' ' : text.back());
+  const int shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<int>(unit) + 1);
+  uint64_t count = 0;
+  if (!ParseNumber(text.substr(0, text.size() - (shift > 0)), &count) || count == 0 ||
+      count > std::numeric_limits<uint64_t>::max() >> shift) {
+    return Status::InvalidArgument(flag + ": bytes like 512M expected, found '" +
+                                   std::string(text) + "'");
+  }
+  *bytes = count << shift;
   return {};
 }
 
@@ -221,17 +264,25 @@ std::optional<ComputeType> ComputeOf(const std::string& name) {
 
 // Turns the texts that were kept apart into values.
 Status FinishParse(Parse* parse) {
-  for (ModelFlags* flags : {&parse->chat.model, &parse->run.model, &parse->model_info.model,
-                            &parse->model_verify.model, &parse->bench.model}) {
+  for (ModelFlags* flags :
+       {&parse->chat.model, &parse->run.model, &parse->batch.model, &parse->model_info.model,
+        &parse->model_verify.model, &parse->bench.model}) {
     flags->compute = ComputeOf(parse->compute);
   }
-  for (EngineFlags* flags : {&parse->chat.engine, &parse->run.engine, &parse->bench.engine}) {
+  uint64_t kv_budget = 0;
+  if (!parse->kv_budget.empty()) {
+    GYRATOR_RETURN_IF_ERROR(ParseBytes("--kv-budget", parse->kv_budget, &kv_budget));
+  }
+  for (EngineFlags* flags :
+       {&parse->chat.engine, &parse->run.engine, &parse->batch.engine, &parse->bench.engine}) {
     flags->kv_dtype = CacheTypeFromName(parse->kv_dtype);
+    flags->kv_budget = kv_budget;
   }
   for (const std::string& text : parse->logit_bias) {
     GYRATOR_ASSIGN_OR_RETURN(const auto bias, ParseBias(text));
     parse->chat.sampler.logit_bias.push_back(bias);
     parse->run.sampler.logit_bias.push_back(bias);
+    parse->batch.sampler.logit_bias.push_back(bias);
   }
   for (const std::string& text : parse->variables) {
     const size_t equals = text.find('=');
@@ -240,7 +291,11 @@ Status FinishParse(Parse* parse) {
     }
     parse->chat_template.variables.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
-  parse->bench.limits_only = parse->bench_what == "limits";
+  if (parse->bench_what == "limits") parse->bench.what = BenchWhat::kLimits;
+  if (parse->bench_what == "batch") parse->bench.what = BenchWhat::kBatch;
+  const bool batch = parse->bench.what == BenchWhat::kBatch;
+  if (parse->prefill.empty()) parse->prefill = batch ? "512,2048" : "512";
+  if (parse->depths.empty()) parse->depths = batch ? "256" : "0";
   GYRATOR_RETURN_IF_ERROR(ParseList("--tokens", parse->tokens, &parse->run.tokens));
   GYRATOR_RETURN_IF_ERROR(ParseList("--n-prompt", parse->prefill, &parse->bench.prefill));
   GYRATOR_RETURN_IF_ERROR(ParseList("--n-depth", parse->depths, &parse->bench.depths));
@@ -262,6 +317,7 @@ Args Chosen(const CLI::App& app, Parse&& parse) {
   const std::string name = app.get_subcommands()[0]->get_name();
   if (name == "chat") return std::move(parse.chat);
   if (name == "run") return std::move(parse.run);
+  if (name == "batch") return std::move(parse.batch);
   if (name == "save") return std::move(parse.save);
   if (name == "load") return std::move(parse.load);
   if (name == "ls") return LsArgs();
@@ -276,13 +332,14 @@ Args Chosen(const CLI::App& app, Parse&& parse) {
   return std::move(parse.model_verify);
 }
 
-// llama.cpp's -sys has one dash and three letters, which the parser would read as -s ys.
+// llama.cpp's -sys and -np have one dash and more letters, which the parser would read as -s ys.
 std::vector<std::string> Arguments(int argc, const char* const* argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   for (size_t i = 0; i < arguments.size(); ++i) {
     const bool value = i > 0 && (arguments[i - 1] == "-p" || arguments[i - 1] == "--prompt" ||
                                  arguments[i - 1] == "--system-prompt");
     if (arguments[i] == "-sys" && !value) arguments[i] = "--system-prompt";
+    if (arguments[i] == "-np" && !value) arguments[i] = "--parallel";
   }
   return arguments;
 }
@@ -316,6 +373,7 @@ Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   AddTalking(&app, &parse);
+  AddBatch(&app, &parse);
   AddContexts(&app, &parse);
   AddText(&app, &parse);
   AddModels(&app, &parse);

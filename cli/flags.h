@@ -28,6 +28,7 @@ struct EngineFlags {
   int32_t batch_rows = 512;
   std::optional<DType> kv_dtype;
   bool no_cache = false;
+  uint64_t kv_budget = 0;  // bytes of the pool; 0: room for its sessions at full capacity
 };
 
 // Only what was given: on resume the rest keeps its saved value.
@@ -69,6 +70,17 @@ struct RunArgs {
   bool logits_all = false;
 };
 
+struct BatchArgs {
+  ModelFlags model;
+  EngineFlags engine;
+  SamplerFlags sampler;  // of requests that do not say
+  int32_t tokens_max = -1;
+  std::string in;   // "-": standard input
+  std::string out;  // empty: standard output
+  int parallel = 4;
+  bool ordered = false;
+};
+
 struct SaveArgs {
   std::string name;
   std::string to;  // root for the copy; empty: among the contexts
@@ -104,23 +116,26 @@ struct ModelInfoArgs {
 struct ModelVerifyArgs {
   ModelFlags model;
 };
+enum class BenchWhat { kModel, kLimits, kBatch };
 struct BenchArgs {
   ModelFlags model;
   EngineFlags engine;
-  bool limits_only = false;
-  std::vector<int32_t> prefill = {512};
+  BenchWhat what = BenchWhat::kModel;
+  std::vector<int32_t> prefill;  // 512; of a batch 512 and 2,048
   int32_t decode_tokens = 32;
-  std::vector<int32_t> depths = {0};
+  std::vector<int32_t> depths;  // 0; of a batch the first counts: 256
   int repetitions = 3;
+  int parallel = 16;           // sessions of a batch
+  int32_t prompt_long = 8192;  // beside which a session decodes
 };
 // Text to print and be done: --help, --version.
 struct TextArgs {
   std::string text;
 };
 
-using Args =
-    std::variant<TextArgs, ChatArgs, RunArgs, SaveArgs, LoadArgs, LsArgs, ShowArgs, VerifyArgs,
-                 RmArgs, TokenizeArgs, TemplateArgs, ModelInfoArgs, ModelVerifyArgs, BenchArgs>;
+using Args = std::variant<TextArgs, ChatArgs, RunArgs, BatchArgs, SaveArgs, LoadArgs, LsArgs,
+                          ShowArgs, VerifyArgs, RmArgs, TokenizeArgs, TemplateArgs, ModelInfoArgs,
+                          ModelVerifyArgs, BenchArgs>;
 
 struct Invocation {
   Args args;

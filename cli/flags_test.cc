@@ -186,15 +186,78 @@ TEST(Flags, OtherCommands) {
                                             std::pair<std::string, std::string>("b", "\"x=y\"")));
   EXPECT_EQ(Parsed<ModelInfoArgs>({"model", "info", "-m", "m"}).model.model, "m");
   EXPECT_EQ(Parsed<ModelVerifyArgs>({"model", "verify"}).model.model, "");
-  EXPECT_TRUE(Parsed<BenchArgs>({"bench", "limits"}).limits_only);
+  EXPECT_EQ(Parsed<BenchArgs>({"bench", "limits"}).what, BenchWhat::kLimits);
   EXPECT_THAT(Parsed<BenchArgs>({"bench", "-p", "64,128", "-d", "0,256"}).prefill,
               ElementsAre(64, 128));
+}
+
+TEST(Flags, ABatchHasAFileOfRequests) {
+  const BatchArgs batch = Parsed<BatchArgs>({"batch", "--in", "f.jsonl"});
+  EXPECT_EQ(batch.in, "f.jsonl");
+  EXPECT_EQ(batch.out, "");
+  EXPECT_EQ(batch.parallel, 4);
+  EXPECT_EQ(batch.tokens_max, -1);
+  EXPECT_FALSE(batch.ordered);
+  const BatchArgs given = Parsed<BatchArgs>(
+      {"batch", "-i", "-",          "-o",          "out",       "-np",  "9",      "-n",
+       "12",    "-c", "256",        "--kv-budget", "3M",        "-l",   "5+1",    "--ordered",
+       "-m",    "m",  "--kv-dtype", "f16",         "--compute", "int8", "--temp", "0"});
+  EXPECT_EQ(given.in, "-");
+  EXPECT_EQ(given.out, "out");
+  EXPECT_EQ(given.parallel, 9);
+  EXPECT_EQ(given.tokens_max, 12);
+  EXPECT_EQ(given.engine.context, 256);
+  EXPECT_EQ(given.engine.kv_dtype, DType::kF16);
+  EXPECT_EQ(given.model.model, "m");
+  EXPECT_EQ(given.model.compute, ComputeType::kInt8);
+  EXPECT_EQ(given.sampler.temperature, 0.0f);
+  EXPECT_EQ(given.sampler.logit_bias.size(), 1u);
+  EXPECT_TRUE(given.ordered);
+  EXPECT_EQ(Parsed<BatchArgs>({"batch", "-i", "f", "--parallel", "7"}).parallel, 7);
+  EXPECT_THAT(Refused({"batch"}), HasSubstr("--in"));
+  EXPECT_THAT(Refused({"batch", "-i", "f", "-np", "0"}), HasSubstr("--parallel"));
+  EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "-np"}).prompt, "-np");
+}
+
+TEST(Flags, TheBudgetOfThePoolHasUnits) {
+  const std::pair<const char*, uint64_t> budgets[] = {{"1", 1},
+                                                      {"4096", 4096},
+                                                      {"3K", 3 << 10},
+                                                      {"3M", 3 << 20},
+                                                      {"8G", uint64_t{8} << 30},
+                                                      {"17179869183G", ~uint64_t{0} << 30}};
+  for (const auto& [text, bytes] : budgets) {
+    EXPECT_EQ(Parsed<ChatArgs>({"chat", "--kv-budget", text}).engine.kv_budget, bytes) << text;
+    EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "x", "--kv-budget", text}).engine.kv_budget, bytes);
+    EXPECT_EQ(Parsed<BatchArgs>({"batch", "-i", "x", "--kv-budget", text}).engine.kv_budget, bytes);
+    EXPECT_EQ(Parsed<BenchArgs>({"bench", "--kv-budget", text}).engine.kv_budget, bytes);
+  }
+  EXPECT_EQ(Parsed<ChatArgs>({"chat"}).engine.kv_budget, 0u);
+  for (const char* text : {"0", "M", "3T", "3k", "-1", "1.5G", "3 M", "17179869184G", "3MM"}) {
+    EXPECT_THAT(Refused({"chat", "--kv-budget", text}), HasSubstr("--kv-budget")) << text;
+  }
+}
+
+TEST(Flags, ABenchOfABatchHasItsOwnDefaults) {
+  const BenchArgs model = Parsed<BenchArgs>({"bench"});
+  EXPECT_EQ(model.what, BenchWhat::kModel);
+  EXPECT_THAT(model.prefill, ElementsAre(512));
+  EXPECT_THAT(model.depths, ElementsAre(0));
+  const BenchArgs batch = Parsed<BenchArgs>({"bench", "batch"});
+  EXPECT_EQ(batch.what, BenchWhat::kBatch);
+  EXPECT_THAT(batch.prefill, ElementsAre(512, 2048));
+  EXPECT_THAT(batch.depths, ElementsAre(256));
+  EXPECT_EQ(batch.parallel, 16);
+  EXPECT_EQ(batch.prompt_long, 8192);
+  EXPECT_EQ(Parsed<BenchArgs>({"bench", "batch", "-np", "8"}).parallel, 8);
+  EXPECT_EQ(Parsed<BenchArgs>({"bench", "batch", "--n-long", "99"}).prompt_long, 99);
 }
 
 TEST(Flags, JsonEverywhere) {
   for (const std::vector<const char*>& arguments :
        std::vector<std::vector<const char*>>{{"chat", "--json"},
                                              {"run", "-p", "x", "--json"},
+                                             {"batch", "-i", "x", "--json"},
                                              {"ls", "--json"},
                                              {"model", "info", "--json"},
                                              {"bench", "limits", "--json"},

@@ -13,6 +13,7 @@ struct Dispatch {
   Status operator()(const TextArgs& args) const { return PrintText(args.text); }
   Status operator()(const ChatArgs& args) const { return RunChat(args, context); }
   Status operator()(const RunArgs& args) const { return RunRun(args, context); }
+  Status operator()(const BatchArgs& args) const { return RunBatch(args, context); }
   Status operator()(const SaveArgs& args) const { return RunSave(args, context); }
   Status operator()(const LoadArgs& args) const { return RunLoad(args, context); }
   Status operator()(const LsArgs& args) const { return RunLs(args, context); }

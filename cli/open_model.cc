@@ -20,16 +20,22 @@ Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, Progress
   return Model::Load(path, options);
 }
 
+EngineOptions EngineOptionsOf(const EngineFlags& flags, int threads) {
+  EngineOptions options;
+  options.context = flags.context;
+  options.kv_budget = flags.kv_budget;
+  options.batch_rows = flags.batch_rows;
+  options.kv_dtype = flags.kv_dtype;
+  options.use_cache = !flags.no_cache;
+  options.threads = threads;
+  return options;
+}
+
 Result<std::unique_ptr<Engine>> OpenEngine(std::shared_ptr<const Model> model,
                                            const EngineFlags& flags, int threads,
                                            ProgressView* progress) {
-  const EngineOptions options = {.context = flags.context,
-                                 .sessions_max = 1,
-                                 .batch_rows = flags.batch_rows,
-                                 .kv_dtype = flags.kv_dtype,
-                                 .use_cache = !flags.no_cache,
-                                 .threads = threads,
-                                 .progress = progress->Callback()};
+  EngineOptions options = EngineOptionsOf(flags, threads);
+  options.progress = progress->Callback();
   return Engine::Create(std::move(model), options);
 }
 

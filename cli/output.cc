@@ -1,5 +1,6 @@
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -39,12 +40,15 @@ void PrintError(const Status& status, bool json) {
     WriteError("gyrator: " + Printable(status.message()) + "\n");
     return;
   }
-  const Json error = {{"error",
-                       {{"code", CodeName(status.code())},
-                        {"name", status.name()},
-                        {"message", status.message()},
-                        {"exit", static_cast<int>(status.code())}}}};
+  const Json error = {{"error", ErrorJson(status)}};
   WriteError(DumpJson(error) + "\n");
+}
+
+Json ErrorJson(const Status& status) {
+  return {{"code", CodeName(status.code())},
+          {"name", status.name()},
+          {"message", status.message()},
+          {"exit", static_cast<int>(status.code())}};
 }
 
 void PrintNote(std::string_view text) { WriteError("gyrator: " + Printable(text) + "\n"); }
@@ -53,9 +57,31 @@ void PrintJson(const Json& value) {
   if (!WriteAll(STDOUT_FILENO, DumpJson(value) + "\n")) return;
 }
 
-Status PrintText(std::string_view text) {
-  if (WriteAll(STDOUT_FILENO, text)) return {};
-  return Status::Io(std::string("standard output: ") + std::strerror(errno));
+Status PrintText(std::string_view text) { return TextOutput().Write(text); }
+
+Result<TextOutput> TextOutput::Open(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd >= 0) return TextOutput(fd, path);
+  const std::string message = path + ": " + std::strerror(errno);
+  return errno == ENOENT ? Status::NotFound(message) : Status::Io(message);
+}
+
+TextOutput::TextOutput(TextOutput&& other) noexcept
+    : fd_(std::exchange(other.fd_, STDOUT_FILENO)), path_(std::move(other.path_)) {}
+
+TextOutput::~TextOutput() {
+  if (fd_ != STDOUT_FILENO) ::close(fd_);
+}
+
+Status TextOutput::Write(std::string_view text) {
+  if (WriteAll(fd_, text)) return {};
+  return Status::Io(path_ + ": " + std::strerror(errno));
+}
+
+Status TextOutput::Close() {
+  if (fd_ == STDOUT_FILENO) return {};
+  if (::close(std::exchange(fd_, STDOUT_FILENO)) == 0) return {};
+  return Status::Io(path_ + ": " + std::strerror(errno));
 }
 
 std::string Printable(std::string_view text) {

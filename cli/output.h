@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/json.h"
 #include "cli/environment.h"
@@ -19,12 +20,33 @@ namespace gyrator::cli {
 // "gyrator: <message>", or {"error":{"code","name","message","exit"}} on one line; to standard
 // error.
 void PrintError(const Status& status, bool json);
+// {"code","name","message","exit"}
+Json ErrorJson(const Status& status);
 // "gyrator: <text>" to standard error.
 void PrintNote(std::string_view text);
 // One line of JSON to standard output.
 void PrintJson(const Json& value);
 // To standard output, as it is; flushed. kIo when the reader is gone or the disk full.
 Status PrintText(std::string_view text);
+
+// Standard output, or a file in its place, made or emptied.
+class TextOutput {
+ public:
+  TextOutput() = default;                                   // standard output
+  static Result<TextOutput> Open(const std::string& path);  // kNotFound, kIo
+  ~TextOutput();
+  TextOutput(TextOutput&& other) noexcept;
+  TextOutput& operator=(TextOutput&&) = delete;
+
+  Status Write(std::string_view text);  // kIo
+  Status Close();                       // kIo: what was written may be lost
+
+ private:
+  TextOutput(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+
+  int fd_ = 1;
+  std::string path_ = "standard output";
+};
 
 // `text` without control characters but line breaks and tabs (C0, DEL, C1).
 std::string Printable(std::string_view text);

@@ -26,14 +26,15 @@ function(gyrator_module name)
   endif()
 endfunction()
 
-# gyrator_test(NAME SOURCES ... DEPS ...): a GoogleTest program run by ctest.
+# gyrator_test(NAME SOURCES ... DEPS ... ARGS ...): a GoogleTest program run by ctest.
 function(gyrator_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     GYRATOR_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GYRATOR_BINARY_DIR="${PROJECT_BINARY_DIR}")
-  add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${PROJECT_BINARY_DIR}/results/${name}.xml)
+  add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${PROJECT_BINARY_DIR}/results/${name}.xml
+    ${arg_ARGS})
 endfunction()
 
 # gyrator_fuzz(NAME DEPS...): fuzz/NAME_fuzz.cc. With clang: a libFuzzer program. Otherwise: replays

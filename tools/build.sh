@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Configures and builds the release preset in build/.
+# Configures and builds the release preset in build/; clients: the tsan preset in build-tsan/.
 #
-# usage: tools/build.sh command|bench|tests|trainer
+# usage: tools/build.sh command|bench|tests|trainer|clients
 #   command  the command alone; keeps the settings of a folder that is configured already
 #   bench    the command and what makes its models
 #   tests    everything, with the trainer and all test programs
 #   trainer  gyrator-train and the command
+#   clients  the test of many clients under the thread sanitizer, and nothing else
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Objects are the same in every clone: let the compiler cache find them there.
@@ -42,5 +43,9 @@ case ${1:-} in
     quietly with_trainer
     cmake --build build -j "$jobs" --target gyrator gyrator-train >&2
     ;;
-  *) sed -n 2,9p "$0" >&2; exit 2 ;;
+  clients)
+    quietly cmake --preset tsan -DGYRATOR_DEV=ON -DGYRATOR_TRAIN=OFF
+    cmake --build build-tsan -j "$jobs" --target clients_test >&2
+    ;;
+  *) sed -n 2,10p "$0" >&2; exit 2 ;;
 esac

@@ -29,8 +29,16 @@ unit_tests() {  # of one preset, all test programs or those named
   fi
 }
 
+# clients PRESET: many clients on one engine, for CLIENTS_SECONDS (600).
+clients() {
+  cmake --build --preset "$1" -j "$jobs" --target clients_test || return 1
+  "build-$1/bin/clients_test" --seconds="${CLIENTS_SECONDS:-600}"
+}
+
 lane "clang: address and undefined-behaviour sanitizers, thread-safety analysis" unit_tests clang
 lane "thread sanitizer" unit_tests tsan base_test model_test engine_test  # they run the kernels on threads
+lane "thread sanitizer: many clients" clients tsan
+lane "clang: address and undefined-behaviour sanitizers: many clients" clients clang
 lane "clang: libFuzzer, ${FUZZ_SECONDS:-20} s a target" env FUZZ_SECONDS="${FUZZ_SECONDS:-20}" tools/fuzz.sh
 printf '%s\n' "${summary[@]}"
 exit $failed

@@ -43,4 +43,35 @@ struct BenchOptions {
 Result<std::vector<BenchRow>> RunBench(Engine& engine, const MachineLimits& limits,
                                        const BenchOptions& options);
 
+// One figure of many sessions in one engine, beside what it is held against.
+struct RatioRow {
+  std::string test;  // "16 sessions at 256"
+  std::string unit;  // "tokens/s", "ms"
+  double value = 0;
+  std::string against;  // "16 times one session", ...
+  double reference = 0;
+  double ratio = 0;  // value / reference
+};
+
+struct BatchBenchOptions {
+  int32_t sessions = 16;  // that decode together
+  int32_t depth = 256;    // tokens of each before
+  int32_t decode_tokens = 32;
+  std::vector<int32_t> prompts = {512, 2048};  // that are looked up and remembered
+  int32_t prompt_long = 8192;  // beside which a session decodes; at most its capacity
+  int repetitions = 3;
+};
+
+// Sizes for RunBatchBench, where `engine` leaves them open: a capacity (at most the model's) and
+// the sessions that the pool has to hold.
+void SizeForBatchBench(const BatchBenchOptions& options, const ModelInfo& model,
+                       EngineOptions* engine);
+
+// Decoding together against alone and against the limit of computing; the time of the prefix cache
+// against that of the prefill that it saves; of the loop against that of a step; the longest gap
+// between two tokens beside a long prompt against a chunk of it and a step alone. Takes an engine
+// that has run nothing. kInvalidArgument; kExhausted when the pool is too small.
+Result<std::vector<RatioRow>> RunBatchBench(Engine& engine, const MachineLimits& limits,
+                                            const BatchBenchOptions& options);
+
 }  // namespace gyrator

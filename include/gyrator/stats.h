@@ -1,4 +1,5 @@
-// What an engine has done and holds. Every number is counted, none is estimated.
+// What an engine has done and holds. Every number is counted or measured, none is
+// estimated.
 #pragma once
 
 #include <array>
@@ -26,6 +27,10 @@ struct EngineStats {
   uint64_t windows_rebuilt = 0;  // a history differed at or before an evicted token
   uint64_t sessions_parked = 0;  // times
   uint64_t sessions_resumed = 0;
+  // Where the time of its thread went, in nanoseconds; waiting for work is in none of them.
+  uint64_t forward_ns = 0;  // forward passes
+  uint64_t loop_ns = 0;     // what goes on between them: admission, plans, samplers, commits
+  uint64_t sample_ns = 0;   // of loop_ns, the samplers
 
   // Now.
   int32_t slots_total = 0, slots_free = 0;

@@ -4,64 +4,13 @@
 #include <fstream>
 #include <thread>
 
+#include "engine/bench_cost.h"
 #include "engine/engine_impl.h"
 #include "kernels/limits.h"
 
 namespace gyrator {
 
 namespace {
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-// What one token costs, counted from the shapes.
-struct TokenCost {
-  double weight_bytes = 0;  // read by a decode step
-  double layer_ops = 0;     // multiply-adds x 2 of the layers' matrices
-  double kv_bytes = 0;      // of one position, all layers
-};
-
-double MatrixBytes(const Matrix& m) {
-  const BlockLayout layout = LayoutOf(m.dtype);
-  return static_cast<double>(m.rows) * static_cast<double>(m.cols) *
-         static_cast<double>(layout.bytes) / static_cast<double>(layout.elements);
-}
-
-TokenCost CountCost(const Weights& weights, const PagedKv& kv) {
-  TokenCost cost;
-  for (const LayerWeights& layer : weights.layers) {
-    for (const Matrix* m :
-         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-      cost.weight_bytes += MatrixBytes(*m);
-      cost.layer_ops += 2.0 * static_cast<double>(m->rows) * static_cast<double>(m->cols);
-    }
-  }
-  cost.weight_bytes += MatrixBytes(weights.head);
-  cost.kv_bytes = static_cast<double>(kv.block_bytes()) * kv.num_layers / kBlockPositions;
-  return cost;
-}
-
-// Random tokens are as good as any: the work does not depend on them.
-std::vector<TokenId> RandomTokens(int32_t count, int32_t vocab, uint64_t seed) {
-  PhiloxStream random(seed, 0);
-  std::vector<TokenId> tokens(static_cast<size_t>(count));
-  for (TokenId& token : tokens) token = static_cast<TokenId>(random.NextUniform() * vocab);
-  return tokens;
-}
-
-double PeakGops(const MachineLimits& limits, ComputeType compute) {
-  switch (compute) {
-    case ComputeType::kF32:
-      return limits.f32_gflop_s;
-    case ComputeType::kBF16:
-      return limits.bf16_gflop_s;
-    case ComputeType::kInt8:
-      return limits.int8_gop_s;
-  }
-  return 0;
-}
 
 Result<BenchRow> BenchPrefill(EngineImpl& engine, const MachineLimits& limits,
                               const BenchOptions& options, int32_t tokens) {

@@ -330,7 +330,7 @@ TEST(Conversation, WhatIsBrokenIsCorruptAndNamed) {
       {"{" + id + R"(,"system":null})", "messages: an array expected, found nothing"},
       {head + "null}", "messages: an array expected, found null"},
       {head + R"([],"kv":"x"})", "id, system and messages expected, found 'kv'"},
-      {head + "[7]}", "messages[0]: an object expected, found number"},
+      {head + "[7]}", "messages[0]: an object expected, found 7"},
       {head + R"([{"role":"bot","content":"x"}]})", "messages[0].role"},
       {head + R"([{"role":"user","content":"x"},{"role":"system","content":"x"}]})",
        "messages[1]: "},

@@ -120,6 +120,13 @@ EngineStats EngineLoop::Stats() const {
 }
 
 Pace EngineLoop::Round(bool overdue) {
+  const uint64_t began = NowNs(), forward_before = counted_.forward_ns;
+  const Pace pace = RunRound(overdue);
+  counted_.loop_ns += NowNs() - began - (counted_.forward_ns - forward_before);
+  return pace;
+}
+
+Pace EngineLoop::RunRound(bool overdue) {
   TakeAnswers();
   StopThose();
   Admit();
@@ -322,7 +329,10 @@ Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
     wanted += static_cast<size_t>(num_logits);
   }
   logits_.resize(wanted * static_cast<size_t>(model_->loaded().config.vocab));
-  return Forward(Context(), storage_->view(), batch_, logits_.data());
+  const uint64_t began = NowNs();
+  Status status = Forward(Context(), storage_->view(), batch_, logits_.data());
+  counted_.forward_ns += NowNs() - began;
+  return status;
 }
 
 // State changes here alone: first every row of the pass joins its session, then the complete ones
@@ -368,9 +378,11 @@ void EngineLoop::Advance(Request* request) {
   const TextModelImpl* text = model_->text_impl();
   const std::span<const TokenId> ends =
       text == nullptr ? std::span<const TokenId>() : text->end_of_generation();
+  const uint64_t began = NowNs();
   const TokenId token = request->session->sampler_state().Sample(
       request->session->cache().logits(), Spoken(*request),
       options.ignore_end ? ends : std::span<const TokenId>());
+  counted_.sample_ns += NowNs() - began;
   if (!options.ignore_end && std::binary_search(ends.begin(), ends.end(), token)) {
     TellToken(request, {});
     return Finish(request, StopReason::kEndOfGeneration);

@@ -45,6 +45,7 @@ class EngineLoop {
  private:
   EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options);
 
+  Pace RunRound(bool overdue);            // without the clock
   Status Accept(Request* request) const;  // what can be refused at once
   // Lets waiting requests run, in order, as far as the pool has room.
   void Admit();

@@ -21,24 +21,9 @@ std::string Quoted(std::string_view text) {
   return "'" + std::string(head.substr(0, CompletePrefix(head))) + "...'";
 }
 
-const Json* Find(const Json& object, const char* name) {
-  const auto field = object.find(name);
-  return field == object.end() ? nullptr : &*field;
-}
-
-// "<where>: <expected> expected, found <value>"; a null `found` is a field that is not there.
-Status Expected(std::string where, std::string_view expected, const Json* found) {
-  std::string what = "nothing";
-  if (found != nullptr) {
-    what = found->is_string() ? Quoted(found->get_ref<const std::string&>()) : found->type_name();
-  }
-  return Status::InvalidArgument(std::move(where) + ": " + std::string(expected) +
-                                 " expected, found " + what);
-}
-
 // Whether empty content is null: the message is a call of tools and nothing else.
 bool IsOnlyToolCalls(std::string_view role, const Json& fields) {
-  const Json* calls = Find(fields, "tool_calls");
+  const Json* calls = FindField(fields, "tool_calls");
   return role == "assistant" && calls != nullptr && calls->is_array() && !calls->empty();
 }
 
@@ -46,16 +31,17 @@ Result<std::string> JoinParts(const Json& parts, const std::string& where) {
   std::string text;
   for (size_t i = 0; i < parts.size(); ++i) {
     const std::string place = where + "[" + std::to_string(i) + "]";
-    if (!parts[i].is_object()) return Expected(place, "an object", &parts[i]);
-    const Json* type = Find(parts[i], "type");
-    if (type == nullptr || !type->is_string()) return Expected(place + ".type", "a string", type);
+    if (!parts[i].is_object()) return ExpectedJson(place, "an object", &parts[i]);
+    const Json* type = FindField(parts[i], "type");
+    if (type == nullptr || !type->is_string())
+      return ExpectedJson(place + ".type", "a string", type);
     if (*type != "text") {
       return Status::Unsupported(place + ": type " + Quoted(type->get_ref<const std::string&>()) +
                                  ": text only");
     }
-    const Json* piece = Find(parts[i], "text");
+    const Json* piece = FindField(parts[i], "text");
     if (piece == nullptr || !piece->is_string()) {
-      return Expected(place + ".text", "a string", piece);
+      return ExpectedJson(place + ".text", "a string", piece);
     }
     text += piece->get_ref<const std::string&>();
   }
@@ -63,42 +49,42 @@ Result<std::string> JoinParts(const Json& parts, const std::string& where) {
 }
 
 Result<std::string> ReadRole(const Json& item, const std::string& where) {
-  const Json* role = Find(item, "role");
+  const Json* role = FindField(item, "role");
   const std::string text = role != nullptr && role->is_string() ? role->get<std::string>() : "";
   if (text == "developer") return std::string("system");
   if (std::ranges::find(kRoles, text) != kRoles.end()) return text;
-  return Expected(where + ".role", "system, developer, user, assistant or tool", role);
+  return ExpectedJson(where + ".role", "system, developer, user, assistant or tool", role);
 }
 
 Result<std::string> ReadContent(std::string_view role, const Json& item, const std::string& where) {
-  const Json* content = Find(item, "content");
+  const Json* content = FindField(item, "content");
   if (content != nullptr && content->is_string()) return content->get<std::string>();
   if (content != nullptr && content->is_array()) return JoinParts(*content, where + ".content");
   const bool absent = content == nullptr || content->is_null();
   if (absent && IsOnlyToolCalls(role, item)) return std::string();
-  return Expected(where + ".content", "a string or an array of parts", content);
+  return ExpectedJson(where + ".content", "a string or an array of parts", content);
 }
 
 // tool_calls as a model's reply has them.
 Status CheckToolCalls(const Json& item, const std::string& where) {
-  const Json* calls = Find(item, "tool_calls");
+  const Json* calls = FindField(item, "tool_calls");
   if (calls == nullptr || calls->is_null()) return {};
-  if (!calls->is_array()) return Expected(where + ".tool_calls", "an array", calls);
+  if (!calls->is_array()) return ExpectedJson(where + ".tool_calls", "an array", calls);
   for (size_t i = 0; i < calls->size(); ++i) {
     const std::string place = where + ".tool_calls[" + std::to_string(i) + "]";
     const Json& call = (*calls)[i];
-    if (!call.is_object()) return Expected(place, "an object", &call);
-    const Json* function = Find(call, "function");
+    if (!call.is_object()) return ExpectedJson(place, "an object", &call);
+    const Json* function = FindField(call, "function");
     if (function == nullptr || !function->is_object()) {
-      return Expected(place + ".function", "an object", function);
+      return ExpectedJson(place + ".function", "an object", function);
     }
-    const Json* name = Find(*function, "name");
+    const Json* name = FindField(*function, "name");
     if (name == nullptr || !name->is_string()) {
-      return Expected(place + ".function.name", "a string", name);
+      return ExpectedJson(place + ".function.name", "a string", name);
     }
-    const Json* arguments = Find(*function, "arguments");
+    const Json* arguments = FindField(*function, "arguments");
     if (arguments != nullptr && !arguments->is_string() && !arguments->is_object()) {
-      return Expected(place + ".function.arguments", "a string or an object", arguments);
+      return ExpectedJson(place + ".function.arguments", "a string or an object", arguments);
     }
   }
   return {};
@@ -108,6 +94,23 @@ std::string Place(size_t i) { return "messages[" + std::to_string(i) + "]"; }
 
 }  // namespace
 
+const Json* FindField(const Json& object, const char* name) {
+  const auto field = object.find(name);
+  return field == object.end() ? nullptr : &*field;
+}
+
+Status ExpectedJson(std::string where, std::string_view expected, const Json* found) {
+  std::string what = "nothing";
+  if (found != nullptr) {
+    const bool scalar = found->is_number() || found->is_boolean();
+    what = found->is_string() ? Quoted(found->get_ref<const std::string&>())
+           : scalar           ? DumpJson(*found)
+                              : found->type_name();
+  }
+  return Status::InvalidArgument(std::move(where) + ": " + std::string(expected) +
+                                 " expected, found " + what);
+}
+
 Result<Json> ParseExtras(const Message& message) {
   if (message.extras.empty()) return Json::object();
   auto extras = ParseJson(message.extras, kExtrasDepthMax);
@@ -116,7 +119,7 @@ Result<Json> ParseExtras(const Message& message) {
                                    (extras.ok() ? extras->type_name() : extras.status().message()));
   }
   for (const char* name : {"role", "content"}) {
-    if (Find(*extras, name) != nullptr) {
+    if (FindField(*extras, name) != nullptr) {
       return Status::InvalidArgument(std::string("message extras: '") + name +
                                      "' belongs to the message itself");
     }
@@ -137,9 +140,9 @@ Status CheckMessage(const Message& message) {
 
 Status CheckToolCallId(std::string_view role, const Json& fields, std::string_view where) {
   if (role != "tool") return {};
-  const Json* id = Find(fields, "tool_call_id");
+  const Json* id = FindField(fields, "tool_call_id");
   if (id != nullptr && id->is_string() && !id->get_ref<const std::string&>().empty()) return {};
-  return Expected(std::string(where) + ".tool_call_id", "a string that is not empty", id);
+  return ExpectedJson(std::string(where) + ".tool_call_id", "a string that is not empty", id);
 }
 
 Result<Json> MessagesToJson(std::span<const Message> messages) {
@@ -167,11 +170,11 @@ Result<Json> MessagesToOpenAi(std::span<const Message> messages) {
 }
 
 Result<std::vector<Message>> MessagesFromJson(const Json& value) {
-  if (!value.is_array()) return Expected("messages", "an array", &value);
+  if (!value.is_array()) return ExpectedJson("messages", "an array", &value);
   std::vector<Message> messages;
   for (const Json& item : value) {
     const std::string where = Place(messages.size());
-    if (!item.is_object()) return Expected(where, "an object", &item);
+    if (!item.is_object()) return ExpectedJson(where, "an object", &item);
     Message message;
     GYRATOR_ASSIGN_OR_RETURN(message.role, ReadRole(item, where));
     GYRATOR_ASSIGN_OR_RETURN(message.content, ReadContent(message.role, item, where));
@@ -184,15 +187,19 @@ Result<std::vector<Message>> MessagesFromJson(const Json& value) {
   return messages;
 }
 
+Result<std::vector<Message>> RequestMessages(const Json& value) {
+  GYRATOR_ASSIGN_OR_RETURN(std::vector<Message> messages, MessagesFromJson(value));
+  for (size_t i = 0; i < messages.size(); ++i) {
+    GYRATOR_RETURN_IF_ERROR(CheckToolCalls(value[i], Place(i)));
+    GYRATOR_RETURN_IF_ERROR(CheckToolCallId(messages[i].role, value[i], Place(i)));
+  }
+  return messages;
+}
+
 Result<std::vector<Message>> ParseMessages(std::string_view json) {
   auto value = ParseJson(json, kExtrasDepthMax + 1);
   if (!value.ok()) return Status::InvalidArgument("messages: " + value.status().message());
-  GYRATOR_ASSIGN_OR_RETURN(std::vector<Message> messages, MessagesFromJson(*value));
-  for (size_t i = 0; i < messages.size(); ++i) {
-    GYRATOR_RETURN_IF_ERROR(CheckToolCalls((*value)[i], Place(i)));
-    GYRATOR_RETURN_IF_ERROR(CheckToolCallId(messages[i].role, (*value)[i], Place(i)));
-  }
-  return messages;
+  return RequestMessages(*value);
 }
 
 Result<std::string> MessagesJson(std::span<const Message> messages) {

@@ -1,6 +1,7 @@
 // Messages and JSON values; what the engine knows beyond gyrator/messages.h.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,13 @@ Status CheckMessage(const Message& message);
 // The extras as an object, empty when there are none. kInvalidArgument.
 Result<Json> ParseExtras(const Message& message);
 
+// "<where>: <expected> expected, found <value>", kInvalidArgument; a null `found` is a field that
+// is not there. Long text is cut.
+Status ExpectedJson(std::string where, std::string_view expected, const Json* found);
+
+// The field of an object; null when there is none.
+const Json* FindField(const Json& object, const char* name);
+
 // A tool's message says which call it answers: kInvalidArgument ("<where>.tool_call_id: ...") when
 // `role` is tool and `fields`, an object, has no such text.
 Status CheckToolCallId(std::string_view role, const Json& fields, std::string_view where);
@@ -34,5 +42,8 @@ Result<Json> MessagesToOpenAi(std::span<const Message> messages);
 // The reverse of both: the reading that gyrator/messages.h describes, without a look at tool_calls
 // and tool_call_id, which a Session need not have. kInvalidArgument, kUnsupported.
 Result<std::vector<Message>> MessagesFromJson(const Json& value);
+
+// The same with that look: what ParseMessages makes of its text.
+Result<std::vector<Message>> RequestMessages(const Json& value);
 
 }  // namespace gyrator

@@ -124,7 +124,7 @@ const Broken kBroken[] = {
     {R"([{"role":"user","content":"x","n":1e999}])", "messages: json: "},
     {R"([{"role":"user","content":"x","n":NaN}])", "messages: json: "},
     {"null", "messages: an array expected, found null"},
-    {"7", "messages: an array expected, found number"},
+    {"7", "messages: an array expected, found 7"},
     {R"("hello")", "messages: an array expected, found 'hello'"},
     {R"({"messages":[]})", "messages: an array expected, found object"},
     {R"([{"role":"user","content":"x"},[]])", "messages[1]: an object expected, found array"},

@@ -1,5 +1,6 @@
 #include "engine/session_cache.h"
 
+#include <atomic>
 #include <string>
 
 namespace gyrator {
@@ -26,7 +27,7 @@ Result<Reused> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
     sequences_->Truncate(slot_, 0);
   }
   const bool logits_fit = reused.own == length && before == length && !logits_->empty();
-  if (reused.own == length && !logits_fit) {  // its last row is decoded again
+  if (reused.own == length && length > 0 && !logits_fit) {  // its last row is decoded again
     sequences_->Truncate(slot_, --reused.own);
   }
   if (reused.own < before || reused.cached > 0) ForgetLogits();
@@ -48,6 +49,7 @@ void SessionCache::Truncate(int32_t length) {
 
 void SessionCache::ForgetLogits() {
   if (logits_.use_count() > 1) logits_ = std::make_shared<std::vector<float>>();
+  std::atomic_thread_fence(std::memory_order_acquire);  // behind the reads of who has let go of it
   logits_->clear();
 }
 

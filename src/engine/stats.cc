@@ -52,6 +52,10 @@ std::string PrometheusText(const EngineStats& s) {
           "Windows made anew: the history differed before what was evicted.", s.windows_rebuilt);
   counter("sessions_parked_total", "Times a session gave its blocks away.", s.sessions_parked);
   counter("sessions_resumed_total", "Times a parked session came back.", s.sessions_resumed);
+  counter("forward_nanoseconds_total", "Time in forward passes.", s.forward_ns);
+  counter("loop_nanoseconds_total", "Time between them: admission, plans, samplers, commits.",
+          s.loop_ns);
+  counter("sample_nanoseconds_total", "Of the time between them, the samplers.", s.sample_ns);
   gauge("slots", "Sessions that may live at once.", static_cast<uint64_t>(s.slots_total));
   gauge("slots_free", "Slots that nobody holds.", static_cast<uint64_t>(s.slots_free));
   gauge("kv_blocks", "Blocks of the pool.", static_cast<uint64_t>(s.blocks_total));

@@ -5,10 +5,10 @@
 exits "--version" 0 "$gyrator" --version
 contains "names itself" "gyrator 0." "$(cat "$work/out")"
 exits "--help" 0 "$gyrator" --help
-for command in chat run save load ls show verify rm tokenize template model bench; do
+for command in chat run batch save load ls show verify rm tokenize template model bench; do
   contains "help lists $command" "$command" "$(cat "$work/out")"
 done
-for command in chat run save load ls show verify rm tokenize template "model info" "model verify" bench; do
+for command in chat run batch save load ls show verify rm tokenize template "model info" "model verify" bench; do
   # shellcheck disable=SC2086
   "$gyrator" $command --help >"$work/out" 2>&1
   contains "$command takes --json" "--json" "$(cat "$work/out")"

@@ -1,0 +1,233 @@
+#include "gyrator/chat_request.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace gyrator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+constexpr const char* kSays = R"("messages":[{"role":"user","content":"x"}])";
+
+// A body that says something and `more`.
+std::string Body(const std::string& more) {
+  return std::string("{") + kSays + (more.empty() ? "" : ",") + more + "}";
+}
+
+ChatRequest Parsed(const std::string& more, const ChatDefaults& defaults = {}) {
+  auto request = ParseChatRequest(Body(more), defaults);
+  EXPECT_TRUE(request.ok()) << request.status().ToString();
+  return request.ok() ? *std::move(request) : ChatRequest();
+}
+
+TEST(ChatRequest, MessagesAndNothingElse) {
+  const ChatRequest request = Parsed("");
+  ASSERT_EQ(1u, request.messages.size());
+  EXPECT_EQ((Message{.role = "user", .content = "x", .extras = {}}), request.messages[0]);
+  EXPECT_EQ(SamplerOptions(), request.sampler);
+  EXPECT_FALSE(request.has_seed);
+  EXPECT_EQ(-1, request.tokens_max);
+  EXPECT_EQ(0, request.priority);
+  EXPECT_FALSE(request.cancel_after_ms || request.deadline_ms || request.ignore_end);
+  EXPECT_TRUE(request.ignored.empty());
+}
+
+TEST(ChatRequest, EveryFieldReachesItsPlace) {
+  const ChatRequest request = Parsed(
+      R"("max_tokens":7,"temperature":0.5,"top_p":0.25,"min_p":0.125,"typical_p":0.75,"top_k":3,)"
+      R"("repeat_penalty":1.5,"repeat_last_n":-1,"frequency_penalty":-0.5,"presence_penalty":2,)"
+      R"("logit_bias":{"5":1.5,"7":false},"seed":42,"ignore_eos":true,"priority":-3,)"
+      R"("cancel_after_ms":0,"deadline_ms":1500,"cache_namespace":"a","custom_id":"c",)"
+      R"("model":"any","stream":false,"n":1,"tools":[],"response_format":{"type":"text"})");
+  const SamplerOptions expected = {
+      .temperature = 0.5f,
+      .top_k = 3,
+      .top_p = 0.25f,
+      .min_p = 0.125f,
+      .typical_p = 0.75f,
+      .repeat_penalty = 1.5f,
+      .frequency_penalty = -0.5f,
+      .presence_penalty = 2,
+      .penalty_last_n = -1,
+      .seed = 42,
+      .logit_bias = {{5, 1.5f}, {7, -std::numeric_limits<float>::infinity()}}};
+  EXPECT_EQ(expected, request.sampler);
+  EXPECT_TRUE(request.has_seed);
+  EXPECT_EQ(7, request.tokens_max);
+  EXPECT_TRUE(request.ignore_end);
+  EXPECT_EQ(-3, request.priority);
+  EXPECT_EQ(0, request.cancel_after_ms);
+  EXPECT_EQ(1500, request.deadline_ms);
+  EXPECT_EQ("a", request.cache_namespace);
+  EXPECT_EQ("c", request.custom_id);
+  EXPECT_TRUE(request.ignored.empty());
+}
+
+TEST(ChatRequest, LlamaServersPairsOfBias) {
+  EXPECT_THAT(Parsed(R"("logit_bias":[[5,1],[7,-0.5]])").sampler.logit_bias,
+              ElementsAre(Pair(5, 1.0f), Pair(7, -0.5f)));
+  EXPECT_TRUE(Parsed(R"("logit_bias":[])").sampler.logit_bias.empty());
+}
+
+TEST(ChatRequest, NullIsAsGoodAsAbsent) {
+  const ChatRequest request = Parsed(
+      R"("max_tokens":null,"temperature":null,"seed":null,"logit_bias":null,"stream":null,"n":null,)"
+      R"("tools":null,"response_format":null,"custom_id":null,"deadline_ms":null)");
+  EXPECT_EQ(SamplerOptions(), request.sampler);
+  EXPECT_FALSE(request.has_seed || request.deadline_ms);
+}
+
+TEST(ChatRequest, WhatIsNotSaidIsTheDefault) {
+  ChatDefaults defaults;
+  defaults.sampler.temperature = 0.25f;
+  defaults.sampler.seed = 9;
+  defaults.tokens_max = 12;
+  const ChatRequest request = Parsed(R"("top_k":3,"seed":-1)", defaults);
+  EXPECT_EQ(0.25f, request.sampler.temperature);
+  EXPECT_EQ(3, request.sampler.top_k);
+  EXPECT_EQ(9u, request.sampler.seed);
+  EXPECT_FALSE(request.has_seed);
+  EXPECT_EQ(12, request.tokens_max);
+}
+
+TEST(ChatRequest, TheNewerNameOfTheLimitCounts) {
+  EXPECT_EQ(5, Parsed(R"("max_completion_tokens":5,"max_tokens":9)").tokens_max);
+  EXPECT_EQ(5, Parsed(R"("max_tokens":9,"max_completion_tokens":5)").tokens_max);
+  EXPECT_EQ(0, Parsed(R"("max_tokens":0)").tokens_max);
+}
+
+TEST(ChatRequest, OtherFieldsAreIgnoredAndListed) {
+  EXPECT_THAT(Parsed(R"("user":"u","logprobs":true,"stop":["x"])").ignored,
+              ElementsAre("logprobs", "stop", "user"));
+}
+
+struct Broken {
+  std::string json;
+  std::string message;  // of the error, whole
+  Code code = Code::kInvalidArgument;
+};
+
+std::vector<Broken> BrokenBodies() {
+  const Code refused = Code::kUnsupported;
+  return {
+      {"null", "body: an object expected, found null"},
+      {"7", "body: an object expected, found 7"},
+      {"[]", "body: an object expected, found array"},
+      {R"("messages")", "body: an object expected, found 'messages'"},
+      {"{}", "messages: an array expected, found nothing"},
+      {R"({"messages":null})", "messages: an array expected, found null"},
+      {R"({"messages":[]})", "messages: at least one expected, found none"},
+      {R"({"messages":[{"role":"robot","content":"x"}]})",
+       "messages[0].role: system, developer, user, assistant or tool expected, found 'robot'"},
+      {R"({"messages":[{"role":"tool","content":"x"}]})",
+       "messages[0].tool_call_id: a string that is not empty expected, found nothing"},
+      {R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
+       "messages[0].content[0]: type 'image_url': text only", refused},
+      {Body(R"("max_tokens":-2)"),
+       "max_tokens: an integer from -1 to 1073741824 expected, found -2"},
+      {Body(R"("max_tokens":1.5)"),
+       "max_tokens: an integer from -1 to 1073741824 expected, found 1.5"},
+      {Body(R"("max_completion_tokens":"9")"),
+       "max_completion_tokens: an integer from -1 to 1073741824 expected, found '9'"},
+      {Body(R"("temperature":"hot")"), "temperature: a number expected, found 'hot'"},
+      {Body(R"("temperature":-1)"),
+       "temperature: 0.000000 to 1000000.000000 expected, found -1.000000"},
+      {Body(R"("temperature":1e300)"),
+       "temperature: 0.000000 to 1000000.000000 expected, found "
+       "340282346638528859811704183484516925440.000000"},
+      {Body(R"("top_p":2)"), "top-p: 0.000000 to 1.000000 expected, found 2.000000"},
+      {Body(R"("min_p":true)"), "min_p: a number expected, found true"},
+      {Body(R"("top_k":-1)"), "top_k: an integer from 0 to 2147483647 expected, found -1"},
+      {Body(R"("seed":18446744073709551615)"),
+       "seed: an integer from -1 to 9223372036854775807 expected, found 18446744073709551615"},
+      {Body(R"("repeat_penalty":0)"),
+       "repeat-penalty: 0.000001 to 1000000.000000 expected, found 0.000000"},
+      {Body(R"("logit_bias":7)"), "logit_bias: an object or an array of pairs expected, found 7"},
+      {Body(R"("logit_bias":{"x":1})"), "logit_bias: token ids expected, found 'x'"},
+      {Body(R"("logit_bias":{"-1":1})"), "logit_bias: token ids expected, found '-1'"},
+      {Body(R"("logit_bias":{"5":"1"})"), "logit_bias: a number, or false, expected, found '1'"},
+      {Body(R"("logit_bias":{"5":true})"), "logit_bias: a number, or false, expected, found true"},
+      {Body(R"("logit_bias":[5])"),
+       "logit_bias: pairs of a token id and a number expected, found 5"},
+      {Body(R"("logit_bias":[[99999999999,1]])"),
+       "logit_bias: token ids expected, found '99999999999'"},
+      {Body(R"("ignore_eos":1)"), "ignore_eos: true or false expected, found 1"},
+      {Body(R"("priority":1000001)"),
+       "priority: an integer from -1000000 to 1000000 expected, found 1000001"},
+      {Body(R"("cancel_after_ms":-1)"),
+       "cancel_after_ms: an integer from 0 to 1099511627776 expected, found -1"},
+      {Body(R"("deadline_ms":"soon")"),
+       "deadline_ms: an integer from 0 to 1099511627776 expected, found 'soon'"},
+      {Body(R"("cache_namespace":5)"), "cache_namespace: a string expected, found 5"},
+      {Body(R"("custom_id":5)"), "custom_id: a string expected, found 5"},
+      {Body(R"("n":0)"), "n: an integer from 1 to 1073741824 expected, found 0"},
+      {Body(R"("n":2)"), "n: one choice a request", refused},
+      {Body(R"("stream":true)"), "stream: a reply comes whole", refused},
+      {Body(R"("stream":"yes")"), "stream: true or false expected, found 'yes'"},
+      {Body(R"("tools":[{}])"), "tools: not supported", refused},
+      {Body(R"("tools":{})"), "tools: an array expected, found object"},
+      {Body(R"("response_format":{"type":"json_object"})"), "response_format: text only", refused},
+      {Body(R"("response_format":{})"), "response_format.type: a string expected, found nothing"},
+      {Body(R"("response_format":"text")"), "response_format: an object expected, found 'text'"},
+  };
+}
+
+TEST(ChatRequest, BrokenBodiesAreToldByName) {
+  for (const Broken& broken : BrokenBodies()) {
+    const Status status = ParseChatRequest(broken.json, {}).status();
+    EXPECT_EQ(broken.code, status.code()) << broken.json;
+    EXPECT_EQ(broken.message, status.message()) << broken.json;
+  }
+  EXPECT_EQ("unsupported_field", ParseChatRequest(Body(R"("stream":true)"), {}).status().name());
+}
+
+TEST(ChatRequest, WhatIsNoJsonIsInvalid) {
+  for (const std::string& text :
+       {std::string(), std::string("{"), std::string("{} {}"), std::string("{\"messages\":}"),
+        std::string("{\"a\":\"\xff\"}"), Body(R"("temperature":1e999)"),
+        Body(R"("temperature":NaN)"), std::string(1000, '[')}) {
+    const Status status = ParseChatRequest(text, {}).status();
+    EXPECT_EQ(Code::kInvalidArgument, status.code()) << text;
+    EXPECT_THAT(status.message(), testing::StartsWith("body: json: ")) << text;
+  }
+}
+
+TEST(BatchLine, ABodyOrOpenAisForm) {
+  EXPECT_EQ("a", ParseBatchLine(Body(R"("custom_id":"a")"), {}).request.custom_id);
+  const BatchLine line =
+      ParseBatchLine(R"({"custom_id":"b","method":"POST","url":"/v1/chat/completions","body":)" +
+                         Body(R"("top_k":3,"custom_id":"inner","user":"u")") + R"(,"more":1})",
+                     {});
+  ASSERT_TRUE(line.status.ok()) << line.status.ToString();
+  EXPECT_EQ("b", line.request.custom_id);
+  EXPECT_EQ(3, line.request.sampler.top_k);
+  EXPECT_THAT(line.request.ignored, ElementsAre("more", "user"));
+}
+
+TEST(BatchLine, ABadOneKeepsItsName) {
+  const Broken lines[] = {
+      {R"({"custom_id":"b","body":7})", "body: an object expected, found 7"},
+      {R"({"custom_id":"b","body":{}})", "messages: an array expected, found nothing"},
+      {R"({"custom_id":"b","url":"/v1/embeddings","body":{}})", "url: /v1/chat/completions only",
+       Code::kUnsupported},
+      {R"({"custom_id":"b","method":"GET","body":{}})", "method: POST only", Code::kUnsupported},
+      {R"({"custom_id":"b","method":7,"body":{}})", "method: a string expected, found 7"},
+      {Body(R"("custom_id":"b","top_k":"x")"),
+       "top_k: an integer from 0 to 2147483647 expected, found 'x'"},
+  };
+  for (const Broken& broken : lines) {
+    const BatchLine line = ParseBatchLine(broken.json, {});
+    EXPECT_EQ(broken.code, line.status.code()) << broken.json;
+    EXPECT_EQ(broken.message, line.status.message()) << broken.json;
+    EXPECT_EQ("b", line.request.custom_id) << broken.json;
+  }
+  EXPECT_THAT(ParseBatchLine("nonsense", {}).status.message(), HasSubstr("json"));
+}
+
+}  // namespace
+}  // namespace gyrator
