@@ -200,6 +200,13 @@ class Session {
   // Another history: what it has in common with the present one keeps its place and its ids.
   virtual Status SetTranscript(std::vector<Message> messages) = 0;
 
+  // Evicts at least `count` tokens, by the session's policy, and gives how many; the window is
+  // reproduced by nothing else than another render. Nothing to do for 0 or less. kExhausted
+  // "capacity": that many cannot go, or the policy is kError; nothing changes then.
+  virtual Result<int32_t> MakeRoom(int32_t count) = 0;
+  // Messages of the transcript, by index, that have no token left in the window. Known for whole
+  // turns, as far as the template's render tells where they are.
+  virtual Result<std::vector<size_t>> EvictedMessages() const = 0;
   // Of the evictions to come. kInvalidArgument: a field out of range; a policy other than kError in
   // an engine without a cache.
   virtual Status SetWindow(const WindowOptions& options) = 0;
@@ -220,6 +227,8 @@ struct SessionOptions {
   // Sessions of one namespace share prefixes; those of different ones never see that the other
   // has a prefix.
   std::string cache_namespace = {};
+  // Variables of the chat template for every render, a JSON object; empty: none.
+  std::string template_variables = {};
 };
 
 struct LoadReport {

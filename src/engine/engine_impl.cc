@@ -80,6 +80,7 @@ Result<std::unique_ptr<Session>> EngineImpl::NewSession(const SessionOptions& op
   RestoredState state;
   state.sampler = options.sampler;
   state.window_options = options.window;
+  state.template_variables = options.template_variables;
   state.id = NewSessionId();
   GYRATOR_ASSIGN_OR_RETURN(SessionSlot slot, OpenSlot(options.cache_namespace));
   return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
@@ -120,6 +121,7 @@ std::vector<Result<Reply>> EngineImpl::Serve(std::span<Work> works) {
     auto request = std::make_unique<Request>(work.session, work.options,
                                              text == nullptr ? nullptr : &text->tokenizer());
     request->tokens = std::move(work.tokens);
+    request->layout = std::move(work.layout);
     if (work.kind == Work::Kind::kRespond || work.kind == Work::Kind::kPrepare) {
       auto prompt = work.session->MakePrompt();
       if (!prompt.ok()) {
@@ -131,6 +133,7 @@ std::vector<Result<Reply>> EngineImpl::Serve(std::span<Work> works) {
     }
     request->prompt_length = static_cast<int32_t>(request->tokens.size());
     request->holds = work.kind == Work::Kind::kHold;
+    request->room = work.room;
     asked[i] = {.all = work.session->all_tokens(),
                 .prompt_length = request->prompt_length,
                 .draws = work.session->sampler_state().draws(),

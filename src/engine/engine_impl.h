@@ -23,11 +23,14 @@ struct Work {
     kPrepare,   // the transcript is rendered
     kComplete,  // tokens
     kHold,      // tokens; the session is not parked afterwards, until SetBusy(false)
+    kMakeRoom,  // tokens, of which `room` are to be evicted
   };
   SessionImpl* session = nullptr;
   Kind kind = Kind::kComplete;
   std::vector<TokenId> tokens = {};
   const GenerateOptions* options = nullptr;
+  PromptLayout layout = {};  // of tokens
+  int32_t room = 0;
 };
 
 class EngineImpl final : public Engine {

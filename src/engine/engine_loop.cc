@@ -44,6 +44,13 @@ RecomputeCost CostOf(const ModelConfig& config) {
           .per_position = 4 * heads * config.num_layers};
 }
 
+// An engine has one model, compute type and KV dtype, and renders with one template; what may
+// differ between its sessions is the key. A length goes first, so that no two lists of fields look
+// alike.
+std::string KeyOf(const std::string& name_space) {
+  return "ns:" + std::to_string(name_space.size()) + ":" + name_space;
+}
+
 bool RanksBefore(const Request* a, const Request* b) { return a->rank < b->rank; }
 
 }  // namespace
@@ -82,12 +89,13 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
   return loop;
 }
 
-// An engine has one model, compute type and KV dtype, and renders with one template; what may
-// differ between its sessions is the key. A length goes first, so that no two lists of fields look
-// alike.
 Result<SlotId> EngineLoop::OpenSlot(const std::string& name_space) {
-  return sequences_->Open("ns:" + std::to_string(name_space.size()) + ":" + name_space,
-                          options_.context);
+  return sequences_->Open(KeyOf(name_space), options_.context);
+}
+
+void EngineLoop::DropCached(const std::string& name_space, std::span<const TokenId> tokens) {
+  sequences_->radix().Drop(KeyOf(name_space), tokens, sequences_->now());
+  blocked_ = false;
 }
 
 void EngineLoop::CloseSlot(SlotId slot) {

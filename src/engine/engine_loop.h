@@ -33,6 +33,8 @@ class EngineLoop {
   // An empty sequence whose prefixes are shared within `name_space`. kExhausted "slots".
   Result<SlotId> OpenSlot(const std::string& name_space);
   void CloseSlot(SlotId slot);
+  // Forgets cached prefixes that begin with `tokens`, of those that nobody holds.
+  void DropCached(const std::string& name_space, std::span<const TokenId> tokens);
   // The request and what it points to stay until its caller is told that it is done.
   void Submit(Request* request);
   // Admits what has room, plans a pass, runs it, commits it.

@@ -15,6 +15,11 @@ namespace {
 
 constexpr int32_t kNewest = 32;  // of a reply: what the next token needs most
 
+Status NoRoom() {
+  return Status::Exhausted("capacity: room is wanted, and the session evicts nothing (overflow)")
+      .Named("capacity");
+}
+
 bool IsReplying(const Request& request) { return !request.reply.tokens.empty(); }
 
 int32_t CommonPrefix(std::span<const TokenId> a, std::span<const TokenId> b) {
@@ -37,6 +42,12 @@ Status EngineLoop::Fit(Request* request) {
   if (request->goal) return {};
   GYRATOR_RETURN_IF_ERROR(View(request));
   const WindowOptions& options = request->session->window();
+  if (request->room > 0) {
+    if (options.overflow == Overflow::kError) return NoRoom();
+    GYRATOR_RETURN_IF_ERROR(Evict(request, request->room));
+    if (!request->goal) request->room = 0;
+    return {};
+  }
   if (options.overflow == Overflow::kError || request->holds) return {};
   const int32_t capacity = options_.context;
   const auto length = static_cast<int32_t>(request->tokens.size());

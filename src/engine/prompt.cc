@@ -93,8 +93,9 @@ std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view render
 }
 
 Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Message> messages,
-                               std::string_view rendered, std::span<const TokenId> tokens) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string marked, text.Render(Marked(messages), {}));
+                               const RenderOptions& options, std::string_view rendered,
+                               std::span<const TokenId> tokens) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string marked, text.Render(Marked(messages), options));
   const auto users = static_cast<size_t>(std::count_if(messages.begin(), messages.end(), IsUser));
   const std::vector<size_t> words = FindWords(marked, rendered, users);
   PromptLayout layout;

@@ -41,9 +41,10 @@ struct Said {
 std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view rendered,
                               const Said& said);
 
-// `rendered` is what the messages render to, and what `tokens` read as. What cannot be found is
-// left out. kInvalidArgument: the template's own error.
+// `rendered` is what the messages render to with `options`, and what `tokens` read as, or begin as.
+// What cannot be found is left out. kInvalidArgument: the template's own error.
 Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Message> messages,
-                               std::string_view rendered, std::span<const TokenId> tokens);
+                               const RenderOptions& options, std::string_view rendered,
+                               std::span<const TokenId> tokens);
 
 }  // namespace gyrator

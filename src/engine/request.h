@@ -52,6 +52,7 @@ struct Request {
   int32_t prompt_length = 0;
   PromptLayout layout;  // positions of all tokens; empty when the session evicts nothing
   bool holds = false;   // its session stays busy afterwards
+  int32_t room = 0;     // tokens to evict
 
   // Engine thread, until kDone was told.
   RequestState state = RequestState::kWaiting;

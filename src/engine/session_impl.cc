@@ -24,6 +24,7 @@ SessionImpl::SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState sta
       id_(std::move(state.id)),
       parent_(std::move(state.parent)),
       opaque_prefix_(std::move(state.opaque_prefix)),
+      template_variables_(std::move(state.template_variables)),
       foreign_(std::move(state.foreign)) {
   draws_at_.resize(transcript_.size());
 }
@@ -103,6 +104,46 @@ Status SessionImpl::SetSampler(const SamplerOptions& options) {
   return {};
 }
 
+Result<int32_t> SessionImpl::MakeRoom(int32_t count) {
+  if (count <= 0 || held_.empty()) return 0;
+  const GenerateOptions options = {.tokens_max = 0};
+  Work work{.session = this,
+            .kind = Work::Kind::kMakeRoom,
+            .tokens = all_tokens(),
+            .options = &options,
+            .room = count};
+  GYRATOR_ASSIGN_OR_RETURN(work.layout, PresentLayout());
+  GYRATOR_ASSIGN_OR_RETURN(const Reply reply, std::move(engine_->Serve({&work, 1})[0]));
+  return reply.tokens_evicted;
+}
+
+Result<PromptLayout> SessionImpl::PresentLayout() const {
+  if (transcript_.empty() || !opaque_prefix_.empty()) return PromptLayout();
+  GYRATOR_ASSIGN_OR_RETURN(const TextModelImpl* text, engine_->text());
+  RenderOptions rendering = Rendering();
+  rendering.add_generation_prompt = transcript_.back().role != "assistant";
+  GYRATOR_ASSIGN_OR_RETURN(const std::string rendered, text->Render(transcript_, rendering));
+  return FindTurns(*text, transcript_, rendering, rendered, all_tokens());
+}
+
+Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
+  std::vector<size_t> evicted;
+  if (window_.empty()) return evicted;
+  GYRATOR_ASSIGN_OR_RETURN(const PromptLayout layout, PresentLayout());
+  size_t user = 0;
+  bool gone = false;
+  for (size_t i = 0; i < transcript_.size(); ++i) {
+    if (transcript_[i].role == "user") {
+      const bool known = user + 1 < layout.turns.size();
+      gone =
+          known && window_.FromAll(layout.turns[user]) == window_.FromAll(layout.turns[user + 1]);
+      ++user;
+    }
+    if (gone) evicted.push_back(i);
+  }
+  return evicted;
+}
+
 Status SessionImpl::SetWindow(const WindowOptions& options) {
   GYRATOR_RETURN_IF_ERROR(CheckWindow(options, engine_->options().use_cache));
   if (!window_.empty() && options.mode != window_options_.mode) {
@@ -139,7 +180,7 @@ Result<Prompt> SessionImpl::MakePrompt() const {
     return prompt;
   }
   GYRATOR_ASSIGN_OR_RETURN(const TextModelImpl* text, engine_->text());
-  GYRATOR_ASSIGN_OR_RETURN(const std::string rendered, text->Render(transcript_, {}));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string rendered, text->Render(transcript_, Rendering()));
   const std::vector<TokenId> all = all_tokens();
   std::vector<TokenRange> replies;
   for (size_t i = 0; i < transcript_.size(); ++i) {
@@ -147,8 +188,13 @@ Result<Prompt> SessionImpl::MakePrompt() const {
   }
   prompt.tokens = EncodeAs(*text, rendered, {.tokens = all, .ranges = replies});
   if (window_options_.overflow == Overflow::kError) return prompt;
-  GYRATOR_ASSIGN_OR_RETURN(prompt.layout, FindTurns(*text, transcript_, rendered, prompt.tokens));
+  GYRATOR_ASSIGN_OR_RETURN(prompt.layout,
+                           FindTurns(*text, transcript_, Rendering(), rendered, prompt.tokens));
   return prompt;
+}
+
+RenderOptions SessionImpl::Rendering() const {
+  return {.add_generation_prompt = true, .tools = {}, .variables = template_variables_};
 }
 
 // The history is known as tokens only. The part of the template that belongs to the messages since
@@ -157,11 +203,12 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
   GYRATOR_ASSIGN_OR_RETURN(const TextModelImpl* text, engine_->text());
   std::vector<Message> messages = {{.role = "user", .content = "a", .extras = {}},
                                    {.role = "assistant", .content = "b", .extras = {}}};
-  GYRATOR_ASSIGN_OR_RETURN(
-      const std::string before,
-      text->Render(messages, {.add_generation_prompt = false, .tools = {}, .variables = {}}));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string before,
+                           text->Render(messages, {.add_generation_prompt = false,
+                                                   .tools = {},
+                                                   .variables = template_variables_}));
   messages.insert(messages.end(), transcript_.begin(), transcript_.end());
-  GYRATOR_ASSIGN_OR_RETURN(const std::string after, text->Render(messages, {}));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string after, text->Render(messages, Rendering()));
   if (!after.starts_with(before)) {
     return Status::Unsupported(
         "opaque prefix: this chat template changes earlier turns, so a folder without a chat log "
@@ -217,6 +264,7 @@ RestoredState SessionImpl::CopyState() const {
           .id = NewSessionId(),
           .parent = parent_,
           .opaque_prefix = opaque_prefix_,
+          .template_variables = template_variables_,
           .foreign = foreign_};
 }
 

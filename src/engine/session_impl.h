@@ -39,7 +39,8 @@ struct RestoredState {
   std::string id;
   std::string parent;
   std::vector<TokenId> opaque_prefix;  // history known as tokens only (bare v1.0 folder)
-  ForeignKeys foreign;                 // of the snapshot it came from
+  std::string template_variables;
+  ForeignKeys foreign;  // of the snapshot it came from
 };
 
 // How things stood when a request was made.
@@ -63,6 +64,8 @@ class SessionImpl final : public Session {
   Status Rewind(size_t count) override;
   Status Edit(size_t index, std::string content) override;
   Status SetTranscript(std::vector<Message> messages) override;
+  Result<int32_t> MakeRoom(int32_t count) override;
+  Result<std::vector<size_t>> EvictedMessages() const override;
   Status SetWindow(const WindowOptions& options) override;
   const WindowOptions& window() const override { return window_options_; }
   Status SetSampler(const SamplerOptions& options) override;
@@ -85,7 +88,9 @@ class SessionImpl final : public Session {
 
  private:
   Result<std::vector<TokenId>> OpaqueTokens() const;
-  RestoredState CopyState() const;  // what a fork of it starts from
+  RenderOptions Rendering() const;
+  Result<PromptLayout> PresentLayout() const;  // of all tokens, as far as they are the transcript's
+  RestoredState CopyState() const;             // what a fork of it starts from
   // Brings a parked session back, to the bit, and keeps it until Release.
   Status Hold();
   void Release();
@@ -105,6 +110,7 @@ class SessionImpl final : public Session {
   std::string id_;
   std::string parent_;
   std::vector<TokenId> opaque_prefix_;
+  std::string template_variables_;
   ForeignKeys foreign_;
 };
 

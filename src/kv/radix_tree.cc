@@ -240,10 +240,14 @@ int32_t RadixTree::Drop(std::string_view key, std::span<const TokenId> tokens, u
   const Walk walk = Follow(key, tokens);
   if (root == roots_.end() || walk.length < static_cast<int32_t>(tokens.size())) return 0;
   std::vector<Node*> nodes = walk.nodes;  // parents first
-  Node* top = walk.last != nullptr ? walk.last : nodes.empty() ? root->second.get() : nodes.back();
-  if (!nodes.empty() && top == nodes.back()) nodes.pop_back();
-  const std::vector<Node*> below = Subtree(top);
-  nodes.insert(nodes.end(), below.begin(), below.end());
+  const Node& whole = nodes.empty() ? *root->second : *nodes.back();
+  const auto rest = tokens.subspan(static_cast<size_t>(whole.depth + whole.count));
+  for (const auto& child : whole.children) {  // several may go on from within a block
+    const std::span<const TokenId> its = child->view();
+    if (its.size() < rest.size() || !std::equal(rest.begin(), rest.end(), its.begin())) continue;
+    const std::vector<Node*> below = Subtree(child.get());
+    nodes.insert(nodes.end(), below.begin(), below.end());
+  }
   int32_t dropped = 0;
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
     if (!CanGo(**node, now)) continue;
