@@ -11,16 +11,37 @@ namespace {
 // white space, which templates strip; one that occurs in a message makes the search fail, not err.
 constexpr std::string_view kMark = "\x02";
 
-// Moves *offset over what `token` reads as in `rendered`; false when it reads otherwise. Tokens of
-// some vocabularies begin with a space that stands for the beginning of a text.
-bool Read(const Tokenizer& tokenizer, std::string_view rendered, TokenId token, size_t* offset) {
-  std::string_view bytes = tokenizer.TokenBytes(token);
-  const std::string_view rest = rendered.substr(*offset);
-  if (!rest.starts_with(bytes) && bytes.starts_with(' ')) bytes.remove_prefix(1);
-  if (!rest.starts_with(bytes)) return false;
-  *offset += bytes.size();
-  return true;
-}
+// Follows tokens along the text that they read as.
+class Reader {
+ public:
+  Reader(const Tokenizer& tokenizer, std::string_view rendered)
+      : tokenizer_(&tokenizer), rendered_(rendered) {}
+
+  // Moves on over what `token` reads as; false when the text reads otherwise. At the beginning of a
+  // text, and after a special token, some vocabularies put a space that the text does not have,
+  // before or behind those that it has.
+  bool Read(TokenId token) {
+    std::string_view bytes = tokenizer_->TokenBytes(token);
+    const std::string_view rest = rendered_.substr(offset_);
+    const bool surplus = begins_ && bytes.starts_with(' ') && !rest.starts_with(bytes);
+    if (surplus) bytes.remove_prefix(1);
+    if (!rest.starts_with(bytes)) return false;
+    offset_ += bytes.size();
+    const bool blank = !surplus && bytes.find_first_not_of(' ') == std::string_view::npos;
+    begins_ = tokenizer_->IsSpecial(token) || (begins_ && blank);
+    return true;
+  }
+  bool ReadAll(std::span<const TokenId> tokens) {
+    return std::all_of(tokens.begin(), tokens.end(), [this](TokenId token) { return Read(token); });
+  }
+  size_t offset() const { return offset_; }
+
+ private:
+  const Tokenizer* tokenizer_;
+  std::string_view rendered_;
+  size_t offset_ = 0;
+  bool begins_ = true;
+};
 
 // Marks the words of every user; behind leading white space, which a template may strip.
 std::vector<Message> Marked(std::span<const Message> messages) {
@@ -49,6 +70,11 @@ std::vector<size_t> FindWords(const std::string& marked, std::string_view render
   return words;
 }
 
+// Whether there is nothing but white space in [from, to).
+bool IsBlank(std::string_view text, size_t from, size_t to) {
+  return text.substr(from, to - from).find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
 bool IsUser(const Message& message) { return message.role == "user"; }
 
 // `turn_of_user`: where the turn of the n-th user message begins, -1: not known.
@@ -74,22 +100,25 @@ std::vector<TokenSpan> TurnsWithTools(std::span<const Message> messages,
 
 std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view rendered,
                               const Said& said) {
-  size_t offset = 0;
-  int32_t kept = 0;
+  Reader kept(text.tokenizer(), rendered);
+  int32_t end = 0;
   for (const TokenRange& reply : said.ranges) {
-    if (reply.begin < kept || reply.end > std::ssize(said.tokens)) break;
-    size_t end = offset;
-    const bool same =
-        std::all_of(said.tokens.begin() + kept, said.tokens.begin() + reply.end,
-                    [&](TokenId token) { return Read(text.tokenizer(), rendered, token, &end); });
-    if (!same) break;
-    offset = end;
-    kept = reply.end;
+    if (reply.begin < end || reply.end > std::ssize(said.tokens)) break;
+    Reader further = kept;
+    if (!further.ReadAll(
+            said.tokens.subspan(static_cast<size_t>(end), static_cast<size_t>(reply.end - end)))) {
+      break;
+    }
+    kept = further;
+    end = reply.end;
   }
-  std::vector<TokenId> tokens(said.tokens.begin(), said.tokens.begin() + kept);
-  const std::vector<TokenId> rest = text.Encode(rendered.substr(offset), false);
+  if (end == 0) return text.Encode(rendered, false);
+  std::vector<TokenId> tokens(said.tokens.begin(), said.tokens.begin() + end);
+  const std::vector<TokenId> rest = text.Encode(rendered.substr(kept.offset()), false);
   tokens.insert(tokens.end(), rest.begin(), rest.end());
-  return tokens;
+  // A vocabulary that begins a text with a space may have put one where the rest begins.
+  const bool same = kept.ReadAll(rest) && kept.offset() == rendered.size();
+  return same ? tokens : text.Encode(rendered, false);
 }
 
 Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Message> messages,
@@ -99,15 +128,16 @@ Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Messag
   const auto users = static_cast<size_t>(std::count_if(messages.begin(), messages.end(), IsUser));
   const std::vector<size_t> words = FindWords(marked, rendered, users);
   PromptLayout layout;
-  std::vector<int32_t> turn_of_user(words.size(), -1);  // -1: within a token
-  size_t offset = 0, user = 0;
+  std::vector<int32_t> turn_of_user(words.size(), -1);  // -1: not found
+  Reader reader(text.tokenizer(), rendered);
+  size_t user = 0;
   for (size_t p = 0; p <= tokens.size(); ++p) {
-    while (user < words.size() && words[user] < offset) ++user;
-    if (user < words.size() && words[user] == offset) {
+    while (user < words.size() && words[user] < reader.offset()) ++user;
+    if (user < words.size() && IsBlank(rendered, reader.offset(), words[user])) {
       turn_of_user[user++] = static_cast<int32_t>(p);
       layout.turns.push_back(static_cast<int32_t>(p));
     }
-    if (p == tokens.size() || !Read(text.tokenizer(), rendered, tokens[p], &offset)) break;
+    if (p == tokens.size() || !reader.Read(tokens[p])) break;
   }
   if (!layout.turns.empty()) layout.pinned = layout.turns[0];
   layout.atomic = TurnsWithTools(messages, turn_of_user, layout.turns, std::ssize(tokens));

@@ -18,8 +18,9 @@ namespace gyrator {
 // Where the parts of a prompt lie: positions of its tokens.
 struct PromptLayout {
   int32_t pinned = 0;  // the system prompt ends here
-  // Where the content of each user message begins that could be found, ascending: [turns[i],
-  // turns[j]) may be taken out and what is left is a conversation of the same form.
+  // Where the content of each user message begins that could be found, or the white space before
+  // it, ascending: [turns[i], turns[j]) may be taken out and what is left is a conversation of the
+  // same form.
   std::vector<int32_t> turns;
   std::vector<TokenSpan> atomic;  // turns with a tool's call and result
 };

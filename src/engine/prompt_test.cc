@@ -1,0 +1,136 @@
+// Tokens of transcripts under real tokenizers and real templates.
+#include "engine/prompt.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+namespace gyrator {
+namespace {
+
+std::string FileText(const std::string& path) {
+  std::ifstream file(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/" + path, std::ios::binary);
+  EXPECT_TRUE(file.is_open()) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+struct Case {
+  const char* tokenizer;
+  const char* chat;
+};
+
+std::unique_ptr<TextModelImpl> Text(const Case& which) {
+  auto tokenizer = Tokenizer::FromHuggingFace(std::string(GYRATOR_SOURCE_DIR) +
+                                              "/tests/golden/tokenizer/" + which.tokenizer);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  auto chat = ChatTemplate::Parse(FileText("templates/" + std::string(which.chat) + ".jinja"));
+  EXPECT_TRUE(chat.ok()) << chat.status().ToString();
+  return std::make_unique<TextModelImpl>(*std::move(tokenizer), *std::move(chat));
+}
+
+Message Of(const char* role, std::string content) {
+  return {.role = role, .content = std::move(content), .extras = {}};
+}
+
+std::vector<Message> ThreeTurns() {
+  return {Of("user", "Hello there."),   Of("assistant", "Hi."),
+          Of("user", "  How are you?"), Of("assistant", "Well, thanks."),
+          Of("user", "Hello there."),   Of("assistant", "You said that."),
+          Of("user", "Good bye.")};
+}
+
+class Prompts : public testing::TestWithParam<Case> {};
+
+TEST_P(Prompts, WhatIsLeftWithoutSomeTurnsIsAConversationOfTheSameForm) {
+  const auto text = Text(GetParam());
+  const auto messages = ThreeTurns();
+  const auto rendered = text->Render(messages, {});
+  ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
+  const auto tokens = text->Encode(*rendered, false);
+  const auto layout = FindTurns(*text, messages, {}, *rendered, tokens);
+  ASSERT_TRUE(layout.ok()) << layout.status().ToString();
+  ASSERT_EQ(4u, layout->turns.size());
+  EXPECT_EQ(layout->turns[0], layout->pinned);
+  for (size_t first = 1; first < 4; ++first) {
+    for (size_t last = first + 1; last < 4; ++last) {
+      std::vector<Message> fewer = messages;
+      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(2 * first),
+                  fewer.begin() + static_cast<std::ptrdiff_t>(2 * last));
+      std::vector<TokenId> left = tokens;
+      left.erase(left.begin() + layout->turns[first], left.begin() + layout->turns[last]);
+      EXPECT_EQ(text->Decode(text->Encode(*text->Render(fewer, {}), false), false),
+                text->Decode(left, false));
+    }
+  }
+}
+
+TEST_P(Prompts, IdsThatWereSaidStayWhereTheTextIsTheSame) {
+  const auto text = Text(GetParam());
+  auto messages = ThreeTurns();
+  messages.resize(3);
+  const auto before = text->Encode(*text->Render({messages.data(), 1}, {}), false);
+  // The reply as a model may say it: letter by letter.
+  std::vector<TokenId> said = before;
+  for (const char letter : messages[1].content) {
+    const auto ids = text->Encode(std::string_view(&letter, 1), false);
+    said.push_back(ids.back());
+  }
+  const TokenRange reply = {static_cast<int32_t>(before.size()), static_cast<int32_t>(said.size())};
+  const auto rendered = text->Render(messages, {});
+  ASSERT_TRUE(rendered.ok());
+  const auto kept = EncodeAs(*text, *rendered, {.tokens = said, .ranges = {&reply, 1}});
+  const auto canonical = text->Encode(*rendered, false);
+  ASSERT_GE(kept.size(), said.size());
+  if (std::equal(said.begin(), said.end(), kept.begin())) {
+    EXPECT_EQ(text->Decode(canonical, false), text->Decode(kept, false));
+  } else {  // letters alone begin with a space there: the text is another one
+    EXPECT_EQ(canonical, kept);
+    EXPECT_NE(std::string::npos, std::string("llama2 mistral").find(GetParam().tokenizer));
+  }
+  // Another text: the render wins.
+  messages[1].content = "Hey.";
+  const auto other = text->Render(messages, {});
+  EXPECT_EQ(text->Encode(*other, false),
+            EncodeAs(*text, *other, {.tokens = said, .ranges = {&reply, 1}}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Prompts,
+                         testing::Values(Case{"qwen2", "qwen25"}, Case{"qwen2", "qwen3"},
+                                         Case{"qwen2", "chatml"}, Case{"llama3", "llama3"},
+                                         Case{"gpt2", "smollm2"}, Case{"gpt2", "zephyr"},
+                                         Case{"llama2", "llama2"}, Case{"mistral", "mistral_v01"},
+                                         Case{"llama2", "gemma2"}),
+                         [](const auto& test) {
+                           return std::string(test.param.tokenizer) + "_" + test.param.chat;
+                         });
+
+TEST(Prompt, AMarkInAMessageMakesTheSearchFailNotErr) {
+  const auto text = Text({"qwen2", "chatml"});
+  auto messages = ThreeTurns();
+  messages[2].content = "strange \x02 words";
+  const std::string rendered = *text->Render(messages, {});
+  const auto layout = FindTurns(*text, messages, {}, rendered, text->Encode(rendered, false));
+  ASSERT_TRUE(layout.ok());
+  EXPECT_TRUE(layout->turns.empty());
+  EXPECT_EQ(0, layout->pinned);
+}
+
+TEST(Prompt, ATurnWithAToolGoesAsAWhole) {
+  const auto text = Text({"qwen2", "qwen25"});
+  std::vector<Message> messages = {
+      Of("user", "One."), Of("assistant", "Yes."), Of("user", "Ask."), Of("assistant", ""),
+      Of("tool", "42"),   Of("assistant", "42."),  Of("user", "Last.")};
+  messages[3].extras =
+      R"({"tool_calls":[{"type":"function","function":{"name":"f","arguments":{}}}]})";
+  const auto rendered = text->Render(messages, {});
+  ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
+  const auto layout = FindTurns(*text, messages, {}, *rendered, text->Encode(*rendered, false));
+  ASSERT_TRUE(layout.ok());
+  ASSERT_EQ(3u, layout->turns.size());
+  ASSERT_EQ(1u, layout->atomic.size());
+  EXPECT_EQ((TokenSpan{layout->turns[1], layout->turns[2]}), layout->atomic[0]);
+}
+
+}  // namespace
+}  // namespace gyrator
