@@ -1,6 +1,5 @@
 #include "engine/session_cache.h"
 
-#include <atomic>
 #include <string>
 
 namespace gyrator {
@@ -48,8 +47,11 @@ void SessionCache::Truncate(int32_t length) {
 }
 
 void SessionCache::ForgetLogits() {
-  if (logits_.use_count() > 1) logits_ = std::make_shared<std::vector<float>>();
-  std::atomic_thread_fence(std::memory_order_acquire);  // behind the reads of who has let go of it
+  if (logits_.use_count() > 1) {
+    logits_ = std::make_shared<std::vector<float>>();
+  } else {
+    const SharedLogits again = logits_;  // what use_count is not: behind the reads of others
+  }
   logits_->clear();
 }
 
