@@ -7,30 +7,6 @@
 namespace gyrator {
 namespace {
 
-TEST(BlockPool, AllOrNothingLowestFirst) {
-  BlockPool pool(4);
-  std::vector<uint32_t> blocks;
-  ASSERT_TRUE(pool.Allocate(3, &blocks).ok());
-  EXPECT_EQ((std::vector<uint32_t>{0, 1, 2}), blocks);
-  std::vector<uint32_t> more;
-  EXPECT_EQ(Code::kExhausted, pool.Allocate(2, &more).code());
-  EXPECT_TRUE(more.empty());
-  EXPECT_EQ(1u, pool.num_free());
-  pool.Share(std::span(blocks).first(1));
-  pool.Release(blocks);
-  EXPECT_EQ(3u, pool.num_free());  // block 0 has a reference left
-  ASSERT_TRUE(pool.Allocate(1, &more).ok());
-  EXPECT_EQ(1u, more[0]);
-}
-
-TEST(BlockPoolDeath, DoubleReleaseIsABug) {
-  BlockPool pool(1);
-  std::vector<uint32_t> blocks;
-  ASSERT_TRUE(pool.Allocate(1, &blocks).ok());
-  pool.Release(blocks);
-  EXPECT_DEATH(pool.Release(blocks), "check failed");
-}
-
 TEST(Sequence, CapacityIsATypedErrorThatChangesNothing) {
   BlockPool pool(8);
   FakeBytes bytes(8);
