@@ -322,6 +322,33 @@ TEST_P(EvictionTest, ASaveAfterARequestThatEndedWithinAnEvictionIsWhole) {
   std::filesystem::remove_all(root);
 }
 
+// The stop comes between an eviction in the middle of a reply and the pass that follows.
+TEST_P(EvictionTest, AReplyThatIsStoppedAtItsEvictionCanBeSaved) {
+  const std::string root = testing::TempDir() + "eviction_test_stopped";
+  std::filesystem::remove_all(root);
+  const auto session = New(*engine_);
+  Talk(*session, 2);
+  ASSERT_TRUE(session->Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
+  ASSERT_TRUE(session->Prepare({}).ok());
+  std::stop_source stop;
+  GenerateOptions options = Steps(-1);
+  options.cancel = stop.get_token();
+  int32_t left = kContext - session->info().cp + 1;
+  options.on_logits = [&](auto) {
+    if (--left == 0) stop.request_stop();
+  };
+  const auto reply = session->Respond(options);
+  ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+  EXPECT_EQ(StopReason::kCancelled, reply->stop);
+  const auto saved = session->Save({.root = root});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto loaded = engine_->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  ASSERT_TRUE((*loaded)->SetWindow(Windowed()).ok());
+  EXPECT_EQ(Talk(*session, 3, 5), Talk(**loaded, 3, 5));
+  std::filesystem::remove_all(root);
+}
+
 TEST_P(EvictionTest, AToolCallIsNeverWithoutItsResult) {
   const auto session = New(*engine_);
   std::vector<Message> history;

@@ -227,15 +227,22 @@ Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
   const std::vector<TokenId> now = all_tokens();
   const auto kept =
       std::mismatch(before.begin(), before.end(), now.begin(), now.end()).first - before.begin();
-  for (TokenRange& range : ranges_) {
-    if (range.end > kept) range = {};
-  }
+  ForgetRanges(kept);
   if (!request->status.ok()) return std::move(request->status);
   Reply& reply = request->reply;
   const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
                     reply.stop == StopReason::kLength;
   if (asked.responds && said) AppendReply(reply.text, asked);
+  // A request that was stopped while it decoded its window again has less than it was asked with.
+  const bool fits = window_.Fits(std::ssize(held_));
+  ForgetRanges(fits ? std::ssize(now) : window_.exact(static_cast<int32_t>(held_.size())));
   return std::move(reply);
+}
+
+void SessionImpl::ForgetRanges(int64_t end) {
+  for (TokenRange& range : ranges_) {
+    if (range.end > end) range = {};
+  }
 }
 
 void SessionImpl::AppendReply(std::string text, const Asked& asked) {
@@ -246,8 +253,9 @@ void SessionImpl::AppendReply(std::string text, const Asked& asked) {
     begin = range.end;
   }
   transcript_.push_back({.role = "assistant", .content = std::move(text), .extras = {}});
-  ranges_.push_back(
-      {asked.prompt_length, static_cast<int32_t>(held_.size()) + window_.num_evicted()});
+  const int32_t end = static_cast<int32_t>(held_.size()) + window_.num_evicted();
+  ranges_.push_back(asked.prompt_length <= end ? TokenRange{asked.prompt_length, end}
+                                               : TokenRange());
   draws_at_.push_back(asked.draws);
 }
 

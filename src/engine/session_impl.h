@@ -96,6 +96,7 @@ class SessionImpl final : public Session {
   void Release();
   Result<SaveReport> SaveHeld(const SaveOptions& options);
   void AppendReply(std::string text, const Asked& asked);
+  void ForgetRanges(int64_t end);  // that go beyond
 
   EngineImpl* engine_;
   SessionSlot slot_;

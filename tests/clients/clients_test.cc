@@ -98,6 +98,7 @@ struct Turn {
 struct Talk {
   std::unique_ptr<Session> session;
   SamplerOptions sampler;
+  WindowOptions window;
   bool raw = false;
   bool exact = true;            // no turn was cut short, no stream of draws replaced
   std::vector<TokenId> tokens;  // of a raw one
@@ -109,6 +110,7 @@ struct Tally {
   std::atomic<uint64_t> requests = 0, failed = 0, generated = 0, reused = 0;
   std::atomic<uint64_t> holds = 0;  // forks and saves, which may need a request of their own
   std::atomic<uint64_t> stopped = 0, checkable = 0, checked = 0, saved = 0, exhausted = 0;
+  std::atomic<uint64_t> evicted = 0;  // tokens
 };
 
 // Sessions that one client gives away and another takes: a session belongs to no thread.
@@ -182,6 +184,8 @@ class Client {
       Fork(at);
     } else if (dice < 94) {
       SaveAndLoad(at);
+    } else if (dice < 97) {
+      MakeRoom(&talks_[at]);
     } else {
       LookAtStats();
     }
@@ -198,11 +202,18 @@ class Client {
     options.sampler.temperature = Draw(0, 2) == 0 ? 0.8f : 0.0f;
     options.sampler.seed = random_();
     options.cache_namespace = Any<std::string>({"", "", "a", "b"});
+    options.window = {
+        .overflow = Any<Overflow>({Overflow::kError, Overflow::kError, Overflow::kMessage,
+                                   Overflow::kFifo, Overflow::kSink, Overflow::kScore}),
+        .mode = Any<EvictMode>({EvictMode::kShift, EvictMode::kRecompute}),
+        .sinks = Draw(0, 8),
+        .headroom = Draw(0, 40)};
     auto session = hall_->engine->NewSession(options);
     if (!Good(session.status(), "open")) return;
     Talk talk;
     talk.session = *std::move(session);
     talk.sampler = options.sampler;
+    talk.window = options.window;
     talk.raw = Draw(0, 3) == 0;
     if (const std::string& system = Any(kSystems); !talk.raw && !system.empty()) {
       Say(&talk, {.role = "system", .content = system, .extras = {}});
@@ -279,6 +290,7 @@ class Client {
   void Take(Talk* talk, const Reply& reply, const GenerateOptions& options) {
     tally_.generated += reply.tokens.size();
     tally_.reused += static_cast<uint64_t>(reply.tokens_reused);
+    tally_.evicted += static_cast<uint64_t>(reply.tokens_evicted);
     EXPECT_LE(reply.tokens_shared, reply.tokens_reused);
     if (reply.stop == StopReason::kCancelled || reply.stop == StopReason::kDeadline) {
       ++tally_.stopped;
@@ -295,6 +307,16 @@ class Client {
     EXPECT_LE(info.cp, kContext);
     EXPECT_EQ(static_cast<size_t>(info.cp), talk->session->tokens().size());
     LookAtLogits(*talk->session);
+  }
+
+  void MakeRoom(Talk* talk) {
+    ++tally_.holds;
+    const int32_t wanted = Draw(1, 60);
+    const auto freed = talk->session->MakeRoom(wanted);
+    if (!Good(freed.status(), "make room")) return;
+    EXPECT_TRUE(*freed == 0 || *freed >= wanted) << *freed << " of " << wanted;
+    tally_.evicted += static_cast<uint64_t>(*freed);
+    talk->exact = false;
   }
 
   void LookAtLogits(const Session& session) {
@@ -314,6 +336,7 @@ class Client {
     child.session = *std::move(fork);
     EXPECT_EQ(parent.session->tokens(), child.session->tokens());
     child.sampler = parent.sampler;
+    child.window = parent.window;
     child.raw = parent.raw;
     const bool greedy = parent.sampler.temperature <= 0;
     child.exact = parent.exact && (greedy || !options.seed);
@@ -338,7 +361,9 @@ class Client {
     EXPECT_EQ(talk.session->tokens(), (*loaded)->tokens());
     EXPECT_TRUE(std::ranges::equal(talk.session->transcript(), (*loaded)->transcript()));
     EXPECT_TRUE(std::ranges::equal(talk.session->last_logits(), (*loaded)->last_logits()));
+    EXPECT_EQ(talk.session->all_tokens(), (*loaded)->all_tokens());
     talk.session = *std::move(loaded);
+    EXPECT_TRUE(talk.session->SetWindow(talk.window).ok());
   }
 
   void LookAtStats() {
@@ -368,7 +393,7 @@ class Client {
     options.share_prefixes = false;
     options.threads = 1;
     const auto engine = *Engine::Create(hall_->model, options);
-    const auto session = *engine->NewSession({.sampler = talk.sampler, .cache_namespace = {}});
+    const auto session = *engine->NewSession({.sampler = talk.sampler, .window = talk.window});
     for (const Turn& turn : talk.turns) {
       GenerateOptions generate;
       generate.tokens_max = turn.tokens_max;
@@ -402,6 +427,7 @@ void ExpectSums(const Tally& tally, const EngineStats& stats) {
   EXPECT_LE(stats.tokens_generated, tally.generated + tally.failed * kContext);
   EXPECT_GE(stats.tokens_reused_own + stats.tokens_reused_shared, tally.reused);
   EXPECT_LE(stats.sessions_resumed, stats.sessions_parked);
+  EXPECT_GE(stats.tokens_evicted, tally.evicted);
 }
 
 TEST(Clients, DrawWhatTheyDo) {
@@ -435,11 +461,12 @@ TEST(Clients, DrawWhatTheyDo) {
   std::cout << PrometheusText(stats) << tally.requests << " requests, " << tally.stopped
             << " stopped, " << tally.exhausted << " without room, " << tally.saved
             << " saved and loaded, " << tally.checked << " of " << tally.checkable
-            << " sessions checked\n";
+            << " sessions checked, " << tally.evicted << " tokens evicted\n";
   ExpectSums(tally, stats);
   EXPECT_GT(tally.checked, 0u);
   EXPECT_GT(stats.sessions_parked, 0u) << "the pool was to be crowded";
   EXPECT_GT(stats.tokens_reused_shared, 0u) << "prefixes were to be shared";
+  EXPECT_GT(tally.evicted, 0u) << "windows were to be outgrown";
 }
 
 }  // namespace
