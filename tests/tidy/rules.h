@@ -18,7 +18,7 @@ Findings CheckPublicApi(const Tree& tree);  // include/gyrator: at most 15 heade
 
 // rules_text.cc
 Findings CheckLeaks(const Tree& tree);    // paths of machines, hosts of package registries
-Findings CheckDocs(const Tree& tree);     // links, paths, make targets and subcommands exist
+Findings CheckDocs(const Tree& tree);     // links, paths, tests, make targets and subcommands exist
 Findings CheckReadmes(const Tree& tree);  // a README of at most 20 lines in every folder of code
 
 // Exceptions, from tests/tidy/allow.txt: "rule path reason" a line; a path that ends in / is a

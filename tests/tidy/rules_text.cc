@@ -139,6 +139,30 @@ void CheckCommands(const Tree& tree, const SourceFile& file, Findings* findings)
   }
 }
 
+// "Suite.Name" and "Suite.*" of every test.
+std::set<std::string> AllTests(const Tree& tree) {
+  static const std::regex test(R"(\bTEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\))");
+  std::set<std::string> tests;
+  for (const SourceFile& file : tree.files) {
+    if (!file.path.ends_with("_test.cc")) continue;
+    for (std::sregex_iterator it(file.text.begin(), file.text.end(), test), end; it != end; ++it) {
+      tests.insert((*it)[1].str() + "." + (*it)[2].str());
+      tests.insert((*it)[1].str() + ".*");
+    }
+  }
+  return tests;
+}
+
+// A test in back quotes, `Suite.Name` or `Suite.*`, must exist.
+void CheckTests(const std::set<std::string>& tests, const SourceFile& file, Findings* findings) {
+  static const std::regex name(R"(`([A-Z]\w+\.(?:\*|[A-Z]\w+))`)");
+  for (std::sregex_iterator it(file.text.begin(), file.text.end(), name), end; it != end; ++it) {
+    if (tests.contains((*it)[1].str())) continue;
+    findings->push_back({"docs", file.path, LineOf(file.text, static_cast<size_t>(it->position())),
+                         "test " + (*it)[1].str() + " does not exist"});
+  }
+}
+
 }  // namespace
 
 Findings CheckLeaks(const Tree& tree) {
@@ -153,8 +177,10 @@ Findings CheckLeaks(const Tree& tree) {
 
 Findings CheckDocs(const Tree& tree) {
   Findings findings;
+  const std::set<std::string> tests = AllTests(tree);
   for (const SourceFile& file : tree.files) {
     if (!IsMarkdown(file.path)) continue;
+    CheckTests(tests, file, &findings);
     CheckLinks(tree, file, &findings);
     CheckQuoted(tree, file, &findings);
     CheckCommands(tree, file, &findings);

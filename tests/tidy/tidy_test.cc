@@ -256,14 +256,19 @@ TEST(TidyPlanted, Docs) {
     return Only(CheckDocs(MakeTree({{"README.md", text},
                                     {"Makefile", "chat:\n\nchat:\n"},
                                     {"cli/cmd_run.cc", ""},
-                                    {"docs/a.md", ""}})));
+                                    {"docs/a.md", ""},
+                                    {"src/a_test.cc", "TEST_P(Suite,\n     ItWorks) {}\n"}})));
   };
+  EXPECT_THAT(only("`Suite.ItFails`\n"), HasSubstr("test Suite.ItFails"));
+  EXPECT_THAT(only("`Other.*`\n"), HasSubstr("test Other.*"));
   EXPECT_THAT(only("[a](docs/b.md)\n"), HasSubstr("link to docs/b.md"));
   EXPECT_THAT(only("see `src/none.cc`\n"), HasSubstr("src/none.cc does not exist"));
   EXPECT_THAT(only("run `make nothing`\n"), HasSubstr("make nothing"));
   EXPECT_THAT(only("x\n    gyrator dance\n"), HasSubstr("gyrator dance"));
   EXPECT_THAT(
       CheckDocs(MakeTree({{"README.md", "[a](docs/a.md#b) `make chat`\n    gyrator run x\n"},
+                          {"docs/b.md", "`Suite.ItWorks` `Suite.*` `Other.field` `Engine`\n"},
+                          {"src/a_test.cc", "TEST_P(Suite,\n     ItWorks) {}\n"},
                           {"Makefile", "\nchat:\n"},
                           {"cli/cmd_run.cc", ""},
                           {"docs/a.md", "[up](../README.md)\n"}})),
