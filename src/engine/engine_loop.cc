@@ -259,6 +259,11 @@ Status EngineLoop::Enter(Request* request) {
   sequences_->SetBusy(cache.slot(), true);
   const bool reuse = options_.use_cache && !request->wants_prompt_logits();
   Status status = Fit(request);
+  if (status.ok() && request->holds) status = sequences_->Resume(cache.slot());
+  // One that is held stays as it is: a row decoded again attends to what is there now.
+  const bool whole = status.ok() && request->holds &&
+                     cache.sequence().CommonPrefix(request->tokens) == std::ssize(request->tokens);
+  if (whole) return status;
   const Result<Reused> reused =
       status.ok() ? cache.Sync(request->tokens, reuse) : Result<Reused>(std::move(status));
   if (!reused.ok()) {

@@ -322,6 +322,33 @@ TEST_P(EvictionTest, ASaveAfterARequestThatEndedWithinAnEvictionIsWhole) {
   std::filesystem::remove_all(root);
 }
 
+// Stopped right after an eviction: no logits belong to what is there, and a last row that was
+// decoded again would attend to less than it did.
+TEST_P(EvictionTest, AForkOfAParkedSessionChangesNoBitOfIt) {
+  const auto quiet = Make(1), busy = Make(1, 1 << 20);
+  const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
+  for (Session* session : {alone.get(), mine.get()}) {
+    Talk(*session, 2);
+    ASSERT_TRUE(session->Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
+    ASSERT_TRUE(session->Prepare({}).ok());
+    std::stop_source stop;
+    GenerateOptions options = Steps(-1);
+    options.cancel = stop.get_token();
+    int32_t left = kContext - session->info().cp + 1;
+    options.on_logits = [&](auto) {
+      if (--left == 0) stop.request_stop();
+    };
+    ASSERT_TRUE(session->Respond(options).ok());
+  }
+  ASSERT_TRUE(other->Complete(Numbers(100, 3), Steps(2)).ok());
+  ASSERT_GT(busy->stats().sessions_parked, 0u);
+  const auto fork = mine->Fork({});
+  ASSERT_TRUE(fork.ok()) << fork.status().ToString();
+  EXPECT_EQ(alone->tokens(), (*fork)->tokens());
+  EXPECT_EQ(Talk(*alone, 3, 5), Talk(**fork, 3, 5));
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), (*fork)->last_logits()));
+}
+
 // The stop comes between an eviction in the middle of a reply and the pass that follows.
 TEST_P(EvictionTest, AReplyThatIsStoppedAtItsEvictionCanBeSaved) {
   const std::string root = testing::TempDir() + "eviction_test_stopped";
