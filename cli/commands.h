@@ -8,6 +8,7 @@
 #include "cli/environment.h"
 #include "cli/flags.h"
 #include "cli/output.h"
+#include "gyrator/contexts.h"
 #include "gyrator/engine.h"
 #include "gyrator/status.h"
 
@@ -47,7 +48,15 @@ Result<std::unique_ptr<Engine>> OpenEngine(std::shared_ptr<const Model> model,
                                            ProgressView* progress);
 // A new session; without a seed of its own it gets a random one.
 Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags& flags,
+                                             const WindowOptions& window,
                                              const GenerateFlags& generate);
+
+// What a context was made with holds where no flag says otherwise; a flag that differs is refused
+// by the load, by name.
+void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine);
+// The capacity that a context was saved with, or 0; never more than this model can have, so that
+// another model is refused as what it is and not for its capacity.
+int32_t SavedCapacity(const ContextDetails& details, const ModelInfo& model);
 
 std::string_view StopName(StopReason stop);  // "end", "length", "cancelled"
 

@@ -14,6 +14,10 @@ namespace {
 
 const std::vector<std::string> kComputeNames = {"f32", "bf16", "int8"};
 const std::vector<std::string> kKvNames = {"f32", "bf16", "f16", "int8"};
+const std::vector<std::string> kOverflowNames = {"error", "message", "fifo", "sink", "score"};
+const std::vector<std::string> kEvictNames = {"shift", "recompute"};
+constexpr int kMibShift = 20;
+constexpr uint64_t kMibMax = uint64_t{1} << 40;
 
 // Everything that a parse writes to; text that needs a second look is kept apart.
 struct Parse {
@@ -32,6 +36,9 @@ struct Parse {
   ModelVerifyArgs model_verify;
   BenchArgs bench;
   std::string compute, kv_dtype, kv_budget, tokens, bench_what, prefill, depths;
+  std::string overflow, evict_mode, swap;
+  std::optional<int32_t> keep;
+  uint64_t cache_mib = 0;
   std::vector<std::string> logit_bias, variables;
 };
 
@@ -61,6 +68,19 @@ void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
   app->add_option("--kv-budget", parse->kv_budget,
                   "bytes for keys and values, e.g. 512M (default: as many as the capacity needs)");
   app->add_flag("--no-cache", flags->no_cache, "decode the whole prefix again for every token");
+}
+
+void AddWindow(CLI::App* app, const std::string& standard, Parse* parse) {
+  app->add_option("--overflow", parse->overflow,
+                  "what goes when the capacity is full: error (nothing), message (the oldest "
+                  "turns), fifo, sink, score (default: " +
+                      standard + ")")
+      ->check(CLI::IsMember(kOverflowNames));
+  app->add_option("--evict-mode", parse->evict_mode,
+                  "what stays behind it: shift (moves up), recompute (default: shift)")
+      ->check(CLI::IsMember(kEvictNames));
+  app->add_option("--keep", parse->keep, "first tokens that never go: fifo, sink, score (4)")
+      ->check(CLI::Range(0, 1 << 30));
 }
 
 void AddSampler(CLI::App* app, SamplerFlags* flags, Parse* parse) {
@@ -104,6 +124,7 @@ void AddTalking(CLI::App* app, Parse* parse) {
   CLI::App* chat = AddCommand(app, "chat", "talk; each line is a turn", parse);
   AddModel(chat, &parse->chat.model, parse);
   AddEngine(chat, &parse->chat.engine, parse);
+  AddWindow(chat, "message", parse);
   AddSampler(chat, &parse->chat.sampler, parse);
   AddGenerate(chat, &parse->chat.generate);
   chat->add_option("--context", parse->chat.context, "resume NAME if it exists, and keep it saved");
@@ -111,6 +132,7 @@ void AddTalking(CLI::App* app, Parse* parse) {
   CLI::App* run = AddCommand(app, "run", "one reply to one prompt", parse);
   AddModel(run, &parse->run.model, parse);
   AddEngine(run, &parse->run.engine, parse);
+  AddWindow(run, "error", parse);
   AddSampler(run, &parse->run.sampler, parse);
   AddGenerate(run, &parse->run.generate);
   CLI::Option_group* input = run->add_option_group("input", "what is continued");
@@ -134,6 +156,14 @@ void AddBatch(CLI::App* app, Parse* parse) {
   batch->add_flag("--ordered", args->ordered, "replies in the order of the requests");
   AddModel(batch, &args->model, parse);
   AddEngine(batch, &args->engine, parse);
+  AddWindow(batch, "error", parse);
+  batch
+      ->add_option("--cache-ram", parse->cache_mib,
+                   "most MiB of cached prefixes, 0: as large as the pool (0)")
+      ->check(CLI::Range(uint64_t{0}, kMibMax));
+  batch->add_option("--swap", parse->swap,
+                    "bytes on disk for requests that do not fit, e.g. 2G (default: none)");
+  batch->add_option("--swap-dir", args->swap_directory, "folder for them; must exist");
   AddSampler(batch, &args->sampler, parse);
   AddTokensMax(batch, &args->tokens_max);
 }
@@ -262,8 +292,35 @@ std::optional<ComputeType> ComputeOf(const std::string& name) {
   return std::nullopt;
 }
 
+Status FinishWindow(Parse* parse) {
+  const WindowFlags flags = {.overflow = OverflowFromName(parse->overflow),
+                             .mode = EvictModeFromName(parse->evict_mode),
+                             .keep = parse->keep};
+  parse->chat.window = parse->run.window = parse->batch.window = flags;
+  const bool no_cache =
+      parse->chat.engine.no_cache || parse->run.engine.no_cache || parse->batch.engine.no_cache;
+  if (no_cache && flags.overflow.value_or(Overflow::kError) != Overflow::kError) {
+    return Status::InvalidArgument("--no-cache: nothing to evict from; only --overflow error");
+  }
+  return {};
+}
+
+Status FinishBatch(Parse* parse) {
+  BatchArgs& batch = parse->batch;
+  batch.cache_budget = parse->cache_mib << kMibShift;
+  if (!parse->swap.empty()) {
+    GYRATOR_RETURN_IF_ERROR(ParseBytes("--swap", parse->swap, &batch.swap_budget));
+  }
+  if ((batch.swap_budget > 0) == batch.swap_directory.empty()) {
+    return Status::InvalidArgument("--swap BYTES and --swap-dir DIR: both or none expected");
+  }
+  return {};
+}
+
 // Turns the texts that were kept apart into values.
 Status FinishParse(Parse* parse) {
+  GYRATOR_RETURN_IF_ERROR(FinishWindow(parse));
+  GYRATOR_RETURN_IF_ERROR(FinishBatch(parse));
   for (ModelFlags* flags :
        {&parse->chat.model, &parse->run.model, &parse->batch.model, &parse->model_info.model,
         &parse->model_verify.model, &parse->bench.model}) {
@@ -363,6 +420,13 @@ SamplerOptions SamplerFlags::Over(SamplerOptions base) const {
   base.penalty_last_n = repeat_last_n.value_or(base.penalty_last_n);
   if (seed) base.seed = *seed == -1 ? std::random_device()() : static_cast<uint64_t>(*seed);
   if (!logit_bias.empty()) base.logit_bias = logit_bias;
+  return base;
+}
+
+WindowOptions WindowFlags::Over(WindowOptions base) const {
+  base.overflow = overflow.value_or(base.overflow);
+  base.mode = mode.value_or(base.mode);
+  base.sinks = keep.value_or(base.sinks);
   return base;
 }
 

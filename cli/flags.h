@@ -31,6 +31,16 @@ struct EngineFlags {
   uint64_t kv_budget = 0;  // bytes of the pool; 0: room for its sessions at full capacity
 };
 
+// Only what was given, as with the sampler.
+struct WindowFlags {
+  std::optional<Overflow> overflow;
+  std::optional<EvictMode> mode;
+  std::optional<int32_t> keep;  // sinks
+
+  // `base` with what was given put over it.
+  WindowOptions Over(WindowOptions base) const;
+};
+
 // Only what was given: on resume the rest keeps its saved value.
 struct SamplerFlags {
   std::optional<float> temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty,
@@ -53,6 +63,7 @@ struct GenerateFlags {
 struct ChatArgs {
   ModelFlags model;
   EngineFlags engine;
+  WindowFlags window;
   SamplerFlags sampler;
   GenerateFlags generate;
   std::string context;  // empty: nothing is saved
@@ -61,6 +72,7 @@ struct ChatArgs {
 struct RunArgs {
   ModelFlags model;
   EngineFlags engine;
+  WindowFlags window;
   SamplerFlags sampler;
   GenerateFlags generate;
   std::optional<std::string> prompt;
@@ -73,12 +85,16 @@ struct RunArgs {
 struct BatchArgs {
   ModelFlags model;
   EngineFlags engine;
+  WindowFlags window;
   SamplerFlags sampler;  // of requests that do not say
   int32_t tokens_max = -1;
   std::string in;   // "-": standard input
   std::string out;  // empty: standard output
   int parallel = 4;
   bool ordered = false;
+  uint64_t cache_budget = 0;   // bytes of the prefix cache; 0: as large as the pool
+  uint64_t swap_budget = 0;    // bytes on disk for sessions that do not fit
+  std::string swap_directory;  // empty: none
 };
 
 struct SaveArgs {
