@@ -167,8 +167,12 @@ Status EngineLoop::Accept(Request* request) const {
       std::any_of(running_.begin(), running_.end(), same)) {
     return Status::InvalidArgument("session: it has a request in flight already");
   }
+  return CheckTokens(request->tokens);
+}
+
+Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
   const int32_t vocab = model_->loaded().config.vocab;
-  for (TokenId token : request->tokens) {
+  for (TokenId token : tokens) {
     if (token >= 0 && token < vocab) continue;
     return Status::InvalidArgument("token id: 0 to " + std::to_string(vocab - 1) +
                                    " expected, found " + std::to_string(token));

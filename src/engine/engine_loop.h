@@ -35,6 +35,10 @@ class EngineLoop {
   void CloseSlot(SlotId slot);
   // The request and what it points to stay until its caller is told that it is done.
   void Submit(Request* request);
+  // kInvalidArgument: a token that the model does not have. Any thread.
+  Status CheckTokens(std::span<const TokenId> tokens) const;
+  // What a request of the session for `tokens`, all of them, would find; changes nothing.
+  CacheView Look(const SessionImpl& session, std::span<const TokenId> tokens) const;
   // Admits what has room, plans a pass, runs it, commits it.
   Pace Round(bool overdue);
 

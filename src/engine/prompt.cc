@@ -22,14 +22,18 @@ bool Read(const Tokenizer& tokenizer, std::string_view rendered, TokenId token, 
   return true;
 }
 
-// Marks the words of every user; behind leading white space, which a template may strip.
+// Marks the words of a message; behind leading white space, which a template may strip.
+void Mark(Message* message) {
+  const size_t words =
+      std::min(message->content.find_first_not_of(" \t\r\n"), message->content.size());
+  message->content.insert(words, kMark);
+}
+
+// Marks the words of every user.
 std::vector<Message> Marked(std::span<const Message> messages) {
   std::vector<Message> marked(messages.begin(), messages.end());
   for (Message& message : marked) {
-    if (message.role != "user") continue;
-    const size_t words =
-        std::min(message.content.find_first_not_of(" \t\r\n"), message.content.size());
-    message.content.insert(words, kMark);
+    if (message.role == "user") Mark(&message);
   }
   return marked;
 }
@@ -90,6 +94,29 @@ std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view render
   const std::vector<TokenId> rest = text.Encode(rendered.substr(offset), false);
   tokens.insert(tokens.end(), rest.begin(), rest.end());
   return tokens;
+}
+
+size_t ReadAs(const TextModelImpl& text, std::string_view rendered,
+              std::span<const TokenId> tokens) {
+  size_t offset = 0;
+  for (const TokenId token : tokens) {
+    if (Read(text.tokenizer(), rendered, token, &offset)) continue;
+    const std::string_view bytes = text.tokenizer().TokenBytes(token);
+    const std::string_view rest = rendered.substr(offset);
+    const auto same = std::mismatch(bytes.begin(), bytes.end(), rest.begin(), rest.end());
+    return offset + static_cast<size_t>(same.first - bytes.begin());
+  }
+  return offset;
+}
+
+Result<size_t> FindContent(const TextModelImpl& text, std::span<const Message> messages,
+                           size_t index, std::string_view rendered) {
+  if (index >= messages.size()) return rendered.size();
+  std::vector<Message> marked(messages.begin(), messages.end());
+  Mark(&marked[index]);
+  GYRATOR_ASSIGN_OR_RETURN(const std::string with, text.Render(marked, {}));
+  const std::vector<size_t> words = FindWords(with, rendered, 1);
+  return words.empty() ? 0 : words[0];
 }
 
 Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Message> messages,

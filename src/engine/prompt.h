@@ -27,6 +27,7 @@ struct PromptLayout {
 struct Prompt {
   std::vector<TokenId> tokens;
   PromptLayout layout;
+  std::string rendered;  // what they read as; empty: not known
 };
 
 // What a session has in its cache, with evicted tokens put back: ids that the model has generated
@@ -40,6 +41,15 @@ struct Said {
 // render's, message by message; from the first message that reads otherwise on the render wins.
 std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view rendered,
                               const Said& said);
+
+// How much of `rendered` the tokens read as, in bytes.
+size_t ReadAs(const TextModelImpl& text, std::string_view rendered,
+              std::span<const TokenId> tokens);
+
+// Where in `rendered` the content of message `index` begins; its end when there is no such message,
+// 0 when that cannot be told. kInvalidArgument: the template's own error.
+Result<size_t> FindContent(const TextModelImpl& text, std::span<const Message> messages,
+                           size_t index, std::string_view rendered);
 
 // `rendered` is what the messages render to, and what `tokens` read as. What cannot be found is
 // left out. kInvalidArgument: the template's own error.
