@@ -34,8 +34,14 @@ class Chat {
   Status Answer();
   Status PrintPiece(std::string_view text);
   Status PrintEnd(const Reply& reply);
-  // True when `line` was a command of the terminal; `*leave` when it was /exit.
-  bool Command(const std::string& line, bool* leave);
+  // True when `line` was a command of the terminal; `*leave` when it was /exit. What a command
+  // refuses is told; an error ends the talk.
+  Result<bool> Command(const std::string& line, bool* leave);
+  std::string StatsText() const;
+  Status Explain(std::string_view text);
+  Status Rewind(std::string_view text);
+  Result<bool> Edit(std::string_view text);
+  Status Fork(std::string_view text);
   std::string Fill() const;  // "12 of 2048 tokens, 3 turns"; ", 40 evicted" if some were
 
   ChatArgs args_;

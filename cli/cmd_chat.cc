@@ -16,12 +16,6 @@ namespace gyrator::cli {
 
 namespace {
 
-constexpr std::string_view kHelp =
-    "/help  this list\n"
-    "/show  how much of the conversation's capacity is used\n"
-    "/exit  leave (Ctrl-D too); a named context is saved\n"
-    "Ctrl-C stops a reply.\n";
-
 std::string_view WhatLeaves(Overflow overflow) {
   switch (overflow) {
     case Overflow::kError:
@@ -130,12 +124,13 @@ Status Chat::Talk() {
   while (!Interrupted()) {
     const std::optional<std::string> line = lines->Next();
     if (!line) break;
-    bool leave = false;
-    if (line->empty() || (pretty() && Command(*line, &leave))) {
-      if (leave) break;
-      continue;
+    if (line->empty()) continue;
+    bool leave = false, done = false;
+    if (pretty()) {
+      GYRATOR_ASSIGN_OR_RETURN(done, Command(*line, &leave));
     }
-    GYRATOR_RETURN_IF_ERROR(Turn(*line));
+    if (leave) break;
+    if (!done) GYRATOR_RETURN_IF_ERROR(Turn(*line));
     if (pretty()) ClearInterrupt();  // Ctrl-C stopped the reply, not the talk
   }
   const bool interrupted = Interrupted();
@@ -143,19 +138,6 @@ Status Chat::Talk() {
   if (unsaved_) GYRATOR_RETURN_IF_ERROR(Save());
   if (interrupted) return Status::Cancelled("interrupted");
   return {};
-}
-
-bool Chat::Command(const std::string& line, bool* leave) {
-  if (line[0] != '/') return false;
-  if (line == "/exit" || line == "/quit")
-    *leave = true;
-  else if (line == "/show")
-    PrintNote(Fill() + (named() ? ", saved as '" + args_.context + "'" : ""));
-  else if (line == "/help" || line == "/?")
-    PrintNote("commands\n" + std::string(kHelp));
-  else
-    PrintNote("no such command: " + line + "; /help lists them");
-  return true;
 }
 
 Status Chat::Turn(const std::string& line) {

@@ -25,6 +25,9 @@ struct Parse {
   ChatArgs chat;
   RunArgs run;
   BatchArgs batch;
+  ExplainArgs explain;
+  ForkArgs fork;
+  StatsArgs stats;
   SaveArgs save;
   LoadArgs load;
   ShowArgs show;
@@ -186,6 +189,28 @@ void AddContexts(CLI::App* app, Parse* parse) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+void AddLooks(CLI::App* app, Parse* parse) {
+  CLI::App* explain =
+      AddCommand(app, "explain", "what a message would reuse, and why no more", parse);
+  AddModel(explain, &parse->explain.model, parse);
+  AddEngine(explain, &parse->explain.engine, parse);
+  explain->add_option("--context", parse->explain.context, "the saved conversation");
+  CLI::Option* prompt =
+      explain->add_option("-p,--prompt", parse->explain.prompt, "what the user says next");
+  explain->add_flag("--raw", parse->explain.raw, "the prompt is all of the text, as it stands")
+      ->needs(prompt);
+  CLI::App* fork = AddCommand(app, "fork", "a second context that begins as another does", parse);
+  fork->add_option("NAME", parse->fork.name, "the context")->required();
+  fork->add_option("NEW", parse->fork.as, "name of the second")->required();
+  fork->add_option("--messages", parse->fork.messages, "keep this many messages (default: all)")
+      ->check(CLI::Range(0, 1 << 30));
+  fork->add_option("-s,--seed", parse->fork.seed, "another stream of draws")
+      ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
+  AddModel(fork, &parse->fork.model, parse);
+  CLI::App* stats = AddCommand(app, "stats", "figures of contexts, from their files", parse);
+  stats->add_option("--context", parse->stats.context, "this one (default: all)");
+}
+
 void AddText(CLI::App* app, Parse* parse) {
   CLI::App* tokenize = AddCommand(app, "tokenize", "token ids of each line, as JSON arrays", parse);
   AddModelPath(tokenize, &parse->tokenize.model);
@@ -321,17 +346,17 @@ Status FinishBatch(Parse* parse) {
 Status FinishParse(Parse* parse) {
   GYRATOR_RETURN_IF_ERROR(FinishWindow(parse));
   GYRATOR_RETURN_IF_ERROR(FinishBatch(parse));
-  for (ModelFlags* flags :
-       {&parse->chat.model, &parse->run.model, &parse->batch.model, &parse->model_info.model,
-        &parse->model_verify.model, &parse->bench.model}) {
+  for (ModelFlags* flags : {&parse->chat.model, &parse->run.model, &parse->batch.model,
+                            &parse->explain.model, &parse->fork.model, &parse->model_info.model,
+                            &parse->model_verify.model, &parse->bench.model}) {
     flags->compute = ComputeOf(parse->compute);
   }
   uint64_t kv_budget = 0;
   if (!parse->kv_budget.empty()) {
     GYRATOR_RETURN_IF_ERROR(ParseBytes("--kv-budget", parse->kv_budget, &kv_budget));
   }
-  for (EngineFlags* flags :
-       {&parse->chat.engine, &parse->run.engine, &parse->batch.engine, &parse->bench.engine}) {
+  for (EngineFlags* flags : {&parse->chat.engine, &parse->run.engine, &parse->batch.engine,
+                             &parse->explain.engine, &parse->bench.engine}) {
     flags->kv_dtype = CacheTypeFromName(parse->kv_dtype);
     flags->kv_budget = kv_budget;
   }
@@ -375,6 +400,9 @@ Args Chosen(const CLI::App& app, Parse&& parse) {
   if (name == "chat") return std::move(parse.chat);
   if (name == "run") return std::move(parse.run);
   if (name == "batch") return std::move(parse.batch);
+  if (name == "explain") return std::move(parse.explain);
+  if (name == "fork") return std::move(parse.fork);
+  if (name == "stats") return std::move(parse.stats);
   if (name == "save") return std::move(parse.save);
   if (name == "load") return std::move(parse.load);
   if (name == "ls") return LsArgs();
@@ -439,6 +467,7 @@ Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   AddTalking(&app, &parse);
   AddBatch(&app, &parse);
   AddContexts(&app, &parse);
+  AddLooks(&app, &parse);
   AddText(&app, &parse);
   AddModels(&app, &parse);
   std::vector<std::string> arguments = Arguments(argc, argv);

@@ -97,6 +97,25 @@ struct BatchArgs {
   std::string swap_directory;  // empty: none
 };
 
+// What of a saved context, or of nothing, a message would reuse.
+struct ExplainArgs {
+  ModelFlags model;
+  EngineFlags engine;
+  std::string context;
+  std::optional<std::string> prompt;  // none: the message that awaits its reply
+  bool raw = false;
+};
+struct ForkArgs {
+  ModelFlags model;
+  std::string name;
+  std::string as;
+  std::optional<int32_t> messages;  // that stay
+  std::optional<int64_t> seed;
+};
+struct StatsArgs {
+  std::string context;  // empty: all
+};
+
 struct SaveArgs {
   std::string name;
   std::string to;  // root for the copy; empty: among the contexts
@@ -149,9 +168,9 @@ struct TextArgs {
   std::string text;
 };
 
-using Args = std::variant<TextArgs, ChatArgs, RunArgs, BatchArgs, SaveArgs, LoadArgs, LsArgs,
-                          ShowArgs, VerifyArgs, RmArgs, TokenizeArgs, TemplateArgs, ModelInfoArgs,
-                          ModelVerifyArgs, BenchArgs>;
+using Args = std::variant<TextArgs, ChatArgs, RunArgs, BatchArgs, ExplainArgs, ForkArgs, StatsArgs,
+                          SaveArgs, LoadArgs, LsArgs, ShowArgs, VerifyArgs, RmArgs, TokenizeArgs,
+                          TemplateArgs, ModelInfoArgs, ModelVerifyArgs, BenchArgs>;
 
 struct Invocation {
   Args args;

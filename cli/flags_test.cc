@@ -191,6 +191,32 @@ TEST(Flags, OtherCommands) {
               ElementsAre(64, 128));
 }
 
+TEST(Flags, LooksAtContexts) {
+  const ExplainArgs explain =
+      Parsed<ExplainArgs>({"explain", "--context", "a", "-p", "x", "--compute", "f32", "--kv-dtype",
+                           "f16", "-c", "64", "-m", "m"});
+  EXPECT_EQ(explain.context, "a");
+  EXPECT_EQ(explain.prompt, "x");
+  EXPECT_FALSE(explain.raw);
+  EXPECT_EQ(explain.model.compute, ComputeType::kF32);
+  EXPECT_EQ(explain.model.model, "m");
+  EXPECT_EQ(explain.engine.kv_dtype, DType::kF16);
+  EXPECT_EQ(explain.engine.context, 64);
+  EXPECT_FALSE(Parsed<ExplainArgs>({"explain"}).prompt.has_value());
+  EXPECT_TRUE(Parsed<ExplainArgs>({"explain", "--raw", "-p", "x"}).raw);
+  EXPECT_THAT(Refused({"explain", "--raw"}), HasSubstr("--raw"));
+  const ForkArgs fork = Parsed<ForkArgs>({"fork", "a", "b", "--messages", "3", "--seed", "9"});
+  EXPECT_EQ(fork.name, "a");
+  EXPECT_EQ(fork.as, "b");
+  EXPECT_EQ(fork.messages, 3);
+  EXPECT_EQ(fork.seed, 9);
+  EXPECT_FALSE(Parsed<ForkArgs>({"fork", "a", "b"}).seed.has_value());
+  EXPECT_THAT(Refused({"fork", "a"}), HasSubstr("NEW"));
+  EXPECT_THAT(Refused({"fork", "a", "b", "--messages", "-1"}), HasSubstr("--messages"));
+  EXPECT_EQ(Parsed<StatsArgs>({"stats"}).context, "");
+  EXPECT_EQ(Parsed<StatsArgs>({"stats", "--context", "a"}).context, "a");
+}
+
 TEST(Flags, ABatchHasAFileOfRequests) {
   const BatchArgs batch = Parsed<BatchArgs>({"batch", "--in", "f.jsonl"});
   EXPECT_EQ(batch.in, "f.jsonl");

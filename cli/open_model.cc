@@ -6,18 +6,6 @@
 
 namespace gyrator::cli {
 
-namespace {
-
-// The value of `key` in the config lines of a saved context; empty when it has none.
-std::string ConfigValue(const ContextDetails& details, std::string_view key) {
-  for (const auto& [name, value] : details.config) {
-    if (name == key) return value;
-  }
-  return "";
-}
-
-}  // namespace
-
 Result<std::string> ModelPath(const std::string& flag) {
   if (!flag.empty()) return flag;
   return FindShippedModel();
@@ -66,6 +54,13 @@ Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags&
         session->Append({.role = "system", .content = generate.system_prompt, .extras = {}}));
   }
   return session;
+}
+
+std::string ConfigValue(const ContextDetails& details, std::string_view key) {
+  for (const auto& [name, value] : details.config) {
+    if (name == key) return value;
+  }
+  return "";
 }
 
 void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine) {
