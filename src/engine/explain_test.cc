@@ -205,6 +205,13 @@ TEST_F(ExplainTest, ARewindAndAnotherHistoryAreEdits) {
   ExpectRule(Rule::kEditedHistory, Turn(*engine_, *session));
 }
 
+TEST_F(ExplainTest, TokensThatAreNoMessagesAreAnotherHistory) {
+  const auto session = MakeSession(*engine_, 1);
+  Say(*engine_, *session, "My name is Ada.");
+  ASSERT_TRUE(session->Complete(Join(session->all_tokens(), Numbers(9, 40)), Steps(1)).ok());
+  ExpectRule(Rule::kEditedHistory, Say(*engine_, *session, "I live in Oslo."));
+}
+
 TEST_F(ExplainTest, AForkAndAFolderKnowOfAnEdit) {
   const auto session = MakeSession(*engine_, 1);
   Say(*engine_, *session, "My name is Ada.");
@@ -395,6 +402,21 @@ TEST_F(ExplainTest, ASessionCountsItsTokens) {
   EXPECT_EQ(0u, info.tokens_shared);
   EXPECT_EQ(generated, info.tokens_generated);
   EXPECT_EQ(12u, info.tokens_generated);
+}
+
+// To fork a parked session is to bring it back, which nobody asked for.
+TEST_F(ExplainTest, WhatASessionIsHeldForDoesNotCount) {
+  const auto engine = Make({.context = 128});
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (TokenId i = 0; i < 5; ++i) {
+    sessions.push_back(MakeSession(*engine, 1));
+    ASSERT_TRUE(sessions.back()->Complete(std::vector<TokenId>(120, 30 + i), Steps(1)).ok());
+  }
+  ASSERT_GT(engine->stats().parked, 0);
+  ASSERT_TRUE(sessions[0]->Fork({}).ok());
+  EXPECT_GT(engine->stats().sessions_resumed, 0u);
+  EXPECT_EQ(120u, sessions[0]->info().tokens_decoded);
+  EXPECT_EQ(0u, sessions[0]->info().tokens_reused);
 }
 
 TEST_F(ExplainTest, TheCacheKeepsItsBudget) {
