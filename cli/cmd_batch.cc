@@ -89,10 +89,12 @@ Json ReplyJson(const std::string& id, const std::string& model, int32_t prompt_t
 }
 
 // The request in a session of its own.
-Result<Json> Serve(Engine& engine, const ChatRequest& request, std::stop_token cancel) {
-  GYRATOR_ASSIGN_OR_RETURN(
-      const auto session,
-      engine.NewSession({.sampler = request.sampler, .cache_namespace = request.cache_namespace}));
+Result<Json> Serve(Engine& engine, const ChatRequest& request, const WindowOptions& window,
+                   std::stop_token cancel) {
+  GYRATOR_ASSIGN_OR_RETURN(const auto session,
+                           engine.NewSession({.sampler = request.sampler,
+                                              .window = window,
+                                              .cache_namespace = request.cache_namespace}));
   for (const Message& message : request.messages) {
     GYRATOR_RETURN_IF_ERROR(session->Append(message));
   }
@@ -102,10 +104,12 @@ Result<Json> Serve(Engine& engine, const ChatRequest& request, std::stop_token c
   GenerateOptions options;
   options.tokens_max = request.tokens_max;
   // A reply that fills the session ends there by its length, as with other servers. Its last token
-  // needs no place. A prompt that is too long is the engine's to refuse.
+  // needs no place. A prompt that is too long is the engine's to refuse, and what is evicted makes
+  // room for more.
   const int32_t room = engine.options().context - prompt_tokens + 1;
   const bool bounded = request.tokens_max >= 0 && request.tokens_max <= room;
-  if (room > 0 && !bounded) options.tokens_max = room;
+  const bool ends = window.overflow == Overflow::kError;
+  if (room > 0 && ends && !bounded) options.tokens_max = room;
   options.ignore_end = request.ignore_end;
   options.priority = request.priority;
   options.cancel = std::move(cancel);
@@ -117,8 +121,8 @@ Result<Json> Serve(Engine& engine, const ChatRequest& request, std::stop_token c
 class Clients {
  public:
   // `jobs` and `engine` outlive this; each job is taken once, in order.
-  Clients(Engine* engine, const std::vector<Job>* jobs, size_t count)
-      : engine_(engine), jobs_(jobs), lanes_(count) {
+  Clients(Engine* engine, const std::vector<Job>* jobs, const WindowOptions& window, size_t count)
+      : engine_(engine), jobs_(jobs), window_(window), lanes_(count) {
     for (Lane& lane : lanes_) threads_.emplace_back(&Clients::Work, this, &lane);
   }
   ~Clients() {
@@ -170,7 +174,7 @@ class Clients {
       json["custom_id"] = request.custom_id.empty() ? Json(nullptr) : Json(request.custom_id);
       Status status = std::move(task.status);
       if (status.ok()) {
-        const Result<Json> reply = Serve(*engine_, request, std::move(task.cancel));
+        const Result<Json> reply = Serve(*engine_, request, window_, std::move(task.cancel));
         if (reply.ok()) json.update(*reply);
         status = reply.status();
       }
@@ -201,6 +205,7 @@ class Clients {
 
   Engine* const engine_;
   const std::vector<Job>* const jobs_;
+  const WindowOptions window_;
   std::mutex mutex_;
   std::condition_variable news_;
   size_t next_ = 0;  // guarded by mutex_, as all below but the threads
@@ -282,13 +287,16 @@ Status RunBatch(const BatchArgs& args, const Context& context) {
   const size_t parallel = std::min(static_cast<size_t>(args.parallel), jobs.size());
   EngineOptions options = EngineOptionsOf(args.engine, args.model.threads);
   options.sessions_max = static_cast<int32_t>(std::max<size_t>(parallel, 1));
+  options.cache_budget = args.cache_budget;
+  options.swap_budget = args.swap_budget;
+  options.swap_directory = args.swap_directory;
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Create(model, options));
   GYRATOR_ASSIGN_OR_RETURN(TextOutput out,
                            args.out.empty() ? TextOutput() : TextOutput::Open(args.out));
   Writer writer(&out, args.ordered);
   Status written;
   std::map<size_t, Status> failed;
-  Clients clients(engine.get(), &jobs, parallel);
+  Clients clients(engine.get(), &jobs, args.window.Over({}), parallel);
   const Progress tell = progress.Callback();
   for (size_t answered = 0; answered < jobs.size(); tell("answering", answered, jobs.size())) {
     for (const Answer& answer : clients.Take()) {

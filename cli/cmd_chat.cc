@@ -5,11 +5,9 @@
 // makes that reply first, from the saved sampler: word for word the one that was interrupted.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "cli/commands.h"
+#include "cli/chat.h"
 #include "cli/interrupt.h"
 #include "cli/line_editor.h"
 #include "gyrator/contexts.h"
@@ -18,74 +16,23 @@ namespace gyrator::cli {
 
 namespace {
 
-constexpr std::string_view kHelp =
-    "/help  this list\n"
-    "/show  how much of the conversation's capacity is used\n"
-    "/exit  leave (Ctrl-D too); a named context is saved\n"
-    "Ctrl-C stops a reply.\n";
-
-// The value of `key` in the config lines of a saved context; empty when it has none.
-std::string ConfigValue(const ContextDetails& details, std::string_view key) {
-  for (const auto& [name, value] : details.config) {
-    if (name == key) return value;
+std::string_view WhatLeaves(Overflow overflow) {
+  switch (overflow) {
+    case Overflow::kError:
+      break;
+    case Overflow::kMessage:
+      return "the oldest turns";
+    case Overflow::kFifo:
+      return "the oldest tokens";
+    case Overflow::kSink:
+      return "what lies between the first tokens and the newest half";
+    case Overflow::kScore:
+      return "the blocks that are looked at least";
   }
-  return "";
+  return "some";
 }
 
-// What a context was made with holds where no flag says otherwise; a flag that differs is refused
-// by the load, by name.
-void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine) {
-  const std::string compute = ConfigValue(details, "compute");
-  for (const ComputeType type : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8}) {
-    if (!model->compute && ComputeTypeName(type) == compute) model->compute = type;
-  }
-  if (!engine->kv_dtype) engine->kv_dtype = CacheTypeFromName(ConfigValue(details, "kv_dtype"));
-}
-
-// The capacity that a context was saved with, or 0; never more than this model can have, so that
-// another model is refused as what it is and not for its capacity.
-int32_t SavedCapacity(const ContextDetails& details, const ModelInfo& model) {
-  const std::string text = ConfigValue(details, "cache_capacity");
-  int32_t capacity = 0;
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), capacity);
-  if (end.ec != std::errc() || capacity < 0) return 0;
-  return std::min(capacity, model.context_max);
-}
-
-class Chat {
- public:
-  Chat(const ChatArgs& args, const Context& context)
-      : args_(args), context_(context), progress_(context.terminals) {}
-
-  // Loads the model and makes or resumes the session.
-  Status Open();
-  // Talks until the input ends.
-  Status Talk();
-
- private:
-  bool pretty() const { return context_.terminals.interactive() && !context_.json; }
-  bool color() const { return context_.terminals.color && context_.terminals.out; }
-  bool named() const { return !args_.context.empty(); }
-
-  Status Resume(const std::string& folder);
-  Status Save();
-  Status Turn(const std::string& line);
-  Status Answer();
-  Status PrintPiece(std::string_view text);
-  Status PrintEnd(const Reply& reply);
-  // True when `line` was a command of the terminal; `*leave` when it was /exit.
-  bool Command(const std::string& line, bool* leave);
-  std::string Fill() const;  // "12 of 2048 tokens, 3 turns"
-
-  ChatArgs args_;
-  const Context context_;
-  ProgressView progress_;
-  Home home_;
-  std::unique_ptr<FileLock> lock_;
-  std::unique_ptr<Engine> engine_;
-  std::unique_ptr<Session> session_;
-  bool unsaved_ = false;
-};
+}  // namespace
 
 Status Chat::Open() {
   std::optional<ContextDetails> saved;
@@ -110,7 +57,11 @@ Status Chat::Open() {
   GYRATOR_ASSIGN_OR_RETURN(
       engine_, OpenEngine(std::move(model), args_.engine, args_.model.threads, &progress_));
   if (saved) return Resume(saved->entry.folder);
-  GYRATOR_ASSIGN_OR_RETURN(session_, OpenSession(*engine_, args_.sampler, args_.generate));
+  // A talk goes on; who wants it to end where it is full says so.
+  WindowOptions window;
+  if (!args_.engine.no_cache) window.overflow = Overflow::kMessage;
+  GYRATOR_ASSIGN_OR_RETURN(
+      session_, OpenSession(*engine_, args_.sampler, args_.window.Over(window), args_.generate));
   unsaved_ = true;
   return {};
 }
@@ -126,6 +77,11 @@ Status Chat::Resume(const std::string& folder) {
     GYRATOR_RETURN_IF_ERROR(session_->SetSampler(args_.sampler.Over(session_->sampler())));
     unsaved_ = true;
   }
+  // What was evicted was evicted by options that were saved with it; before that there are none.
+  WindowOptions window = session_->window();
+  if (session_->info().evicted == 0 && !args_.engine.no_cache) window.overflow = Overflow::kMessage;
+  GYRATOR_RETURN_IF_ERROR(session_->SetWindow(args_.window.Over(window)));
+  told_eviction_ = session_->info().evicted > 0;
   if (pretty()) PrintNote("resumed '" + args_.context + "': " + Fill());
   return {};
 }
@@ -133,7 +89,19 @@ Status Chat::Resume(const std::string& folder) {
 std::string Chat::Fill() const {
   const SessionInfo info = session_->info();
   return fmt::format("{} of {} tokens, {} {}", info.cp, info.capacity, info.turns,
-                     info.turns == 1 ? "turn" : "turns");
+                     info.turns == 1 ? "turn" : "turns") +
+         (info.evicted > 0 ? fmt::format(", {} evicted", info.evicted) : "");
+}
+
+void Chat::TellEviction() {
+  const SessionInfo info = session_->info();
+  if (told_eviction_ || info.evicted == 0) return;
+  told_eviction_ = true;
+  PrintNote(fmt::format(
+      "the talk is longer than its {} tokens: {} ({} tokens) left the window, and more will; the "
+      "transcript keeps them (--overflow {}; error ends the talk instead)",
+      info.capacity, WhatLeaves(session_->window().overflow), info.evicted,
+      OverflowName(session_->window().overflow)));
 }
 
 Status Chat::Save() {
@@ -156,12 +124,13 @@ Status Chat::Talk() {
   while (!Interrupted()) {
     const std::optional<std::string> line = lines->Next();
     if (!line) break;
-    bool leave = false;
-    if (line->empty() || (pretty() && Command(*line, &leave))) {
-      if (leave) break;
-      continue;
+    if (line->empty()) continue;
+    bool leave = false, done = false;
+    if (pretty()) {
+      GYRATOR_ASSIGN_OR_RETURN(done, Command(*line, &leave));
     }
-    GYRATOR_RETURN_IF_ERROR(Turn(*line));
+    if (leave) break;
+    if (!done) GYRATOR_RETURN_IF_ERROR(Turn(*line));
     if (pretty()) ClearInterrupt();  // Ctrl-C stopped the reply, not the talk
   }
   const bool interrupted = Interrupted();
@@ -169,19 +138,6 @@ Status Chat::Talk() {
   if (unsaved_) GYRATOR_RETURN_IF_ERROR(Save());
   if (interrupted) return Status::Cancelled("interrupted");
   return {};
-}
-
-bool Chat::Command(const std::string& line, bool* leave) {
-  if (line[0] != '/') return false;
-  if (line == "/exit" || line == "/quit")
-    *leave = true;
-  else if (line == "/show")
-    PrintNote(Fill() + (named() ? ", saved as '" + args_.context + "'" : ""));
-  else if (line == "/help" || line == "/?")
-    PrintNote("commands\n" + std::string(kHelp));
-  else
-    PrintNote("no such command: " + line + "; /help lists them");
-  return true;
 }
 
 Status Chat::Turn(const std::string& line) {
@@ -215,6 +171,7 @@ Status Chat::Answer() {
     ended = PrintEnd(*reply);
   else if (begun && !context_.json)
     ended = PrintText("\n");
+  TellEviction();
   // What was said is kept even when it could not be finished or shown.
   Status saved = Save();
   GYRATOR_RETURN_IF_ERROR(reply.status());
@@ -237,14 +194,13 @@ Status Chat::PrintEnd(const Reply& reply) {
              {"tokens", reply.tokens},
              {"tokens_reused", reply.tokens_reused},
              {"tokens_decoded", reply.tokens_decoded},
+             {"tokens_evicted", reply.tokens_evicted},
              {"prompt_ms", reply.prompt_ms},
              {"generate_ms", reply.generate_ms},
              {"cp", info.cp},
              {"capacity", info.capacity}});
   return {};
 }
-
-}  // namespace
 
 Status RunChat(const ChatArgs& args, const Context& context) {
   Chat chat(args, context);

@@ -73,7 +73,7 @@ Status RunRun(const RunArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                            OpenEngine(model, args.engine, args.model.threads, &progress));
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
-                           OpenSession(*engine, args.sampler, args.generate));
+                           OpenSession(*engine, args.sampler, args.window.Over({}), args.generate));
   LogitsDump dump;
   Status printed;
   GenerateOptions options;

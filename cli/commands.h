@@ -8,6 +8,7 @@
 #include "cli/environment.h"
 #include "cli/flags.h"
 #include "cli/output.h"
+#include "gyrator/contexts.h"
 #include "gyrator/engine.h"
 #include "gyrator/status.h"
 
@@ -23,6 +24,9 @@ struct Context {
 Status RunChat(const ChatArgs& args, const Context& context);
 Status RunRun(const RunArgs& args, const Context& context);
 Status RunBatch(const BatchArgs& args, const Context& context);
+Status RunExplain(const ExplainArgs& args, const Context& context);
+Status RunFork(const ForkArgs& args, const Context& context);
+Status RunStats(const StatsArgs& args, const Context& context);
 Status RunSave(const SaveArgs& args, const Context& context);
 Status RunLoad(const LoadArgs& args, const Context& context);
 Status RunLs(const LsArgs& args, const Context& context);
@@ -47,7 +51,21 @@ Result<std::unique_ptr<Engine>> OpenEngine(std::shared_ptr<const Model> model,
                                            ProgressView* progress);
 // A new session; without a seed of its own it gets a random one.
 Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags& flags,
+                                             const WindowOptions& window,
                                              const GenerateFlags& generate);
+
+// The value of `key` in the config lines of a saved context; empty when it has none.
+std::string ConfigValue(const ContextDetails& details, std::string_view key);
+// What a context was made with holds where no flag says otherwise; a flag that differs is refused
+// by the load, by name.
+void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine);
+// The capacity that a context was saved with, or 0; never more than this model can have, so that
+// another model is refused as what it is and not for its capacity.
+int32_t SavedCapacity(const ContextDetails& details, const ModelInfo& model);
+
+// An explanation for people, lines and all, and for programs (cmd_explain.cc).
+std::string ExplanationText(const Explanation& explanation);
+Json ExplanationJson(const Explanation& explanation);
 
 std::string_view StopName(StopReason stop);  // "end", "length", "cancelled"
 

@@ -14,6 +14,10 @@ namespace {
 
 const std::vector<std::string> kComputeNames = {"f32", "bf16", "int8"};
 const std::vector<std::string> kKvNames = {"f32", "bf16", "f16", "int8"};
+const std::vector<std::string> kOverflowNames = {"error", "message", "fifo", "sink", "score"};
+const std::vector<std::string> kEvictNames = {"shift", "recompute"};
+constexpr int kMibShift = 20;
+constexpr uint64_t kMibMax = uint64_t{1} << 40;
 
 // Everything that a parse writes to; text that needs a second look is kept apart.
 struct Parse {
@@ -21,6 +25,9 @@ struct Parse {
   ChatArgs chat;
   RunArgs run;
   BatchArgs batch;
+  ExplainArgs explain;
+  ForkArgs fork;
+  StatsArgs stats;
   SaveArgs save;
   LoadArgs load;
   ShowArgs show;
@@ -32,6 +39,9 @@ struct Parse {
   ModelVerifyArgs model_verify;
   BenchArgs bench;
   std::string compute, kv_dtype, kv_budget, tokens, bench_what, prefill, depths;
+  std::string overflow, evict_mode, swap;
+  std::optional<int32_t> keep;
+  uint64_t cache_mib = 0;
   std::vector<std::string> logit_bias, variables;
 };
 
@@ -61,6 +71,19 @@ void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
   app->add_option("--kv-budget", parse->kv_budget,
                   "bytes for keys and values, e.g. 512M (default: as many as the capacity needs)");
   app->add_flag("--no-cache", flags->no_cache, "decode the whole prefix again for every token");
+}
+
+void AddWindow(CLI::App* app, const std::string& standard, Parse* parse) {
+  app->add_option("--overflow", parse->overflow,
+                  "what goes when the capacity is full: error (nothing), message (the oldest "
+                  "turns), fifo, sink, score (default: " +
+                      standard + ")")
+      ->check(CLI::IsMember(kOverflowNames));
+  app->add_option("--evict-mode", parse->evict_mode,
+                  "what stays behind it: shift (moves up), recompute (default: shift)")
+      ->check(CLI::IsMember(kEvictNames));
+  app->add_option("--keep", parse->keep, "first tokens that never go: fifo, sink, score (4)")
+      ->check(CLI::Range(0, 1 << 30));
 }
 
 void AddSampler(CLI::App* app, SamplerFlags* flags, Parse* parse) {
@@ -104,6 +127,7 @@ void AddTalking(CLI::App* app, Parse* parse) {
   CLI::App* chat = AddCommand(app, "chat", "talk; each line is a turn", parse);
   AddModel(chat, &parse->chat.model, parse);
   AddEngine(chat, &parse->chat.engine, parse);
+  AddWindow(chat, "message", parse);
   AddSampler(chat, &parse->chat.sampler, parse);
   AddGenerate(chat, &parse->chat.generate);
   chat->add_option("--context", parse->chat.context, "resume NAME if it exists, and keep it saved");
@@ -111,6 +135,7 @@ void AddTalking(CLI::App* app, Parse* parse) {
   CLI::App* run = AddCommand(app, "run", "one reply to one prompt", parse);
   AddModel(run, &parse->run.model, parse);
   AddEngine(run, &parse->run.engine, parse);
+  AddWindow(run, "error", parse);
   AddSampler(run, &parse->run.sampler, parse);
   AddGenerate(run, &parse->run.generate);
   CLI::Option_group* input = run->add_option_group("input", "what is continued");
@@ -134,6 +159,14 @@ void AddBatch(CLI::App* app, Parse* parse) {
   batch->add_flag("--ordered", args->ordered, "replies in the order of the requests");
   AddModel(batch, &args->model, parse);
   AddEngine(batch, &args->engine, parse);
+  AddWindow(batch, "error", parse);
+  batch
+      ->add_option("--cache-ram", parse->cache_mib,
+                   "most MiB of cached prefixes, 0: as large as the pool (0)")
+      ->check(CLI::Range(uint64_t{0}, kMibMax));
+  batch->add_option("--swap", parse->swap,
+                    "bytes on disk for requests that do not fit, e.g. 2G (default: none)");
+  batch->add_option("--swap-dir", args->swap_directory, "folder for them; must exist");
   AddSampler(batch, &args->sampler, parse);
   AddTokensMax(batch, &args->tokens_max);
 }
@@ -154,6 +187,28 @@ void AddContexts(CLI::App* app, Parse* parse) {
   rm->add_option("NAME", parse->rm.names, "contexts")
       ->required()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void AddLooks(CLI::App* app, Parse* parse) {
+  CLI::App* explain =
+      AddCommand(app, "explain", "what a message would reuse, and why no more", parse);
+  AddModel(explain, &parse->explain.model, parse);
+  AddEngine(explain, &parse->explain.engine, parse);
+  explain->add_option("--context", parse->explain.context, "the saved conversation");
+  CLI::Option* prompt =
+      explain->add_option("-p,--prompt", parse->explain.prompt, "what the user says next");
+  explain->add_flag("--raw", parse->explain.raw, "the prompt is all of the text, as it stands")
+      ->needs(prompt);
+  CLI::App* fork = AddCommand(app, "fork", "a second context that begins as another does", parse);
+  fork->add_option("NAME", parse->fork.name, "the context")->required();
+  fork->add_option("NEW", parse->fork.as, "name of the second")->required();
+  fork->add_option("--messages", parse->fork.messages, "keep this many messages (default: all)")
+      ->check(CLI::Range(0, 1 << 30));
+  fork->add_option("-s,--seed", parse->fork.seed, "another stream of draws")
+      ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
+  AddModel(fork, &parse->fork.model, parse);
+  CLI::App* stats = AddCommand(app, "stats", "figures of contexts, from their files", parse);
+  stats->add_option("--context", parse->stats.context, "this one (default: all)");
 }
 
 void AddText(CLI::App* app, Parse* parse) {
@@ -262,19 +317,46 @@ std::optional<ComputeType> ComputeOf(const std::string& name) {
   return std::nullopt;
 }
 
+Status FinishWindow(Parse* parse) {
+  const WindowFlags flags = {.overflow = OverflowFromName(parse->overflow),
+                             .mode = EvictModeFromName(parse->evict_mode),
+                             .keep = parse->keep};
+  parse->chat.window = parse->run.window = parse->batch.window = flags;
+  const bool no_cache =
+      parse->chat.engine.no_cache || parse->run.engine.no_cache || parse->batch.engine.no_cache;
+  if (no_cache && flags.overflow.value_or(Overflow::kError) != Overflow::kError) {
+    return Status::InvalidArgument("--no-cache: nothing to evict from; only --overflow error");
+  }
+  return {};
+}
+
+Status FinishBatch(Parse* parse) {
+  BatchArgs& batch = parse->batch;
+  batch.cache_budget = parse->cache_mib << kMibShift;
+  if (!parse->swap.empty()) {
+    GYRATOR_RETURN_IF_ERROR(ParseBytes("--swap", parse->swap, &batch.swap_budget));
+  }
+  if ((batch.swap_budget > 0) == batch.swap_directory.empty()) {
+    return Status::InvalidArgument("--swap BYTES and --swap-dir DIR: both or none expected");
+  }
+  return {};
+}
+
 // Turns the texts that were kept apart into values.
 Status FinishParse(Parse* parse) {
-  for (ModelFlags* flags :
-       {&parse->chat.model, &parse->run.model, &parse->batch.model, &parse->model_info.model,
-        &parse->model_verify.model, &parse->bench.model}) {
+  GYRATOR_RETURN_IF_ERROR(FinishWindow(parse));
+  GYRATOR_RETURN_IF_ERROR(FinishBatch(parse));
+  for (ModelFlags* flags : {&parse->chat.model, &parse->run.model, &parse->batch.model,
+                            &parse->explain.model, &parse->fork.model, &parse->model_info.model,
+                            &parse->model_verify.model, &parse->bench.model}) {
     flags->compute = ComputeOf(parse->compute);
   }
   uint64_t kv_budget = 0;
   if (!parse->kv_budget.empty()) {
     GYRATOR_RETURN_IF_ERROR(ParseBytes("--kv-budget", parse->kv_budget, &kv_budget));
   }
-  for (EngineFlags* flags :
-       {&parse->chat.engine, &parse->run.engine, &parse->batch.engine, &parse->bench.engine}) {
+  for (EngineFlags* flags : {&parse->chat.engine, &parse->run.engine, &parse->batch.engine,
+                             &parse->explain.engine, &parse->bench.engine}) {
     flags->kv_dtype = CacheTypeFromName(parse->kv_dtype);
     flags->kv_budget = kv_budget;
   }
@@ -318,6 +400,9 @@ Args Chosen(const CLI::App& app, Parse&& parse) {
   if (name == "chat") return std::move(parse.chat);
   if (name == "run") return std::move(parse.run);
   if (name == "batch") return std::move(parse.batch);
+  if (name == "explain") return std::move(parse.explain);
+  if (name == "fork") return std::move(parse.fork);
+  if (name == "stats") return std::move(parse.stats);
   if (name == "save") return std::move(parse.save);
   if (name == "load") return std::move(parse.load);
   if (name == "ls") return LsArgs();
@@ -366,6 +451,13 @@ SamplerOptions SamplerFlags::Over(SamplerOptions base) const {
   return base;
 }
 
+WindowOptions WindowFlags::Over(WindowOptions base) const {
+  base.overflow = overflow.value_or(base.overflow);
+  base.mode = mode.value_or(base.mode);
+  base.sinks = keep.value_or(base.sinks);
+  return base;
+}
+
 Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   Parse parse;
   CLI::App app("Gyrator: conversations with a local model that survive their process.", "gyrator");
@@ -375,6 +467,7 @@ Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   AddTalking(&app, &parse);
   AddBatch(&app, &parse);
   AddContexts(&app, &parse);
+  AddLooks(&app, &parse);
   AddText(&app, &parse);
   AddModels(&app, &parse);
   std::vector<std::string> arguments = Arguments(argc, argv);

@@ -31,6 +31,16 @@ struct EngineFlags {
   uint64_t kv_budget = 0;  // bytes of the pool; 0: room for its sessions at full capacity
 };
 
+// Only what was given, as with the sampler.
+struct WindowFlags {
+  std::optional<Overflow> overflow;
+  std::optional<EvictMode> mode;
+  std::optional<int32_t> keep;  // sinks
+
+  // `base` with what was given put over it.
+  WindowOptions Over(WindowOptions base) const;
+};
+
 // Only what was given: on resume the rest keeps its saved value.
 struct SamplerFlags {
   std::optional<float> temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty,
@@ -53,6 +63,7 @@ struct GenerateFlags {
 struct ChatArgs {
   ModelFlags model;
   EngineFlags engine;
+  WindowFlags window;
   SamplerFlags sampler;
   GenerateFlags generate;
   std::string context;  // empty: nothing is saved
@@ -61,6 +72,7 @@ struct ChatArgs {
 struct RunArgs {
   ModelFlags model;
   EngineFlags engine;
+  WindowFlags window;
   SamplerFlags sampler;
   GenerateFlags generate;
   std::optional<std::string> prompt;
@@ -73,12 +85,35 @@ struct RunArgs {
 struct BatchArgs {
   ModelFlags model;
   EngineFlags engine;
+  WindowFlags window;
   SamplerFlags sampler;  // of requests that do not say
   int32_t tokens_max = -1;
   std::string in;   // "-": standard input
   std::string out;  // empty: standard output
   int parallel = 4;
   bool ordered = false;
+  uint64_t cache_budget = 0;   // bytes of the prefix cache; 0: as large as the pool
+  uint64_t swap_budget = 0;    // bytes on disk for sessions that do not fit
+  std::string swap_directory;  // empty: none
+};
+
+// What of a saved context, or of nothing, a message would reuse.
+struct ExplainArgs {
+  ModelFlags model;
+  EngineFlags engine;
+  std::string context;
+  std::optional<std::string> prompt;  // none: the message that awaits its reply
+  bool raw = false;
+};
+struct ForkArgs {
+  ModelFlags model;
+  std::string name;
+  std::string as;
+  std::optional<int32_t> messages;  // that stay
+  std::optional<int64_t> seed;
+};
+struct StatsArgs {
+  std::string context;  // empty: all
 };
 
 struct SaveArgs {
@@ -133,9 +168,9 @@ struct TextArgs {
   std::string text;
 };
 
-using Args = std::variant<TextArgs, ChatArgs, RunArgs, BatchArgs, SaveArgs, LoadArgs, LsArgs,
-                          ShowArgs, VerifyArgs, RmArgs, TokenizeArgs, TemplateArgs, ModelInfoArgs,
-                          ModelVerifyArgs, BenchArgs>;
+using Args = std::variant<TextArgs, ChatArgs, RunArgs, BatchArgs, ExplainArgs, ForkArgs, StatsArgs,
+                          SaveArgs, LoadArgs, LsArgs, ShowArgs, VerifyArgs, RmArgs, TokenizeArgs,
+                          TemplateArgs, ModelInfoArgs, ModelVerifyArgs, BenchArgs>;
 
 struct Invocation {
   Args args;

@@ -191,6 +191,32 @@ TEST(Flags, OtherCommands) {
               ElementsAre(64, 128));
 }
 
+TEST(Flags, LooksAtContexts) {
+  const ExplainArgs explain =
+      Parsed<ExplainArgs>({"explain", "--context", "a", "-p", "x", "--compute", "f32", "--kv-dtype",
+                           "f16", "-c", "64", "-m", "m"});
+  EXPECT_EQ(explain.context, "a");
+  EXPECT_EQ(explain.prompt, "x");
+  EXPECT_FALSE(explain.raw);
+  EXPECT_EQ(explain.model.compute, ComputeType::kF32);
+  EXPECT_EQ(explain.model.model, "m");
+  EXPECT_EQ(explain.engine.kv_dtype, DType::kF16);
+  EXPECT_EQ(explain.engine.context, 64);
+  EXPECT_FALSE(Parsed<ExplainArgs>({"explain"}).prompt.has_value());
+  EXPECT_TRUE(Parsed<ExplainArgs>({"explain", "--raw", "-p", "x"}).raw);
+  EXPECT_THAT(Refused({"explain", "--raw"}), HasSubstr("--raw"));
+  const ForkArgs fork = Parsed<ForkArgs>({"fork", "a", "b", "--messages", "3", "--seed", "9"});
+  EXPECT_EQ(fork.name, "a");
+  EXPECT_EQ(fork.as, "b");
+  EXPECT_EQ(fork.messages, 3);
+  EXPECT_EQ(fork.seed, 9);
+  EXPECT_FALSE(Parsed<ForkArgs>({"fork", "a", "b"}).seed.has_value());
+  EXPECT_THAT(Refused({"fork", "a"}), HasSubstr("NEW"));
+  EXPECT_THAT(Refused({"fork", "a", "b", "--messages", "-1"}), HasSubstr("--messages"));
+  EXPECT_EQ(Parsed<StatsArgs>({"stats"}).context, "");
+  EXPECT_EQ(Parsed<StatsArgs>({"stats", "--context", "a"}).context, "a");
+}
+
 TEST(Flags, ABatchHasAFileOfRequests) {
   const BatchArgs batch = Parsed<BatchArgs>({"batch", "--in", "f.jsonl"});
   EXPECT_EQ(batch.in, "f.jsonl");
@@ -236,6 +262,62 @@ TEST(Flags, TheBudgetOfThePoolHasUnits) {
   for (const char* text : {"0", "M", "3T", "3k", "-1", "1.5G", "3 M", "17179869184G", "3MM"}) {
     EXPECT_THAT(Refused({"chat", "--kv-budget", text}), HasSubstr("--kv-budget")) << text;
   }
+}
+
+TEST(Flags, AWindowIsGivenByPolicyModeAndKeep) {
+  const WindowOptions saved = {
+      .overflow = Overflow::kFifo, .mode = EvictMode::kRecompute, .sinks = 9, .headroom = 77};
+  EXPECT_EQ(Parsed<ChatArgs>({"chat"}).window.Over(saved), saved);
+  EXPECT_EQ(Parsed<ChatArgs>({"chat"}).window.Over({}), WindowOptions());
+  const std::pair<const char*, Overflow> policies[] = {{"error", Overflow::kError},
+                                                       {"message", Overflow::kMessage},
+                                                       {"fifo", Overflow::kFifo},
+                                                       {"sink", Overflow::kSink},
+                                                       {"score", Overflow::kScore}};
+  for (const auto& [name, policy] : policies) {
+    WindowOptions expected = saved;
+    expected.overflow = policy;
+    EXPECT_EQ(Parsed<ChatArgs>({"chat", "--overflow", name}).window.Over(saved), expected);
+    EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "x", "--overflow", name}).window.overflow, policy);
+    EXPECT_EQ(Parsed<BatchArgs>({"batch", "-i", "x", "--overflow", name}).window.overflow, policy);
+  }
+  const RunArgs run =
+      Parsed<RunArgs>({"run", "-p", "x", "--evict-mode", "recompute", "--keep", "0"});
+  EXPECT_EQ(run.window.mode, EvictMode::kRecompute);
+  EXPECT_EQ(run.window.Over({}).sinks, 0);
+  EXPECT_EQ(Parsed<RunArgs>({"run", "-p", "x", "--evict-mode", "shift"}).window.mode,
+            EvictMode::kShift);
+  EXPECT_THAT(Refused({"chat", "--overflow", "oldest"}), HasSubstr("--overflow"));
+  EXPECT_THAT(Refused({"chat", "--evict-mode", "move"}), HasSubstr("--evict-mode"));
+  EXPECT_THAT(Refused({"chat", "--keep", "-1"}), HasSubstr("--keep"));
+  EXPECT_THAT(Refused({"tokenize", "-f", "x", "--overflow", "fifo"}), HasSubstr("--overflow"));
+}
+
+TEST(Flags, WithoutACacheNothingCanBeEvicted) {
+  EXPECT_THAT(Refused({"chat", "--no-cache", "--overflow", "message"}), HasSubstr("--no-cache"));
+  EXPECT_THAT(Refused({"run", "-p", "x", "--no-cache", "--overflow", "fifo"}),
+              HasSubstr("--no-cache"));
+  EXPECT_THAT(Refused({"batch", "-i", "x", "--no-cache", "--overflow", "score"}),
+              HasSubstr("--no-cache"));
+  EXPECT_TRUE(Parsed<ChatArgs>({"chat", "--no-cache"}).engine.no_cache);
+  EXPECT_EQ(Parsed<ChatArgs>({"chat", "--no-cache", "--overflow", "error"}).window.overflow,
+            Overflow::kError);
+}
+
+TEST(Flags, ABatchHasACacheAndASwapFileOfGivenSizes) {
+  const BatchArgs none = Parsed<BatchArgs>({"batch", "-i", "x"});
+  EXPECT_EQ(none.cache_budget, 0u);
+  EXPECT_EQ(none.swap_budget, 0u);
+  const BatchArgs batch = Parsed<BatchArgs>(
+      {"batch", "-i", "x", "--cache-ram", "3", "--swap", "2G", "--swap-dir", "/tmp"});
+  EXPECT_EQ(batch.cache_budget, 3u << 20);
+  EXPECT_EQ(batch.swap_budget, uint64_t{2} << 30);
+  EXPECT_EQ(batch.swap_directory, "/tmp");
+  EXPECT_THAT(Refused({"batch", "-i", "x", "--swap", "2G"}), HasSubstr("--swap-dir"));
+  EXPECT_THAT(Refused({"batch", "-i", "x", "--swap-dir", "d"}), HasSubstr("--swap"));
+  EXPECT_THAT(Refused({"batch", "-i", "x", "--swap", "2T", "--swap-dir", "d"}),
+              HasSubstr("--swap"));
+  EXPECT_THAT(Refused({"batch", "-i", "x", "--cache-ram", "-1"}), HasSubstr("--cache-ram"));
 }
 
 TEST(Flags, ABenchOfABatchHasItsOwnDefaults) {

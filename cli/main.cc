@@ -14,6 +14,9 @@ struct Dispatch {
   Status operator()(const ChatArgs& args) const { return RunChat(args, context); }
   Status operator()(const RunArgs& args) const { return RunRun(args, context); }
   Status operator()(const BatchArgs& args) const { return RunBatch(args, context); }
+  Status operator()(const ExplainArgs& args) const { return RunExplain(args, context); }
+  Status operator()(const ForkArgs& args) const { return RunFork(args, context); }
+  Status operator()(const StatsArgs& args) const { return RunStats(args, context); }
   Status operator()(const SaveArgs& args) const { return RunSave(args, context); }
   Status operator()(const LoadArgs& args) const { return RunLoad(args, context); }
   Status operator()(const LsArgs& args) const { return RunLs(args, context); }

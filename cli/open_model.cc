@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <charconv>
 #include <random>
 
 #include "cli/commands.h"
@@ -40,8 +42,10 @@ Result<std::unique_ptr<Engine>> OpenEngine(std::shared_ptr<const Model> model,
 }
 
 Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags& flags,
+                                             const WindowOptions& window,
                                              const GenerateFlags& generate) {
   SessionOptions options;
+  options.window = window;
   options.sampler.seed = std::random_device()();
   options.sampler = flags.Over(options.sampler);
   GYRATOR_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, engine.NewSession(options));
@@ -50,6 +54,29 @@ Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags&
         session->Append({.role = "system", .content = generate.system_prompt, .extras = {}}));
   }
   return session;
+}
+
+std::string ConfigValue(const ContextDetails& details, std::string_view key) {
+  for (const auto& [name, value] : details.config) {
+    if (name == key) return value;
+  }
+  return "";
+}
+
+void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine) {
+  const std::string compute = ConfigValue(details, "compute");
+  for (const ComputeType type : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8}) {
+    if (!model->compute && ComputeTypeName(type) == compute) model->compute = type;
+  }
+  if (!engine->kv_dtype) engine->kv_dtype = CacheTypeFromName(ConfigValue(details, "kv_dtype"));
+}
+
+int32_t SavedCapacity(const ContextDetails& details, const ModelInfo& model) {
+  const std::string text = ConfigValue(details, "cache_capacity");
+  int32_t capacity = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), capacity);
+  if (end.ec != std::errc() || capacity < 0) return 0;
+  return std::min(capacity, model.context_max);
 }
 
 std::string_view StopName(StopReason stop) {

@@ -32,6 +32,8 @@ struct ContextDetails {
       keylog;  // in file order
   std::vector<Message> transcript;
   std::vector<TokenId> tokens;
+  int32_t evicted = 0;    // tokens that were said and have no K and V
+  uint64_t kv_bytes = 0;  // of the files of K and V; 0 in bare folders, which do not list them
 };
 
 // In true order of creation. An unreadable folder is listed with its problem.

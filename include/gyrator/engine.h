@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "gyrator/explain.h"
 #include "gyrator/model.h"
 #include "gyrator/stats.h"
 #include "gyrator/status.h"
@@ -56,14 +57,21 @@ struct EngineOptions {
   uint64_t kv_budget = 0;           // or as many blocks as these bytes, when given
   uint64_t swap_budget = 0;         // bytes on disk for sessions that do not fit; 0: none
   std::string swap_directory = {};  // where; must exist when swap_budget > 0
-  int32_t slots = 0;                // sessions that may live at once; 0: 65,536
-  int32_t batch_rows = 512;         // most rows of one forward pass (--batch-size)
+  // Bytes of cached prefixes, those that sessions use counted: beyond it, cached blocks that nobody
+  // uses are dropped when a prefix is published. Less than a block: all of them. 0: as large as the
+  // pool.
+  uint64_t cache_budget = 0;
+  int32_t slots = 0;         // sessions that may live at once; 0: 65,536
+  int32_t batch_rows = 512;  // most rows of one forward pass (--batch-size)
   std::optional<DType> kv_dtype =
       {};                      // f32, bf16, f16, i8 (int8). Default: f32 under f32, else bf16
   bool use_cache = true;       // false: every step decodes the whole prefix again; equal bits
   bool share_prefixes = true;  // between sessions (SessionOptions::cache_namespace); equal bits
-  int threads = 0;             // 0: one a core
-  Progress progress = {};      // long prefills; on the thread of each caller
+  // Session::Explain tells that, and how much of, a prompt is cached in other namespaces, not
+  // whose.
+  bool explain_namespaces = false;
+  int threads = 0;         // 0: one a core
+  Progress progress = {};  // long prefills; on the thread of each caller
 };
 
 enum class StopReason : uint8_t { kNone, kEndOfGeneration, kLength, kCancelled, kDeadline };
@@ -147,8 +155,11 @@ struct SessionInfo {
   int32_t turns = 0;      // user messages
   Phase phase = Phase::kNew;
   bool opaque_prefix = false;  // tokens without a chat log (bare v1.0 folder)
-  std::string id;              // of this conversation
-  std::string parent;          // root digest of the snapshot it came from; empty: none
+  // Since the session was made or loaded, as Reply counts them.
+  uint64_t tokens_reused = 0, tokens_shared = 0, tokens_decoded = 0;
+  uint64_t tokens_generated = 0;
+  std::string id;      // of this conversation
+  std::string parent;  // root digest of the snapshot it came from; empty: none
 };
 
 struct SaveOptions {
@@ -184,6 +195,12 @@ class Session {
   // Continues raw tokens: `prefix` is the whole sequence from position 0. No template, no chat.
   virtual Result<Reply> Complete(std::span<const TokenId> prefix,
                                  const GenerateOptions& options) = 0;
+
+  // What the next Respond would find in the cache, and why no more. Changes nothing, the cache's
+  // order of use included. Errors of Respond that the transcript is the cause of.
+  virtual Result<Explanation> Explain() const = 0;
+  // The same of Complete. kInvalidArgument: no tokens, or one that the model does not have.
+  virtual Result<Explanation> Explain(std::span<const TokenId> prefix) const = 0;
 
   // All or nothing: a complete verified folder, or none (kExhausted, kIo).
   virtual Result<SaveReport> Save(const SaveOptions& options) = 0;

@@ -80,6 +80,10 @@ Result<ContextDetails> ShowContext(const std::string& folder) {
   details.keylog = ToPairs(snapshot.keylog);
   details.transcript = std::move(chat.messages);
   details.tokens = std::move(snapshot.tokens);
+  if (snapshot.evictions) details.evicted = static_cast<int32_t>(snapshot.evictions->NumEvicted());
+  for (const ManifestEntry& file : snapshot.manifest.entries()) {
+    if (file.path.starts_with(kKvFolder)) details.kv_bytes += file.bytes;
+  }
   return details;
 }
 

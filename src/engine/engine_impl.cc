@@ -137,7 +137,7 @@ std::vector<Result<Reply>> EngineImpl::Serve(std::span<Work> works) {
     asked[i] = {.all = work.session->all_tokens(),
                 .prompt_length = request->prompt_length,
                 .draws = work.session->sampler_state().draws(),
-                .responds = work.kind == Work::Kind::kRespond};
+                .kind = work.kind};
     submitted.push_back(i);
     call.Add(std::move(request));
   }

@@ -18,13 +18,7 @@ namespace gyrator {
 
 // What is asked of one session.
 struct Work {
-  enum class Kind : uint8_t {
-    kRespond,   // the transcript is rendered, the reply joins it
-    kPrepare,   // the transcript is rendered
-    kComplete,  // tokens
-    kHold,      // tokens; the session is not parked afterwards, until SetBusy(false)
-    kMakeRoom,  // tokens, of which `room` are to be evicted
-  };
+  using Kind = WorkKind;
   SessionImpl* session = nullptr;
   Kind kind = Kind::kComplete;
   std::vector<TokenId> tokens = {};

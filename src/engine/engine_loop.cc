@@ -26,6 +26,12 @@ uint32_t PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
   return static_cast<uint32_t>(BlocksFor(options.context) * options.sessions_max);
 }
 
+int32_t CachedBlocksMax(const EngineOptions& options, const PagedKv& one_block) {
+  if (options.cache_budget == 0) return INT32_MAX;
+  const uint64_t blocks = options.cache_budget / static_cast<uint64_t>(one_block.total_bytes());
+  return static_cast<int32_t>(std::min<uint64_t>(blocks, INT32_MAX));
+}
+
 // The geometry of a pool of one block.
 PagedKv OneBlock(const ModelConfig& config, DType dtype) {
   return {.dtype = dtype,
@@ -76,12 +82,15 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
                                                             .block_bytes = layout.total_bytes(),
                                                             .bytes_max = options.swap_budget}));
   }
+  const int32_t cached_blocks_max = CachedBlocksMax(options, layout);
   layout.num_blocks = static_cast<int32_t>(loop->pool_.num_blocks());
   GYRATOR_ASSIGN_OR_RETURN(loop->storage_, KvStorage::Create(layout, std::move(rotation)));
   loop->sequences_ = std::make_unique<SequenceManager>(
       &loop->pool_, loop->storage_.get(),
-      SequenceManagerOptions{
-          .slots = options.slots, .swap = loop->swap_.get(), .cost = CostOf(config)});
+      SequenceManagerOptions{.slots = options.slots,
+                             .swap = loop->swap_.get(),
+                             .cached_blocks_max = cached_blocks_max,
+                             .cost = CostOf(config)});
   GYRATOR_ASSIGN_OR_RETURN(
       loop->arena_,
       CreateForwardArena(config, compute, std::max(options.batch_rows, kScoredRowsMax),
@@ -166,8 +175,12 @@ Status EngineLoop::Accept(Request* request) const {
       std::any_of(running_.begin(), running_.end(), same)) {
     return Status::InvalidArgument("session: it has a request in flight already");
   }
+  return CheckTokens(request->tokens);
+}
+
+Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
   const int32_t vocab = model_->loaded().config.vocab;
-  for (TokenId token : request->tokens) {
+  for (TokenId token : tokens) {
     if (token >= 0 && token < vocab) continue;
     return Status::InvalidArgument("token id: 0 to " + std::to_string(vocab - 1) +
                                    " expected, found " + std::to_string(token));

@@ -37,6 +37,10 @@ class EngineLoop {
   void DropCached(const std::string& name_space, std::span<const TokenId> tokens);
   // The request and what it points to stay until its caller is told that it is done.
   void Submit(Request* request);
+  // kInvalidArgument: a token that the model does not have. Any thread.
+  Status CheckTokens(std::span<const TokenId> tokens) const;
+  // What a request of the session for `tokens`, all of them, would find; changes nothing.
+  CacheView Look(const SessionImpl& session, std::span<const TokenId> tokens) const;
   // Admits what has room, plans a pass, runs it, commits it.
   Pace Round(bool overdue);
 

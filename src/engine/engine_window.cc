@@ -59,6 +59,34 @@ Status EngineLoop::Fit(Request* request) {
   return length <= capacity ? Status() : Evict(request, length - capacity);  // without headroom
 }
 
+CacheView EngineLoop::Look(const SessionImpl& session, std::span<const TokenId> tokens) const {
+  const SessionCache& cache = session.cache();
+  const std::vector<TokenId> held = sequences_->tokens(cache.slot()).ToVector();
+  const Window& window = session.window_state();
+  CacheView view;
+  view.tokens.assign(tokens.begin(), tokens.end());
+  int32_t length_max = INT32_MAX;
+  if (!window.empty() && window.Matches(tokens, held)) {
+    view.tokens = window.View(tokens);
+  } else if (!window.empty()) {
+    view.rebuilds = true;
+    length_max = window.exact(static_cast<int32_t>(held.size()));
+  }
+  const WindowOptions& options = session.window();
+  const int32_t headroom =
+      options.overflow == Overflow::kError ? 0 : std::min(options.headroom, options_.context / 4);
+  view.fits = std::ssize(view.tokens) + headroom <= options_.context;
+  view.found = cache.Find(view.tokens, options_.use_cache, length_max);
+  const int32_t found = view.found.own + view.found.cached;
+  const int32_t said =
+      std::min(CommonPrefix(held, view.tokens), static_cast<int32_t>(view.tokens.size()) - 1);
+  if (options_.use_cache && !view.rebuilds) view.lost = std::max(0, said - found);
+  if (!shares_prefixes() || !options_.explain_namespaces || view.tokens.empty()) return view;
+  view.elsewhere =
+      sequences_->FindElsewhere(cache.slot(), std::span(view.tokens).first(view.tokens.size() - 1));
+  return view;
+}
+
 Status EngineLoop::View(Request* request) {
   if (request->viewed) return {};
   SessionCache& cache = request->session->cache();

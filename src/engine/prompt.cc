@@ -43,14 +43,18 @@ class Reader {
   bool begins_ = true;
 };
 
-// Marks the words of every user; behind leading white space, which a template may strip.
+// Marks the words of a message; behind leading white space, which a template may strip.
+void Mark(Message* message) {
+  const size_t words =
+      std::min(message->content.find_first_not_of(" \t\r\n"), message->content.size());
+  message->content.insert(words, kMark);
+}
+
+// Marks the words of every user.
 std::vector<Message> Marked(std::span<const Message> messages) {
   std::vector<Message> marked(messages.begin(), messages.end());
   for (Message& message : marked) {
-    if (message.role != "user") continue;
-    const size_t words =
-        std::min(message.content.find_first_not_of(" \t\r\n"), message.content.size());
-    message.content.insert(words, kMark);
+    if (message.role == "user") Mark(&message);
   }
   return marked;
 }
@@ -121,19 +125,42 @@ std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view render
   return same ? tokens : text.Encode(rendered, false);
 }
 
-Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Message> messages,
-                               const RenderOptions& options, std::string_view rendered,
+size_t ReadAs(const TextModelImpl& text, std::string_view rendered,
+              std::span<const TokenId> tokens) {
+  Reader reader(text.tokenizer(), rendered);
+  for (const TokenId token : tokens) {
+    if (reader.Read(token)) continue;
+    const std::string_view bytes = text.tokenizer().TokenBytes(token);
+    const std::string_view rest = rendered.substr(reader.offset());
+    const auto same = std::mismatch(bytes.begin(), bytes.end(), rest.begin(), rest.end());
+    return reader.offset() + static_cast<size_t>(same.first - bytes.begin());
+  }
+  return reader.offset();
+}
+
+Result<size_t> FindContent(const TextModelImpl& text, const Rendered& rendered, size_t index) {
+  if (index >= rendered.messages.size()) return rendered.text.size();
+  std::vector<Message> marked(rendered.messages.begin(), rendered.messages.end());
+  Mark(&marked[index]);
+  GYRATOR_ASSIGN_OR_RETURN(const std::string with, text.Render(marked, rendered.options));
+  const std::vector<size_t> words = FindWords(with, rendered.text, 1);
+  return words.empty() ? 0 : words[0];
+}
+
+Result<PromptLayout> FindTurns(const TextModelImpl& text, const Rendered& rendered,
                                std::span<const TokenId> tokens) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string marked, text.Render(Marked(messages), options));
+  const std::span<const Message> messages = rendered.messages;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string marked,
+                           text.Render(Marked(messages), rendered.options));
   const auto users = static_cast<size_t>(std::count_if(messages.begin(), messages.end(), IsUser));
-  const std::vector<size_t> words = FindWords(marked, rendered, users);
+  const std::vector<size_t> words = FindWords(marked, rendered.text, users);
   PromptLayout layout;
   std::vector<int32_t> turn_of_user(words.size(), -1);  // -1: not found
-  Reader reader(text.tokenizer(), rendered);
+  Reader reader(text.tokenizer(), rendered.text);
   size_t user = 0;
   for (size_t p = 0; p <= tokens.size(); ++p) {
     while (user < words.size() && words[user] < reader.offset()) ++user;
-    if (user < words.size() && IsBlank(rendered, reader.offset(), words[user])) {
+    if (user < words.size() && IsBlank(rendered.text, reader.offset(), words[user])) {
       turn_of_user[user++] = static_cast<int32_t>(p);
       layout.turns.push_back(static_cast<int32_t>(p));
     }

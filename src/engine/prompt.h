@@ -28,6 +28,7 @@ struct PromptLayout {
 struct Prompt {
   std::vector<TokenId> tokens;
   PromptLayout layout;
+  std::string rendered;  // what they read as; empty: not known
 };
 
 // What a session has in its cache, with evicted tokens put back: ids that the model has generated
@@ -42,10 +43,24 @@ struct Said {
 std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view rendered,
                               const Said& said);
 
-// `rendered` is what the messages render to with `options`, and what `tokens` read as, or begin as.
-// What cannot be found is left out. kInvalidArgument: the template's own error.
-Result<PromptLayout> FindTurns(const TextModelImpl& text, std::span<const Message> messages,
-                               const RenderOptions& options, std::string_view rendered,
+// How much of `rendered` the tokens read as, in bytes.
+size_t ReadAs(const TextModelImpl& text, std::string_view rendered,
+              std::span<const TokenId> tokens);
+
+// A transcript and what it renders to.
+struct Rendered {
+  std::span<const Message> messages;
+  RenderOptions options;
+  std::string_view text;
+};
+
+// Where in the text the content of message `index` begins; its end when there is no such message,
+// 0 when that cannot be told. kInvalidArgument: the template's own error.
+Result<size_t> FindContent(const TextModelImpl& text, const Rendered& rendered, size_t index);
+
+// `tokens` read as `rendered`, or begin as. What cannot be found is left out. kInvalidArgument: the
+// template's own error.
+Result<PromptLayout> FindTurns(const TextModelImpl& text, const Rendered& rendered,
                                std::span<const TokenId> tokens);
 
 }  // namespace gyrator

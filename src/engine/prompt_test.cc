@@ -48,7 +48,7 @@ TEST_P(Prompts, WhatIsLeftWithoutSomeTurnsIsAConversationOfTheSameForm) {
   const auto rendered = text->Render(messages, {});
   ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
   const auto tokens = text->Encode(*rendered, false);
-  const auto layout = FindTurns(*text, messages, {}, *rendered, tokens);
+  const auto layout = FindTurns(*text, {messages, {}, *rendered}, tokens);
   ASSERT_TRUE(layout.ok()) << layout.status().ToString();
   ASSERT_EQ(4u, layout->turns.size());
   EXPECT_EQ(layout->turns[0], layout->pinned);
@@ -110,7 +110,7 @@ TEST(Prompt, AMarkInAMessageMakesTheSearchFailNotErr) {
   auto messages = ThreeTurns();
   messages[2].content = "strange \x02 words";
   const std::string rendered = *text->Render(messages, {});
-  const auto layout = FindTurns(*text, messages, {}, rendered, text->Encode(rendered, false));
+  const auto layout = FindTurns(*text, {messages, {}, rendered}, text->Encode(rendered, false));
   ASSERT_TRUE(layout.ok());
   EXPECT_TRUE(layout->turns.empty());
   EXPECT_EQ(0, layout->pinned);
@@ -125,7 +125,7 @@ TEST(Prompt, ATurnWithAToolGoesAsAWhole) {
       R"({"tool_calls":[{"type":"function","function":{"name":"f","arguments":{}}}]})";
   const auto rendered = text->Render(messages, {});
   ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
-  const auto layout = FindTurns(*text, messages, {}, *rendered, text->Encode(*rendered, false));
+  const auto layout = FindTurns(*text, {messages, {}, *rendered}, text->Encode(*rendered, false));
   ASSERT_TRUE(layout.ok());
   ASSERT_EQ(3u, layout->turns.size());
   ASSERT_EQ(1u, layout->atomic.size());

@@ -34,6 +34,16 @@ Result<Reused> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
   return reused;
 }
 
+Reused SessionCache::Find(std::span<const TokenId> tokens, bool reuse, int32_t length_max) const {
+  if (!reuse) return {};
+  const auto length = static_cast<int32_t>(tokens.size());
+  const int32_t before = sequences_->tokens(slot_).size();
+  Reused reused = sequences_->Find(slot_, tokens, length_max);
+  const bool logits_fit = before == length && length_max >= before && !logits_->empty();
+  if (reused.own == length && length > 0 && !logits_fit) --reused.own;
+  return reused;
+}
+
 Status SessionCache::Evict(int32_t length, std::span<const TokenSpan> spans) {
   Truncate(length);
   ForgetLogits();

@@ -17,6 +17,16 @@ namespace gyrator {
 
 using SharedLogits = std::shared_ptr<std::vector<float>>;
 
+// What a request would find.
+struct CacheView {
+  std::vector<TokenId> tokens;  // of it, as the window has them
+  Reused found;
+  bool fits = true;       // nothing has to be evicted
+  int32_t elsewhere = 0;  // of the tokens, cached in another namespace; 0: also when not looked at
+  bool rebuilds = false;  // the window is made anew
+  int32_t lost = 0;       // tokens whose K and V the session no longer has
+};
+
 class SessionCache {
  public:
   // `slot` is held, and given back by the owner. `logits` [vocab] belong to all of the sequence;
@@ -32,6 +42,9 @@ class SessionCache {
   // to all of `tokens`. `reuse` false starts from nothing. kExhausted "capacity" changes nothing;
   // kExhausted "kv_pool" leaves a prefix of `tokens`, or the session parked.
   Result<Reused> Sync(std::span<const TokenId> tokens, bool reuse);
+  // What Sync would give, as if the sequence had been truncated to `length_max` before; changes
+  // nothing, and leaves room out of account.
+  Reused Find(std::span<const TokenId> tokens, bool reuse, int32_t length_max) const;
   // Takes `spans` of the first `length` tokens out; what the sequence has beyond those is dropped.
   // REQUIRES: not parked, length <= cp. kExhausted "kv_pool" evicts nothing.
   Status Evict(int32_t length, std::span<const TokenSpan> spans);

@@ -25,7 +25,8 @@ SessionImpl::SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState sta
       parent_(std::move(state.parent)),
       opaque_prefix_(std::move(state.opaque_prefix)),
       template_variables_(std::move(state.template_variables)),
-      foreign_(std::move(state.foreign)) {
+      foreign_(std::move(state.foreign)),
+      edited_from_(state.edited_from) {
   draws_at_.resize(transcript_.size());
 }
 
@@ -43,6 +44,7 @@ Status SessionImpl::Rewind(size_t count) {
                                    " messages expected, found " + std::to_string(count));
   }
   if (count == transcript_.size()) return {};
+  edited_from_ = std::min(edited_from_, count);
   sampler_ = Sampler(sampler_.options(), draws_at_[count]);
   transcript_.resize(count);
   ranges_.resize(count);
@@ -123,7 +125,7 @@ Result<PromptLayout> SessionImpl::PresentLayout() const {
   RenderOptions rendering = Rendering();
   rendering.add_generation_prompt = transcript_.back().role != "assistant";
   GYRATOR_ASSIGN_OR_RETURN(const std::string rendered, text->Render(transcript_, rendering));
-  return FindTurns(*text, transcript_, rendering, rendered, all_tokens());
+  return FindTurns(*text, {transcript_, rendering, rendered}, all_tokens());
 }
 
 Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
@@ -164,6 +166,10 @@ SessionInfo SessionImpl::info() const {
   const bool pending = !transcript_.empty() &&
                        (transcript_.back().role == "user" || transcript_.back().role == "tool");
   info.phase = empty ? Phase::kNew : pending ? Phase::kPending : Phase::kRunning;
+  info.tokens_reused = counts_.reused;
+  info.tokens_shared = counts_.shared;
+  info.tokens_decoded = counts_.decoded;
+  info.tokens_generated = counts_.generated;
   info.opaque_prefix = !opaque_prefix_.empty();
   info.id = id_;
   info.parent = parent_;
@@ -180,16 +186,19 @@ Result<Prompt> SessionImpl::MakePrompt() const {
     return prompt;
   }
   GYRATOR_ASSIGN_OR_RETURN(const TextModelImpl* text, engine_->text());
-  GYRATOR_ASSIGN_OR_RETURN(const std::string rendered, text->Render(transcript_, Rendering()));
+  GYRATOR_ASSIGN_OR_RETURN(std::string rendered, text->Render(transcript_, Rendering()));
   const std::vector<TokenId> all = all_tokens();
   std::vector<TokenRange> replies;
   for (size_t i = 0; i < transcript_.size(); ++i) {
     if (transcript_[i].role == "assistant" && ranges_[i].begin >= 0) replies.push_back(ranges_[i]);
   }
   prompt.tokens = EncodeAs(*text, rendered, {.tokens = all, .ranges = replies});
-  if (window_options_.overflow == Overflow::kError) return prompt;
-  GYRATOR_ASSIGN_OR_RETURN(prompt.layout,
-                           FindTurns(*text, transcript_, Rendering(), rendered, prompt.tokens));
+  if (window_options_.overflow != Overflow::kError) {
+    const RenderOptions options = Rendering();
+    GYRATOR_ASSIGN_OR_RETURN(prompt.layout,
+                             FindTurns(*text, {transcript_, options, rendered}, prompt.tokens));
+  }
+  prompt.rendered = std::move(rendered);
   return prompt;
 }
 
@@ -221,28 +230,44 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
   return tokens;
 }
 
-Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
-  const std::vector<TokenId> before = asked.all;
-  held_ = std::move(request->left);
+void SessionImpl::ForgetRanges(const Asked& asked) {
+  const std::vector<TokenId>& before = asked.all;
   const std::vector<TokenId> now = all_tokens();
   const auto kept =
       std::mismatch(before.begin(), before.end(), now.begin(), now.end()).first - before.begin();
-  ForgetRanges(kept);
-  if (!request->status.ok()) return std::move(request->status);
-  Reply& reply = request->reply;
-  const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
-                    reply.stop == StopReason::kLength;
-  if (asked.responds && said) AppendReply(reply.text, asked);
-  // A request that was stopped while it decoded its window again has less than it was asked with.
-  const bool fits = window_.Fits(std::ssize(held_));
-  ForgetRanges(fits ? std::ssize(now) : window_.exact(static_cast<int32_t>(held_.size())));
-  return std::move(reply);
+  size_t changed = ranges_.size();  // the first one
+  for (size_t i = ranges_.size(); i-- > 0;) {
+    if (ranges_[i].end <= kept) continue;
+    ranges_[i] = {};
+    changed = i;
+  }
+  if (asked.kind == WorkKind::kComplete) edited_from_ = std::min(edited_from_, changed);
 }
 
-void SessionImpl::ForgetRanges(int64_t end) {
+Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
+  held_ = std::move(request->left);
+  ForgetRanges(asked);
+  Reply& reply = request->reply;
+  if (asked.kind != WorkKind::kHold) {
+    counts_.reused += static_cast<uint64_t>(reply.tokens_reused);
+    counts_.shared += static_cast<uint64_t>(reply.tokens_shared);
+    counts_.decoded += static_cast<uint64_t>(reply.tokens_decoded);
+    counts_.generated += reply.tokens.size();
+  }
+  if (!request->status.ok()) return std::move(request->status);
+  const bool responds = asked.kind == WorkKind::kRespond;
+  if (responds || asked.kind == WorkKind::kPrepare) edited_from_ = kNoMessage;
+  const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
+                    reply.stop == StopReason::kLength;
+  if (responds && said) AppendReply(reply.text, asked);
+  // A request that was stopped while it decoded its window again has less than it was asked with.
+  const bool fits = window_.Fits(std::ssize(held_));
+  const int64_t total = std::ssize(held_) + window_.num_evicted();
+  const int64_t end = fits ? total : window_.exact(static_cast<int32_t>(held_.size()));
   for (TokenRange& range : ranges_) {
     if (range.end > end) range = {};
   }
+  return std::move(reply);
 }
 
 void SessionImpl::AppendReply(std::string text, const Asked& asked) {
@@ -273,7 +298,8 @@ RestoredState SessionImpl::CopyState() const {
           .parent = parent_,
           .opaque_prefix = opaque_prefix_,
           .template_variables = template_variables_,
-          .foreign = foreign_};
+          .foreign = foreign_,
+          .edited_from = edited_from_};
 }
 
 Status SessionImpl::Hold() {

@@ -25,6 +25,21 @@ namespace gyrator {
 
 class EngineImpl;
 
+constexpr size_t kNoMessage = SIZE_MAX;
+
+// What is asked of a session.
+enum class WorkKind : uint8_t {
+  kRespond,   // the transcript is rendered, the reply joins it
+  kPrepare,   // the transcript is rendered
+  kComplete,  // tokens
+  kHold,      // tokens; the session is not parked afterwards, until SetBusy(false)
+  kMakeRoom,  // tokens, of which `room` are to be evicted
+};
+
+// The first message that was changed since the session's tokens were decoded, as far as the ranges
+// of a saved session tell; `length`: of all tokens.
+size_t EditedFrom(std::span<const TokenRange> ranges, int64_t length);
+
 // What a session is made of when it comes from a snapshot.
 struct RestoredState {
   std::vector<Message> transcript;
@@ -40,7 +55,8 @@ struct RestoredState {
   std::string parent;
   std::vector<TokenId> opaque_prefix;  // history known as tokens only (bare v1.0 folder)
   std::string template_variables;
-  ForeignKeys foreign;  // of the snapshot it came from
+  ForeignKeys foreign;              // of the snapshot it came from
+  size_t edited_from = kNoMessage;  // see EditedFrom
 };
 
 // How things stood when a request was made.
@@ -48,7 +64,12 @@ struct Asked {
   std::vector<TokenId> all;   // tokens, with what was evicted
   int32_t prompt_length = 0;  // of all tokens
   uint64_t draws = 0;         // of the sampler
-  bool responds = false;
+  WorkKind kind = WorkKind::kComplete;
+};
+
+// Since the session was made or loaded.
+struct SessionCounts {
+  uint64_t reused = 0, shared = 0, decoded = 0, generated = 0;
 };
 
 class SessionImpl final : public Session {
@@ -59,6 +80,8 @@ class SessionImpl final : public Session {
   Result<Reply> Respond(const GenerateOptions& options) override;
   Result<Reply> Prepare(const GenerateOptions& options) override;
   Result<Reply> Complete(std::span<const TokenId> prefix, const GenerateOptions& options) override;
+  Result<Explanation> Explain() const override;
+  Result<Explanation> Explain(std::span<const TokenId> prefix) const override;
   Result<SaveReport> Save(const SaveOptions& options) override;
   Result<std::unique_ptr<Session>> Fork(const ForkOptions& options) override;
   Status Rewind(size_t count) override;
@@ -79,14 +102,25 @@ class SessionImpl final : public Session {
   // The tokens of the next turn: the rendered transcript, or in opaque-prefix mode the tokens in
   // the cache and the new messages' part of the template.
   Result<Prompt> MakePrompt() const;
-  // After a request of it is done: what it says joins the transcript when it `responds`.
+  // After a request of it is done: what it says joins the transcript, when that was rendered for a
+  // reply.
   Result<Reply> Settle(Request* request, const Asked& asked);
 
   SessionCache& cache() { return cache_; }
+  const SessionCache& cache() const { return cache_; }
   Sampler& sampler_state() { return sampler_; }
   Window& window_state() { return window_; }
+  const Window& window_state() const { return window_; }
 
  private:
+  // --- What a request would find (explain.cc).
+  Result<Explanation> Explained(const Prompt& prompt) const;
+  Result<std::optional<Divergence>> Diverges(const Prompt& prompt, const CacheView& view) const;
+  // Why `prompt` differs from what the session holds at position `at` of all tokens.
+  Status Judge(const Prompt& prompt, int32_t at, Divergence* divergence) const;
+
+  // What of the transcript is no longer what was decoded.
+  void ForgetRanges(const Asked& asked);
   Result<std::vector<TokenId>> OpaqueTokens() const;
   RenderOptions Rendering() const;
   Result<PromptLayout> PresentLayout() const;  // of all tokens, as far as they are the transcript's
@@ -96,7 +130,6 @@ class SessionImpl final : public Session {
   void Release();
   Result<SaveReport> SaveHeld(const SaveOptions& options);
   void AppendReply(std::string text, const Asked& asked);
-  void ForgetRanges(int64_t end);  // that go beyond
 
   EngineImpl* engine_;
   SessionSlot slot_;
@@ -113,6 +146,8 @@ class SessionImpl final : public Session {
   std::vector<TokenId> opaque_prefix_;
   std::string template_variables_;
   ForeignKeys foreign_;
+  size_t edited_from_ = kNoMessage;  // the first message that is not what was decoded in its place
+  SessionCounts counts_;
 };
 
 }  // namespace gyrator

@@ -30,6 +30,8 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
     state.window = WindowFromText(*snapshot.evictions);
     state.window_options = WindowOptionsFromText(*snapshot.evictions);
   }
+  state.edited_from =
+      EditedFrom(state.ranges, std::ssize(state.tokens) + state.window.num_evicted());
 
   // A folder without a chat log is a history of tokens.
   int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;

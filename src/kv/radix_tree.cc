@@ -82,6 +82,14 @@ int32_t RadixTree::Find(std::string_view key, std::span<const TokenId> tokens) c
   return Follow(key, tokens).length;
 }
 
+int32_t RadixTree::FindElsewhere(std::string_view key, std::span<const TokenId> tokens) const {
+  int32_t longest = 0;
+  for (const auto& [other, root] : roots_) {
+    if (other != key) longest = std::max(longest, Find(other, tokens));
+  }
+  return longest;
+}
+
 RadixTree::Match RadixTree::Acquire(std::string_view key, std::span<const TokenId> tokens,
                                     uint64_t now) {
   const Walk walk = Follow(key, tokens);

@@ -54,6 +54,9 @@ class RadixTree {
   // Its length alone; changes nothing.
   int32_t Find(std::string_view key, std::span<const TokenId> tokens) const;
 
+  // The longest that Find would find under a key other than `key`.
+  int32_t FindElsewhere(std::string_view key, std::span<const TokenId> tokens) const;
+
   // Remembers `tokens`, which `blocks` hold; takes a reference to those that are new to it. Of
   // equal blocks the first stays. REQUIRES: blocks.size() == BlocksFor(tokens.size()).
   void Insert(std::string_view key, std::span<const TokenId> tokens,

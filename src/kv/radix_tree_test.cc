@@ -47,6 +47,17 @@ TEST_F(RadixTreeTest, AMissIsEmpty) {
   EXPECT_EQ(0, tree_.Find("m", {}));
 }
 
+TEST_F(RadixTreeTest, OtherKeysAreLookedAtWithoutTheOwn) {
+  Cache("m", Ramp(1, 40));
+  EXPECT_EQ(0, tree_.FindElsewhere("m", Ramp(1, 40)));
+  EXPECT_EQ(40, tree_.FindElsewhere("n", Ramp(1, 50)));
+  Cache("n", Ramp(1, 20));
+  EXPECT_EQ(20, tree_.FindElsewhere("m", Ramp(1, 40)));
+  EXPECT_EQ(40, tree_.FindElsewhere("n", Ramp(1, 40)));
+  EXPECT_EQ(40, tree_.FindElsewhere("o", Ramp(1, 40)));
+  EXPECT_EQ(0, tree_.FindElsewhere("o", Ramp(2, 40)));
+}
+
 TEST_F(RadixTreeTest, TheLongestPrefixToTheToken) {
   const auto blocks = Cache("m", Ramp(1, 40));
   EXPECT_EQ(40, tree_.Find("m", Ramp(1, 40)));

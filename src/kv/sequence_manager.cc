@@ -63,12 +63,24 @@ Result<SlotId> SequenceManager::Fork(SlotId slot) {
   return child;
 }
 
-Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens) const {
-  GYRATOR_CHECK(!IsParked(slot));
+int32_t SequenceManager::KeptOf(const Entry& entry) const {
+  const TokenList& tokens = entry.parked->tokens;
+  auto blocks = static_cast<int32_t>(entry.parked->swapped.size());
+  if (!entry.holds_its_own()) {
+    blocks = std::max(blocks, radix_.Find(entry.key, tokens.ToVector()) / kBlockPositions);
+  }
+  return std::min(tokens.size(), blocks * kBlockPositions);
+}
+
+Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens,
+                             int32_t length_max) const {
   const Entry& entry = Get(slot);
-  Reused reused{.own = entry.sequence.CommonPrefix(tokens), .cached = 0};
+  const int32_t has = entry.parked ? KeptOf(entry) : entry.sequence.cp();
+  const int32_t common = this->tokens(slot).CommonPrefix(tokens);
+  Reused reused{.own = std::min({common, has, length_max}), .cached = 0};
   if (reused.own + 1 >= std::ssize(tokens)) return reused;  // a row is left at most
-  if (reused.own > entry.exact) return reused;
+  const bool all_exact = std::min(has, length_max) <= entry.exact;
+  if (!all_exact && reused.own > entry.exact) return reused;
   const int32_t cached = radix_.Find(entry.key, tokens.first(tokens.size() - 1));
   if (cached > reused.own) reused.cached = cached - reused.own;
   return reused;

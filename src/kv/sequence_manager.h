@@ -87,12 +87,17 @@ class SequenceManager {
   // Makes the sequence the longest prefix of `tokens` that it or the prefix cache holds; of the
   // latter at most tokens.size() - 1, so that a row is left whose logits are fresh.
   Reused Sync(SlotId slot, std::span<const TokenId> tokens);
-  // What Sync would find; changes nothing.
-  Reused Find(SlotId slot, std::span<const TokenId> tokens) const;
+  // What Sync would find; changes nothing. Of a parked slot: behind a Resume that finds room. As if
+  // the sequence had been truncated to `length_max` before.
+  Reused Find(SlotId slot, std::span<const TokenId> tokens, int32_t length_max = INT32_MAX) const;
   // How much of `tokens` is cached under the slot's key, whether or not Sync would take it; the
   // slot may be parked.
   int32_t FindCached(SlotId slot, std::span<const TokenId> tokens) const {
     return radix_.Find(Get(slot).key, tokens);
+  }
+  // The same under all other keys.
+  int32_t FindElsewhere(SlotId slot, std::span<const TokenId> tokens) const {
+    return radix_.FindElsewhere(Get(slot).key, tokens);
   }
   bool SameKey(SlotId a, SlotId b) const { return Get(a).key == Get(b).key; }
   void Truncate(SlotId slot, int32_t length);
@@ -161,6 +166,8 @@ class SequenceManager {
   // As many free blocks as these, if possible.
   void MakeRoom(int64_t blocks);
   void FreeSwapped(Entry* entry);
+  // Tokens that a parked sequence has behind a Resume.
+  int32_t KeptOf(const Entry& entry) const;
   // What Check says of sequences that hold something of their own.
   bool CheckOwn(std::string* why) const;
   // The blocks of entry.parked from `first` on, read into fresh ones of the pool.

@@ -71,6 +71,10 @@ equal "cancelled after 30 ms" cancelled "$(reason "$(request "$endless,\"cancel_
 equal "a deadline of 30 ms" deadline "$(reason "$(request "$endless,\"deadline_ms\":30" Hi)" -t 1)"
 equal "the deadline was not yet" stop "$(reason "$(request ',"temperature":0,"deadline_ms":600000' Hi)")"
 
+equal "a reply past its capacity" "length 200" \
+  "$(printf '%s\n' "$(request "$endless,\"max_tokens\":200" Hi)" | "${batch[@]}" --in - -c 128 --overflow fifo >"$work/out"
+    field finish_reason "$(cat "$work/out")") $(field completion_tokens "$(cat "$work/out")")"
+
 # --- Priorities: one at a time, the lowest first.
 for p in 3 1 -2 1; do request ",\"priority\":$p,\"max_tokens\":1" Hi; done >"$work/in"
 "${batch[@]}" --in "$work/in" -np 1 >"$work/out"

@@ -58,9 +58,39 @@ for name in ../x a/b .hidden; do
 done
 
 # --- A full context says so and keeps what was said.
-printf 'Hello.\n' | "$gyrator" chat -m "$model" -c 32 --ignore-eos --seed 1 --context full \
+printf 'Hello.\n' | "$gyrator" chat -m "$model" -c 32 --overflow error --ignore-eos --seed 1 --context full \
   >"$work/out" 2>"$work/err"
 equal "over capacity" 6 $?
 contains "names capacity" "32" "$(cat "$work/err")"
 exits "the context is whole" 0 "$gyrator" verify full
+
+# --- A talk goes on far past its capacity, and says once what left it.
+for ((i = 0; i < 40; i++)); do echo "My number is $i."; done >"$work/lines"
+for flags in "" "--overflow message --evict-mode recompute" "--overflow fifo" "--overflow sink --keep 2" "--overflow score"; do
+  name=past${flags//[^a-z]/}
+  # shellcheck disable=SC2086
+  "${chat[@]}" -c 192 $flags --context "$name" <"$work/lines" >"$work/out" 2>"$work/err"
+  equal "a talk past its capacity ${flags:-by default}" "0 40" "$? $(wc -l <"$work/out")"
+  equal "says so once ${flags:-by default}" "1 1" "$(wc -l <"$work/err") $(grep -c ' tokens) left the window' "$work/err")"
+  exits "and is whole ${flags:-by default}" 0 "$gyrator" verify "$name"
+done
+window() { cat "$("$gyrator" show "$1" --json | grep -o '"folder":"[^"]*"' | cut -d'"' -f4)/metadata/window.txt"; }
+contains "by default the oldest turns" "overflow: message" "$(window past)"
+contains "a policy is saved with what it evicted" "overflow: sink" "$(window pastoverflowsinkkeep)"
+contains "and its first tokens" "sinks: 2" "$(window pastoverflowsinkkeep)"
+log() { window "$1" | grep -c ^log:; }
+before=$(log pastoverflowsinkkeep)
+"${chat[@]}" --context pastoverflowsinkkeep <"$work/lines" >"$work/out" 2>"$work/err"
+equal "it goes on in a new process" "0 40" "$? $(wc -l <"$work/out")"
+equal "and need not say it again" "" "$(cat "$work/err")"
+if [[ $(log pastoverflowsinkkeep) -gt $before ]]; then ok "it evicts on"; else fail "it evicts on" "$before"; fi
+contains "by the saved policy" "overflow: sink" "$(window pastoverflowsinkkeep)"
+"${chat[@]}" --overflow error --context past <"$work/lines" >"$work/out" 2>"$work/err"
+equal "a flag has the last word" 6 $?
+exits "a policy needs the cache" 2 "${chat[@]}" --no-cache --overflow message
+exits "a talk without it needs no flag" 0 "${chat[@]}" --no-cache
+exits "an unknown policy" 2 "${chat[@]}" --overflow oldest
+long=$(printf 'word %.0s' {1..150})
+exits "run: what does not fit is an error" 6 "$gyrator" run -m "$model" -p "$long" -c 96
+exits "run: unless something may go" 0 "$gyrator" run -m "$model" --raw -p "$long" -c 96 -n 4 --overflow fifo
 finish

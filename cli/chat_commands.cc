@@ -1,0 +1,166 @@
+// The commands of a talk on a terminal: lines that begin with /.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "cli/chat.h"
+
+namespace gyrator::cli {
+
+namespace {
+
+constexpr std::string_view kHelp =
+    "/help            this list\n"
+    "/show            how much of the conversation's capacity is used\n"
+    "/stats           what was reused, decoded and evicted; /stats prom: for Prometheus\n"
+    "/explain [TEXT]  what the line TEXT would reuse, and why no more\n"
+    "/rewind [N]      forget the last N turns (1), the sampler's draws too\n"
+    "/edit [N] TEXT   put TEXT in the place of your last line, or of the N-th, and answer again\n"
+    "/fork NAME [N]   save a fork under another name, or one of the first N messages\n"
+    "/exit            leave (Ctrl-D too); a named context is saved\n"
+    "Ctrl-C stops a reply.\n";
+
+// Takes the first word off.
+std::string_view TakeWord(std::string_view* text) {
+  const size_t end = std::min(text->find(' '), text->size());
+  const std::string_view word = text->substr(0, end);
+  text->remove_prefix(std::min(text->find_first_not_of(' ', end), text->size()));
+  return word;
+}
+
+std::optional<size_t> NumberFrom(std::string_view text) {
+  size_t number = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (end.ec != std::errc() || end.ptr != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+// Where the lines of the user stand.
+std::vector<size_t> UserLines(std::span<const Message> transcript) {
+  std::vector<size_t> lines;
+  for (size_t i = 0; i < transcript.size(); ++i) {
+    if (transcript[i].role == "user") lines.push_back(i);
+  }
+  return lines;
+}
+
+Status Usage(std::string_view text) {
+  return Status::InvalidArgument(std::string(text) + "; /help lists the commands");
+}
+
+}  // namespace
+
+Result<bool> Chat::Command(const std::string& line, bool* leave) {
+  if (line[0] != '/') return false;
+  std::string_view rest = line;
+  const std::string_view name = TakeWord(&rest);
+  if (name == "/edit") return Edit(rest);
+  Status status;
+  if (name == "/exit" || name == "/quit") {
+    *leave = true;
+  } else if (name == "/show") {
+    PrintNote(Fill() + (named() ? ", saved as '" + args_.context + "'" : ""));
+  } else if (name == "/help" || name == "/?") {
+    PrintNote("commands\n" + std::string(kHelp));
+  } else if (name == "/stats") {
+    PrintNote(rest == "prom" ? "\n" + PrometheusText(engine_->stats()) : StatsText());
+  } else if (name == "/explain") {
+    status = Explain(rest);
+  } else if (name == "/rewind") {
+    status = Rewind(rest);
+  } else if (name == "/fork") {
+    status = Fork(rest);
+  } else {
+    status = Usage("no such command: " + std::string(name));
+  }
+  if (!status.ok()) PrintNote(status.message());
+  return true;
+}
+
+std::string Chat::StatsText() const {
+  const SessionInfo info = session_->info();
+  const EngineStats stats = engine_->stats();
+  return fmt::format(
+      "this session\n"
+      "  reused     {:>9} own, {} shared\n"
+      "  decoded    {:>9}\n"
+      "  generated  {:>9}\n"
+      "  evicted    {:>9}\n"
+      "all sessions\n"
+      "  reused     {:>9} own, {} shared\n"
+      "  decoded    {:>9}\n"
+      "  generated  {:>9}\n"
+      "  evicted    {:>9}\n"
+      "  parked     {:>9}\n"
+      "  blocks     {:>9} of {} free, {} cached",
+      info.tokens_reused - info.tokens_shared, info.tokens_shared, info.tokens_decoded,
+      info.tokens_generated, info.evicted, stats.tokens_reused_own, stats.tokens_reused_shared,
+      stats.tokens_decoded, stats.tokens_generated, stats.tokens_evicted, stats.sessions_parked,
+      stats.blocks_free, stats.blocks_total, stats.blocks_cached);
+}
+
+// Of a fork, which has blocks of its own only where it differs.
+Status Chat::Explain(std::string_view text) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> fork, session_->Fork({}));
+  GYRATOR_RETURN_IF_ERROR(
+      fork->Append({.role = "user", .content = std::string(text), .extras = {}}));
+  GYRATOR_ASSIGN_OR_RETURN(const Explanation explanation, fork->Explain());
+  PrintNote("the next line\n" + ExplanationText(explanation));
+  return {};
+}
+
+Status Chat::Rewind(std::string_view text) {
+  const std::vector<size_t> lines = UserLines(session_->transcript());
+  const std::optional<size_t> turns = text.empty() ? 1 : NumberFrom(text);
+  if (!turns || *turns == 0 || *turns > lines.size()) {
+    return Usage(fmt::format("/rewind: 1 to {} turns expected", lines.size()));
+  }
+  GYRATOR_RETURN_IF_ERROR(session_->Rewind(lines[lines.size() - *turns]));
+  unsaved_ = true;
+  PrintNote("back to: " + Fill());
+  return Save();
+}
+
+Result<bool> Chat::Edit(std::string_view text) {
+  const std::vector<size_t> lines = UserLines(session_->transcript());
+  std::string_view rest = text;
+  std::optional<size_t> number = NumberFrom(TakeWord(&rest));
+  if (rest.empty()) {
+    number = lines.size();  // a number alone is a line
+    rest = text;
+  }
+  if (!number) {
+    number = lines.size();
+    rest = text;
+  }
+  if (rest.empty() || *number == 0 || *number > lines.size()) {
+    PrintNote(
+        Usage(fmt::format("/edit: a line, or one of 1 to {} and a line", lines.size())).message());
+    return true;
+  }
+  GYRATOR_RETURN_IF_ERROR(session_->Edit(lines[*number - 1], std::string(rest)));
+  GYRATOR_RETURN_IF_ERROR(Save());
+  GYRATOR_RETURN_IF_ERROR(Answer());
+  return true;
+}
+
+Status Chat::Fork(std::string_view text) {
+  const std::string name(TakeWord(&text));
+  const std::optional<size_t> messages = NumberFrom(text);
+  if (name.empty() || (!text.empty() && !messages)) return Usage("/fork: NAME or NAME N expected");
+  GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockContext(home, name));
+  if (ResolveContext(home.contexts, name).ok()) {
+    return Status::InvalidArgument("context '" + name + "' exists already; another name");
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> fork,
+                           session_->Fork({.messages = messages, .seed = {}}));
+  GYRATOR_RETURN_IF_ERROR(fork->Save({.root = home.contexts, .name = name}).status());
+  PrintNote("saved a fork as '" + name + "'");
+  return {};
+}
+
+}  // namespace gyrator::cli
