@@ -196,13 +196,16 @@ Result<double> GapMs(const Bench& bench, int32_t length) {
                            bench.engine.NewSession({.sampler = {.temperature = 0}}));
   GYRATOR_ASSIGN_OR_RETURN(const auto reading, bench.engine.NewSession({}));
   std::vector<uint64_t> times;
-  std::latch begun(1);
+  std::latch begun(1), reads(1);  // the talker waits, so that its tokens fall into the prompt
   std::stop_source stop;
   GenerateOptions talk = Steps(bench.engine.options().context - bench.options.depth);
   talk.cancel = stop.get_token();
   talk.on_logits = [&](std::span<const float>) {
     times.push_back(NowNs());
-    if (times.size() == 4) begun.count_down();
+    if (times.size() != 4) return;
+    begun.count_down();
+    reads.wait();
+    times.back() = NowNs();
   };
   Status talked;
   std::thread talker([&] {
@@ -211,6 +214,7 @@ Result<double> GapMs(const Bench& bench, int32_t length) {
   });
   begun.wait();
   const uint64_t began = NowNs();
+  reads.count_down();
   const Status read = reading->Complete(bench.Prompt(length, kSeedLong), Steps(0)).status();
   const uint64_t ended = NowNs();
   stop.request_stop();

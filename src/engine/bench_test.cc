@@ -72,6 +72,7 @@ TEST(BatchBench, ALongPromptEndsAtTheCapacity) {
   SizeForBatchBench(options, model->info(), &sizes);
   EXPECT_EQ(model->info().context_max, sizes.context);  // fewer than 8,192
   sizes.context = 100;
+  sizes.batch_rows = 4;  // 25 passes, so that tokens fall between them
   const auto engine = MakeEngine(model, sizes);
   const auto rows = RunBatchBench(*engine, kLimits, options);
   ASSERT_TRUE(rows.ok()) << rows.status().ToString();

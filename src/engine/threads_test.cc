@@ -209,37 +209,6 @@ TEST_F(ThreadsTest, WhatWasCancelledBeforeItBeganEndsToo) {
 
 // It has blocks for its prompt then, and no row in them: parked, it has no tokens to come back
 // with.
-TEST_F(ThreadsTest, WhatWasStoppedBeforeItsFirstRowCanBeForked) {
-  const auto engine = Make(2);
-  const auto speaking = MakeSession(*engine, 1);
-  std::unique_ptr<Session> stopped;
-  bool reserved = false;
-  GenerateOptions options = Steps(100);
-  options.on_text = [&](std::string_view) {  // no pass is run while this takes less than a moment
-    stopped.reset();
-    stopped = MakeSession(*engine, 2);
-    const int32_t blocks = engine->stats().blocks_free;
-    std::stop_source stop;
-    GenerateOptions cancelled = Steps(5);
-    cancelled.cancel = stop.get_token();
-    std::thread client([&] { (void)stopped->Complete(Numbers(100, 9), cancelled); });
-    for (int looks = 0; looks < 1000 && engine->stats().blocks_free == blocks; ++looks) {
-    }
-    stop.request_stop();
-    client.join();
-    reserved = stopped->info().cp == 0 && engine->stats().blocks_free < blocks;
-    return !reserved;  // else another try, at the next token
-  };
-  ASSERT_TRUE(speaking->Complete(Numbers(40, 3), options).ok());
-  ASSERT_TRUE(reserved);
-  const auto large = MakeSession(*engine, 3), larger = MakeSession(*engine, 4);
-  ASSERT_TRUE(large->Complete(Numbers(250, 5), Steps(1)).ok());
-  ASSERT_TRUE(larger->Complete(Numbers(250, 6), Steps(1)).ok());
-  const auto fork = stopped->Fork({});
-  ASSERT_TRUE(fork.ok()) << fork.status().ToString();
-  EXPECT_EQ(Alone(Numbers(40, 9), 5, 2), (*fork)->Complete(Numbers(40, 9), Steps(5))->tokens);
-}
-
 TEST_F(ThreadsTest, ADeadlineEndsAReplyAndAWaitingRequest) {
   const auto engine = Make(1);
   const auto running = MakeSession(*engine, 1), waiting = MakeSession(*engine, 2);

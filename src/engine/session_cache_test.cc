@@ -1,0 +1,76 @@
+#include "engine/session_cache.h"
+
+#include <gtest/gtest.h>
+
+#include "kv/kv_testing.h"
+
+namespace gyrator {
+namespace {
+
+class SessionCacheTest : public testing::Test {
+ protected:
+  // Stores K and V of the tokens that are not there, and gives their last row these logits.
+  void Decode(std::span<const TokenId> tokens, float logit) {
+    const auto rest = tokens.subspan(static_cast<size_t>(cache_.sequence().cp()));
+    bytes_.Store(cache_.sequence(), rest);
+    cache_.Commit(rest, std::vector<float>{logit});
+  }
+
+  BlockPool pool_{8};
+  FakeBytes bytes_{8};
+  SequenceManager manager_{&pool_, &bytes_, {.slots = 2}};
+  SessionCache cache_{&manager_, *manager_.Open("m", 100), nullptr};
+  const std::vector<TokenId> tokens_ = std::vector<TokenId>(20, 7);
+};
+
+TEST_F(SessionCacheTest, AllThatIsThereWithItsLogitsIsNothingToDecode) {
+  ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
+  EXPECT_EQ(0, cache_.sequence().cp());
+  Decode(tokens_, 3);
+  ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
+  EXPECT_EQ(20, cache_.sequence().cp());
+  EXPECT_EQ(3, cache_.logits()[0]);
+}
+
+TEST_F(SessionCacheTest, WithoutLogitsTheLastRowIsDecodedAgain) {
+  ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
+  Decode(tokens_, 3);
+  ASSERT_TRUE(cache_.Sync(std::span(tokens_).first(15), true).ok());
+  EXPECT_EQ(14, cache_.sequence().cp());
+  EXPECT_TRUE(cache_.logits().empty());
+}
+
+// One that was stopped after it was admitted and before its first row holds blocks and no tokens.
+TEST_F(SessionCacheTest, AnEmptyPromptIsNothingToDecode) {
+  ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
+  ASSERT_TRUE(manager_.Park(cache_.slot()).ok());
+  const auto reused = cache_.Sync({}, true);
+  ASSERT_TRUE(reused.ok()) << reused.status().ToString();
+  EXPECT_EQ(0, reused->own);
+  EXPECT_EQ(0, cache_.sequence().cp());
+}
+
+TEST_F(SessionCacheTest, WhatIsEvictedTakesTheLogitsAlong) {
+  ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
+  Decode(tokens_, 3);
+  const TokenSpan span = {4, 9};
+  ASSERT_TRUE(cache_.Evict(18, {&span, 1}).ok());
+  EXPECT_EQ(13, cache_.sequence().cp());
+  EXPECT_TRUE(cache_.logits().empty());
+}
+
+TEST_F(SessionCacheTest, LogitsAreSharedUntilOneOfTheTwoGoesOn) {
+  ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
+  Decode(tokens_, 3);
+  SessionCache fork(&manager_, *manager_.Fork(cache_.slot()), cache_.shared_logits());
+  EXPECT_EQ(cache_.logits().data(), fork.logits().data());
+  std::vector<TokenId> longer = tokens_;
+  longer.push_back(8);
+  ASSERT_TRUE(cache_.Sync(longer, true).ok());
+  Decode(longer, 4);
+  EXPECT_EQ(4, cache_.logits()[0]);
+  EXPECT_EQ(3, fork.logits()[0]);
+}
+
+}  // namespace
+}  // namespace gyrator
