@@ -70,6 +70,24 @@ class EvictionTest : public testing::TestWithParam<Case> {
     return said;
   }
 
+  // Two turns, and a reply that is stopped between its first eviction and the pass that follows.
+  static void TalkUntilStoppedAtAnEviction(Session& session) {
+    Talk(session, 2);
+    ASSERT_TRUE(session.Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
+    ASSERT_TRUE(session.Prepare({}).ok());
+    std::stop_source stop;
+    GenerateOptions options = Steps(-1);
+    options.cancel = stop.get_token();
+    int32_t left = kContext - session.info().cp + 1;
+    options.on_logits = [&](auto) {
+      if (--left == 0) stop.request_stop();
+    };
+    const auto reply = session.Respond(options);
+    ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+    EXPECT_EQ(StopReason::kCancelled, reply->stop);
+    EXPECT_GT(session.info().evicted, 0);
+  }
+
   static std::shared_ptr<const Model> model_;
   std::unique_ptr<Engine> engine_;
 };
@@ -328,17 +346,7 @@ TEST_P(EvictionTest, AForkOfAParkedSessionChangesNoBitOfIt) {
   const auto quiet = Make(1), busy = Make(1, 1 << 20);
   const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
   for (Session* session : {alone.get(), mine.get()}) {
-    Talk(*session, 2);
-    ASSERT_TRUE(session->Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
-    ASSERT_TRUE(session->Prepare({}).ok());
-    std::stop_source stop;
-    GenerateOptions options = Steps(-1);
-    options.cancel = stop.get_token();
-    int32_t left = kContext - session->info().cp + 1;
-    options.on_logits = [&](auto) {
-      if (--left == 0) stop.request_stop();
-    };
-    ASSERT_TRUE(session->Respond(options).ok());
+    TalkUntilStoppedAtAnEviction(*session);
   }
   ASSERT_TRUE(other->Complete(Numbers(100, 3), Steps(2)).ok());
   ASSERT_GT(busy->stats().sessions_parked, 0u);
@@ -354,19 +362,7 @@ TEST_P(EvictionTest, AReplyThatIsStoppedAtItsEvictionCanBeSaved) {
   const std::string root = testing::TempDir() + "eviction_test_stopped";
   std::filesystem::remove_all(root);
   const auto session = New(*engine_);
-  Talk(*session, 2);
-  ASSERT_TRUE(session->Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
-  ASSERT_TRUE(session->Prepare({}).ok());
-  std::stop_source stop;
-  GenerateOptions options = Steps(-1);
-  options.cancel = stop.get_token();
-  int32_t left = kContext - session->info().cp + 1;
-  options.on_logits = [&](auto) {
-    if (--left == 0) stop.request_stop();
-  };
-  const auto reply = session->Respond(options);
-  ASSERT_TRUE(reply.ok()) << reply.status().ToString();
-  EXPECT_EQ(StopReason::kCancelled, reply->stop);
+  TalkUntilStoppedAtAnEviction(*session);
   const auto saved = session->Save({.root = root});
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   const auto loaded = engine_->LoadSession(saved->folder, nullptr);
