@@ -147,6 +147,10 @@ void RegisterOps(const Ops* ops) {
   Register(isa + "/bf16/decode8192",
            [=](benchmark::State& s) { MatMulBf16(s, ops, {1, 8192, 8192}); });
   Register(isa + "/int8/decode", [=](benchmark::State& s) { MatMulInt8(s, ops, decode); });
+  for (const int64_t rows : {4, 16, 32}) {
+    Register(isa + "/int8/rows" + std::to_string(rows),
+             [=](benchmark::State& s) { MatMulInt8(s, ops, {rows, 32768, 2048}); });
+  }
   Register(isa + "/f32/prefill", [=](benchmark::State& s) { MatMulF32(s, ops, prefill); });
   Register(isa + "/bf16/prefill", [=](benchmark::State& s) { MatMulBf16(s, ops, prefill); });
   Register(isa + "/int8/prefill", [=](benchmark::State& s) { MatMulInt8(s, ops, prefill); });

@@ -45,8 +45,9 @@ CpuFeatures Detect() {
   constexpr uint32_t kF = Bit(16), kDq = Bit(17), kBw = Bit(30), kVl = Bit(31);
   cpu.avx512 = cpu.avx2 && Has(saved, 0xe6) && Has(seven.ebx, kF | kDq | kBw | kVl) &&
                Has(seven.ecx, Bit(11)) && Has(seven_one.eax, Bit(5));
-  cpu.amx =
-      cpu.avx512 && Has(saved, 0x60000) && Has(seven.edx, Bit(22) | Bit(24)) && RequestTiles();
+  constexpr uint32_t kAmxBf16 = Bit(22), kAmxTile = Bit(24), kAmxInt8 = Bit(25);
+  cpu.amx = cpu.avx512 && Has(saved, 0x60000) && Has(seven.edx, kAmxBf16 | kAmxTile | kAmxInt8) &&
+            RequestTiles();
   return cpu;
 }
 

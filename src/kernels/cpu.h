@@ -6,7 +6,7 @@ namespace gyrator {
 struct CpuFeatures {
   bool avx2 = false;    // AVX2, FMA, F16C; registers saved by the system
   bool avx512 = false;  // AVX512 F, BW, DQ, VL, VNNI and BF16, besides avx2
-  bool amx = false;     // AMX-TILE and AMX-BF16, besides avx512; permission granted to this process
+  bool amx = false;  // AMX TILE, BF16 and INT8, besides avx512; permission granted to this process
 };
 
 // Asked once; asks the system for permission to use the tiles where the CPU has them.

@@ -16,8 +16,14 @@ void AttendByTilesOrLanes(const AttentionArgs& args) {
   Avx512Ops().attention(args);
 }
 
-// The best of the other functions, with matmul_bf16 and attention by tiles, or the twin of the
-// first.
+void MultiplyByTilesOrLanes(const QuantizedRows& x, const BlockQ8_0* w, float* y,
+                            const MatMulShape& shape) {
+  constexpr int64_t kTilesRowsMin = 3;  // by tiles, a row costs what sixteen do
+  if (shape.num_rows >= kTilesRowsMin) return AmxMatMulInt8(x, w, y, shape);
+  Avx512Ops().matmul_int8(x, w, y, shape);
+}
+
+// The best of the other functions, with products and attention by tiles, or the twins of products.
 const Ops& AmxOps() {
   static const Ops kOps = [] {
     Ops ops = Cpu().avx512 ? Avx512Ops() : Cpu().avx2 ? Avx2Ops() : RefOps();
@@ -25,6 +31,7 @@ const Ops& AmxOps() {
     ops.bf16_numerics = "bf16.amx.v1";
     ops.bf16_layout = Cpu().avx2 ? Bf16Layout::kTiles : Bf16Layout::kRows;
     ops.matmul_bf16 = Cpu().amx ? AmxMatMulBf16 : Cpu().avx2 ? AmxTwinMatMulBf16 : RefMatMulBf16Amx;
+    if (Cpu().avx2) ops.matmul_int8 = Cpu().amx ? MultiplyByTilesOrLanes : AmxTwinMatMulInt8;
     if (Cpu().amx) ops.attention = AttendByTilesOrLanes;
     return ops;
   }();

@@ -120,6 +120,7 @@ constexpr Peak kDotInt8 = {
 constexpr Peak kMaddInt8 = {
     [](int64_t iterations) { GYRATOR_LOOP(GYRATOR_EACH_12(GYRATOR_MADDUBS)); }, 12 * 64};
 constexpr Peak kTileBf16 = {AmxBf16Peak, 4 * 16 * 16 * 32 * 2};
+constexpr Peak kTileInt8 = {AmxInt8Peak, 4 * 16 * 16 * 32 * 2};  // a scale each 32: half of a tile
 
 struct Peaks {
   Peak f32, bf16, int8;
@@ -130,7 +131,10 @@ Peaks PeaksOf(const Ops& ops) {
       Cpu().avx512 ? Peaks{kFma512, kDotBf16, kDotInt8} : Peaks{kFma256, kFma256, kMaddInt8};
   if (ops.name == "ref" || !Cpu().avx2) peaks = {kScalarFma, kScalarFma, kScalarFma};
   if (ops.name == "avx2") peaks = {kFma256, kFma256, kMaddInt8};
-  if (ops.name == "amx") peaks.bf16 = Cpu().amx ? kTileBf16 : peaks.f32;
+  if (ops.name == "amx") {
+    peaks.bf16 = Cpu().amx ? kTileBf16 : peaks.f32;
+    if (Cpu().amx) peaks.int8 = kTileInt8;
+  }
   return peaks;
 }
 

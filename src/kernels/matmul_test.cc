@@ -21,6 +21,8 @@ std::vector<Case> Cases() {
     cases.push_back({1, 9, k});
     cases.push_back({7, 9, k});
   }
+  cases.push_back({23, 19, 2100});
+  cases.push_back({70, 37, 4220});
   return cases;
 }
 

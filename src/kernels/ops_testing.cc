@@ -17,6 +17,7 @@ std::vector<const Ops*> TestedOps() {
     Ops twin = *FindOps("amx");
     twin.name = "amx-twin";
     twin.matmul_bf16 = AmxTwinMatMulBf16;
+    twin.matmul_int8 = AmxTwinMatMulInt8;
     return twin;
   }();
   if (Cpu().amx) tested.push_back(&kTwin);

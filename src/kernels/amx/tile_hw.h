@@ -110,5 +110,62 @@ class HardwareTiles {
   }
 };
 
+// The tiles for int8: 0..3 sums, 4 and 5 A [16 rows][32 bytes], 6 and 7 B [8 steps][16][4 bytes].
+class HardwareInt8Tiles {
+ public:
+  HardwareInt8Tiles() {
+    struct {  // palette 1 (Intel SDM, TILE_CONFIG)
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t bytes_per_row[16] = {64, 64, 64, 64, 32, 32, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 8, 8};
+    } config;
+    static_assert(sizeof(config) == 64);
+    __asm__ volatile("ldtilecfg %0" ::"m"(config));
+  }
+  ~HardwareInt8Tiles() { _tile_release(); }
+  HardwareInt8Tiles(const HardwareInt8Tiles&) = delete;
+  HardwareInt8Tiles& operator=(const HardwareInt8Tiles&) = delete;
+
+  // 16 rows of 16 numbers of 4 bytes, `stride` bytes between rows; `to` without a gap.
+  static void Transpose(const void* from, int64_t stride, void* to) {
+    HardwareTiles::Transpose(static_cast<const uint16_t*>(from), stride / 2,
+                             *static_cast<uint32_t (*)[16][16]>(to));
+  }
+
+  // dots[i] [column of w][row of x] of groups i < kCount; `stride` blocks between columns of w.
+  template <int64_t kCount>
+  static void Dot(const BlockQ8_0* w, int64_t stride, const uint32_t (*x)[8][16],
+                  int32_t (*dots)[16][16]) {
+    DotEach(w, stride, x, dots, std::make_integer_sequence<int, kCount>());
+  }
+
+  // Sums kI and operands kI % 2.
+  template <int kI>
+  static void Multiply() {
+    __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kI), "i"(4 + kI % 2),
+                     "i"(6 + kI % 2));
+  }
+
+ private:
+  template <int... kI>
+  static void DotEach(const BlockQ8_0* w, int64_t stride, const uint32_t (*x)[8][16],
+                      int32_t (*dots)[16][16], std::integer_sequence<int, kI...>) {
+    (DotOne<kI>(w[kI].q, stride * int64_t{sizeof(BlockQ8_0)}, x[kI]), ...);
+    (StoreTile<kI>(dots[kI]), ...);
+  }
+  template <int kI>
+  static void DotOne(const int8_t* a, int64_t stride, const uint32_t (&b)[8][16]) {
+    __asm__ volatile("tilezero %%tmm%c0" ::"i"(kI));
+    LoadTile<4 + kI % 2>(a, stride);
+    LoadTile<6 + kI % 2>(b, 64);
+    Multiply<kI>();
+  }
+  template <int kI>
+  static void StoreTile(int32_t (&to)[16][16]) {
+    __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(int64_t{64}), "i"(kI)
+                     : "memory");
+  }
+};
+
 }  // namespace
 }  // namespace gyrator

@@ -16,8 +16,6 @@ constexpr int kLanes = 8;
 constexpr int kParts = 16 / kLanes;  // vectors to 16 lanes
 constexpr int kMatMulRows = 4;       // the register tile of the packed matmul: rows x columns
 constexpr int kMatMulColumns = 3;
-constexpr int kInt8Rows = 4;  // ... and of the int8 one: rows x (kInt8Vecs * kLanes)
-constexpr int kInt8Vecs = 2;
 constexpr int kScoreRowsF32 = 4;  // queries of one attention step
 constexpr int kScoreRowsBf16 = 2;
 
@@ -179,23 +177,26 @@ struct Int8Format {
     const IVec pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   }
-  static GYRATOR_SIMD IVec Start(int32_t /*q_sum*/) { return _mm256_setzero_si256(); }
+  static GYRATOR_SIMD IVec DotStart(int32_t /*q_sum*/) { return _mm256_setzero_si256(); }
   static GYRATOR_SIMD IVec Step(IVec acc, IVec w, IVec q) {
     return IAdd(acc, _mm256_madd_epi16(w, q));
+  }
+  // What the dots of kLanes packed rows begin with; `stride` between their steps.
+  static GYRATOR_SIMD IVec Start(const uint32_t* /*steps*/, int64_t /*stride*/) {
+    return _mm256_setzero_si256();
   }
   static GYRATOR_SIMD IVec Low(IVec bytes) {
     return _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
   }
   static GYRATOR_SIMD IVec High(IVec bytes) { return _mm256_srai_epi16(bytes, 8); }
-  // 32 activations to kSteps 32-bit steps.
-  static GYRATOR_SIMD void PackActivations(const int8_t* q, uint32_t* steps) {
+  // 32 weights to kSteps 32-bit steps.
+  static GYRATOR_SIMD void PackWeights(const int8_t* q, uint32_t* steps) {
     const IVec bytes = ILoad(q);
     IStore(steps, Low(bytes));
     IStore(steps + 8, High(bytes));
   }
-  // `fours` are bytes 4 i .. 4 i + 3 of 8 columns: steps i and i + 8 of a panel with `stride`
-  // columns.
-  static GYRATOR_SIMD void PackWeights(IVec fours, int i, uint32_t* steps, int64_t stride) {
+  // `fours` are bytes 4 i .. 4 i + 3 of a group of 8 rows: steps i and i + 8, `stride` apart.
+  static GYRATOR_SIMD void PackFours(IVec fours, int i, uint32_t* steps, int64_t stride) {
     IStore(steps + i * stride, Low(fours));
     IStore(steps + (i + 8) * stride, High(fours));
   }

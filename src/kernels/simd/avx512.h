@@ -14,8 +14,6 @@ constexpr int kLanes = 16;
 constexpr int kParts = 16 / kLanes;
 constexpr int kMatMulRows = 6;
 constexpr int kMatMulColumns = 4;
-constexpr int kInt8Rows = 8;
-constexpr int kInt8Vecs = 2;
 constexpr int kScoreRowsF32 = 8;
 constexpr int kScoreRowsBf16 = 4;
 
@@ -39,6 +37,7 @@ GYRATOR_SIMD IVec Bits(Vec a) { return _mm512_castps_si512(a); }
 GYRATOR_SIMD Vec FromBits(IVec a) { return _mm512_castsi512_ps(a); }
 GYRATOR_SIMD IVec ISet(int32_t x) { return _mm512_set1_epi32(x); }
 GYRATOR_SIMD IVec ILoad(const void* p) { return _mm512_loadu_si512(p); }
+GYRATOR_SIMD void IStore(void* p, IVec a) { _mm512_storeu_si512(p, a); }
 GYRATOR_SIMD IVec IAdd(IVec a, IVec b) { return _mm512_add_epi32(a, b); }
 GYRATOR_SIMD IVec IAnd(IVec a, IVec b) { return _mm512_and_si512(a, b); }
 GYRATOR_SIMD IVec IOr(IVec a, IVec b) { return _mm512_or_si512(a, b); }
@@ -149,13 +148,19 @@ struct Int8Format {
   static GYRATOR_SIMD __m256i Dot(__m256i w, __m256i q) {
     return _mm256_dpbusd_epi32(_mm256_setzero_si256(), Offset(w), q);
   }
-  static GYRATOR_SIMD IVec Start(int32_t q_sum) { return ISet(-128 * q_sum); }
+  static GYRATOR_SIMD IVec DotStart(int32_t q_sum) { return ISet(-128 * q_sum); }
   static GYRATOR_SIMD IVec Step(IVec acc, IVec w, IVec q) { return _mm512_dpbusd_epi32(acc, w, q); }
-  static GYRATOR_SIMD void PackActivations(const int8_t* q, uint32_t* steps) {
-    std::memcpy(steps, q, 32);
+  static GYRATOR_SIMD IVec Start(const uint32_t* steps, int64_t stride) {
+    IVec sum = ISet(0);
+    for (int s = 0; s < kSteps; ++s) sum = Step(sum, ISet(0x01010101), ILoad(steps + s * stride));
+    return IAdd(ShiftLeft<7>(IXor(sum, ISet(-1))), ISet(128));  // -128 sum
   }
-  static GYRATOR_SIMD void PackWeights(__m256i fours, int i, uint32_t* steps, int64_t stride) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(steps + i * stride), Offset(fours));
+  static GYRATOR_SIMD void PackWeights(const int8_t* q, uint32_t* steps) {
+    const __m256i w = Offset(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(steps), w);
+  }
+  static GYRATOR_SIMD void PackFours(__m256i fours, int i, uint32_t* steps, int64_t stride) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(steps + i * stride), fours);
   }
 };
 

@@ -1,15 +1,18 @@
-// Matrix products in int8: lanes are output columns, a group of 32 at a time.
+// Matrix products in int8, a group of 32 at a time.
 //
-// Few rows: the dots of kLanes columns, summed across by shuffles. Many rows: weights repacked into
-// panels in which a vector holds one 32-bit step of every column, so that no sum crosses lanes.
+// One or two rows: lanes are columns, their dots summed across by shuffles. More: lanes are rows,
+// repacked so that a vector holds one 32-bit step of kLanes of them, and weights are broadcast: no
+// sum crosses lanes, and weights are read in the order in which they lie.
 #pragma once
 
 namespace gyrator {
 namespace {
 
-constexpr int64_t kInt8BlockRows = 128;   // multiple of kInt8Rows
-constexpr int64_t kInt8BlockGroups = 16;  // of 32 along k
-constexpr int64_t kInt8Columns = int64_t{kInt8Vecs} * kLanes;
+constexpr int64_t kInt8StreamedRows = 2;  // up to so many, packing does not pay
+constexpr int64_t kInt8Rows = kLanes;     // of a tile
+constexpr int64_t kInt8Columns = 8;       // likewise
+constexpr int64_t kInt8BlockRows = 64;    // multiple of kInt8Rows
+constexpr int64_t kInt8BlockGroups = 32;  // of 32 along k
 static_assert(kInt8BlockRows % kInt8Rows == 0);
 
 GYRATOR_SIMD int32_t SumGroup(const int8_t* q) {
@@ -40,7 +43,7 @@ GYRATOR_SIMD Vec DotColumns(const int8_t* q, const float* x_scale, const BlockQ8
       const BlockQ8_0& block = w[(kWhole || c < count ? c : count - 1) * groups + g];
       dots[c] = Int8Format::Dot(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.q)), x);
     }
-    const Vec dot = ToFloat(IAdd(SumEach(dots), Int8Format::Start(x_sum)));
+    const Vec dot = ToFloat(IAdd(SumEach(dots), Int8Format::DotStart(x_sum)));
     const Vec scale = Mul(LoadScales(w + g, groups, kWhole ? kLanes : count), Set(x_scale[g]));
     acc = Fma(dot, scale, acc);
   }
@@ -65,135 +68,178 @@ void MatMulInt8Streamed(const QuantizedRows& x, const BlockQ8_0* w, float* y,
   }
 }
 
-// `groups` groups of kInt8Columns columns, and the same of kInt8BlockRows rows of activations.
-class Int8Block {
- public:
-  // Rows up to the next multiple of kInt8Rows repeat the last one (their sums are never read).
-  void PackActivations(const int8_t* q, int64_t k, int64_t rows, int64_t groups) {
-    for (int64_t r = 0; r < (rows + kInt8Rows - 1) / kInt8Rows * kInt8Rows; ++r) {
-      const int8_t* row = q + (r < rows ? r : rows - 1) * k;
-      for (int64_t g = 0; g < groups; ++g) {
-        uint32_t steps[Int8Format::kSteps];
-        Int8Format::PackActivations(row + g * 32, steps);
-        uint32_t* to = Steps(r, g, groups) + r % kInt8Rows;
-        for (int s = 0; s < Int8Format::kSteps; ++s) to[s * kInt8Rows] = steps[s];
-        sums_[r * groups + g] = Int8Format::kNeedsSum ? SumGroup(row + g * 32) : 0;
-      }
-    }
-  }
+// `rows` <= kInt8Rows rows of activations over the groups of a block; lanes from `rows` on repeat
+// the last row (their sums are never read).
+struct Int8RowTile {
+  alignas(64) uint32_t steps[kInt8BlockGroups][Int8Format::kSteps][kInt8Rows];
+  alignas(64) int32_t starts[kInt8BlockGroups][kInt8Rows];
+  alignas(64) float scales[kInt8BlockGroups][kInt8Rows];
 
-  // w at the first group of the first of `columns` columns that lie `stride` blocks apart; the
-  // panel's other columns repeat the last.
-  void PackWeights(const BlockQ8_0* w, int64_t stride, int64_t columns, int64_t groups) {
+  // x at the first group of the first row; k elements between rows.
+  void Pack(const QuantizedRows& x, int64_t k, int64_t rows, int64_t groups) {
     for (int64_t g = 0; g < groups; ++g) {
-      uint32_t* panel = panel_ + g * Int8Format::kSteps * kInt8Columns;
-      for (int64_t c = 0; c < kInt8Columns; c += 8) {
-        __m256i rows[8];
+      for (int64_t first = 0; first < kInt8Rows; first += 8) {
+        __m256i some[8];
         for (int64_t i = 0; i < 8; ++i) {
-          const BlockQ8_0& block = w[(c + i < columns ? c + i : columns - 1) * stride + g];
-          rows[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.q));
+          const int64_t row = first + i < rows ? first + i : rows - 1;
+          const int8_t* from = x.q + row * k + g * 32;
+          some[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+          scales[g][first + i] = x.scale[row * (k / 32) + g];
         }
-        Transpose8x8(rows);
-        for (int i = 0; i < 8; ++i) Int8Format::PackWeights(rows[i], i, panel + c, kInt8Columns);
+        Transpose8x8(some);
+        for (int i = 0; i < 8; ++i) {
+          Int8Format::PackFours(some[i], i, &steps[g][0][first], kInt8Rows);
+        }
       }
-      for (int v = 0; v < kInt8Vecs; ++v) {
-        const int64_t left = columns - v * kLanes;
-        Store(scales_ + g * kInt8Columns + v * kLanes,
-              left > 0 ? LoadScales(w + v * kLanes * stride + g, stride, left) : Zero());
-      }
+      IStore(starts[g], Int8Format::Start(steps[g][0], kInt8Rows));
     }
   }
+};
 
-  // acc [kInt8Rows][kInt8Columns] += rows r .. r + kInt8Rows - 1 times the panel; x_scales: a
-  // pointer to the group scales of each row.
-  GYRATOR_SIMD void MultiplyTile(int64_t r, int64_t groups,
-                                 const float* const (&x_scales)[kInt8Rows], float* acc) {
-    for (int64_t g = 0; g < groups; ++g) {
-      const uint32_t* panel = panel_ + g * Int8Format::kSteps * kInt8Columns;
-      const uint32_t* steps = Steps(r, g, groups);
-      IVec dots[kInt8Rows][kInt8Vecs];
-      for (int i = 0; i < kInt8Rows; ++i) {
-        const IVec start = Int8Format::Start(sums_[(r + i) * groups + g]);
-        for (int v = 0; v < kInt8Vecs; ++v) dots[i][v] = start;
+// Columns of weights that lie `stride` blocks apart, from the first group of a block on.
+struct Int8Columns {
+  const BlockQ8_0* at;
+  int64_t stride;
+  int64_t count;
+};
+
+// Up to kInt8Columns columns of weights over the groups of a block; the others repeat the last.
+struct Int8ColumnTile {
+  alignas(64) uint32_t steps[kInt8BlockGroups][kInt8Columns][Int8Format::kSteps];
+  alignas(64) float scales[kInt8BlockGroups][kInt8Columns];
+
+  void Pack(const Int8Columns& w, int64_t groups) {
+    alignas(32) uint16_t halves[kInt8BlockGroups][kInt8Columns];
+    for (int64_t c = 0; c < kInt8Columns; ++c) {
+      const BlockQ8_0* column = w.at + (c < w.count ? c : w.count - 1) * w.stride;
+      for (int64_t g = 0; g < groups; ++g) {
+        Int8Format::PackWeights(column[g].q, steps[g][c]);
+        halves[g][c] = column[g].scale;
       }
+    }
+    for (int64_t at = 0; at < groups * kInt8Columns; at += kLanes) {
+      Store(&scales[0][0] + at, LoadF16(&halves[0][0] + at));
+    }
+  }
+};
+
+// Half of the columns' lines of group g, which are two groups apart.
+GYRATOR_SIMD void PrefetchInt8(const Int8Columns& w, int64_t g) {
+  for (int64_t c = g % 2; c < w.count; c += 2) Prefetch(w.at + c * w.stride + g);
+}
+
+using Int8Sums = float[kInt8Columns][kInt8Rows];
+
+// sums += x times w, of group g.
+GYRATOR_SIMD void MultiplyInt8Group(const Int8RowTile& x, const Int8ColumnTile& w, int64_t g,
+                                    Int8Sums& sums) {
+  IVec dots[kInt8Columns];
+  for (int c = 0; c < kInt8Columns; ++c) dots[c] = ILoad(x.starts[g]);
+#pragma GCC unroll 4
+  for (int s = 0; s < Int8Format::kSteps; ++s) {
+    const IVec rows = ILoad(x.steps[g][s]);
 #pragma GCC unroll 8
-      for (int s = 0; s < Int8Format::kSteps; ++s) {
-        IVec w[kInt8Vecs];
-        for (int v = 0; v < kInt8Vecs; ++v) w[v] = ILoad(panel + s * kInt8Columns + v * kLanes);
-        for (int i = 0; i < kInt8Rows; ++i) {
-          const IVec x = ISet(static_cast<int32_t>(steps[s * kInt8Rows + i]));
-          for (int v = 0; v < kInt8Vecs; ++v) dots[i][v] = Int8Format::Step(dots[i][v], w[v], x);
-        }
-      }
-      for (int v = 0; v < kInt8Vecs; ++v) {
-        const Vec w_scale = Load(scales_ + g * kInt8Columns + v * kLanes);
-        for (int i = 0; i < kInt8Rows; ++i) {
-          float* to = acc + i * kInt8Columns + v * kLanes;
-          Store(to, Fma(ToFloat(dots[i][v]), Mul(w_scale, Set(x_scales[i][g])), Load(to)));
-        }
-      }
+    for (int c = 0; c < kInt8Columns; ++c) {
+      dots[c] = Int8Format::Step(dots[c], ISet(static_cast<int32_t>(w.steps[g][c][s])), rows);
     }
   }
-
- private:
-  // [row / kInt8Rows][group][step][row % kInt8Rows]
-  uint32_t* Steps(int64_t row, int64_t group, int64_t groups) {
-    return steps_ + (row / kInt8Rows * groups + group) * Int8Format::kSteps * kInt8Rows;
+  const Vec x_scale = Load(x.scales[g]);
+#pragma GCC unroll 8
+  for (int c = 0; c < kInt8Columns; ++c) {
+    const Vec scale = Mul(Set(w.scales[g][c]), x_scale);
+    Store(sums[c], Fma(ToFloat(dots[c]), scale, Load(sums[c])));
   }
+}
 
-  alignas(64) uint32_t steps_[kInt8BlockRows * kInt8BlockGroups * Int8Format::kSteps];
-  alignas(64) uint32_t panel_[kInt8BlockGroups * Int8Format::kSteps * kInt8Columns];
-  alignas(64) float scales_[kInt8BlockGroups * kInt8Columns];
-  int32_t sums_[kInt8BlockRows * kInt8BlockGroups];
-};
+// y [rows][columns], rows `stride` apart, to sums.
+void LoadInt8Sums(const float* y, int64_t stride, int64_t rows, int64_t columns, Int8Sums& sums) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) sums[c][r] = y[r * stride + c];
+  }
+}
 
-// What of y a block's rows times one panel make.
-struct Int8Part {
-  int64_t rows, groups, columns;
-  bool first;  // y is written, not added to
-};
-
-void MultiplyPanel(Int8Block& block, const float* x_scale, float* y, const MatMulShape& shape,
-                   const Int8Part& part) {
-  const auto [rows, groups, columns, first] = part;
-  for (int64_t r = 0; r < rows; r += kInt8Rows) {
-    alignas(64) float acc[kInt8Rows * kInt8Columns];
-    const int64_t valid = rows - r < kInt8Rows ? rows - r : kInt8Rows;
-    const float* x_scales[kInt8Rows];
-    for (int64_t i = 0; i < kInt8Rows; ++i) {
-      x_scales[i] = x_scale + (r + (i < valid ? i : valid - 1)) * (shape.k / 32);
-      for (int64_t c = 0; c < kInt8Columns; c += kLanes) {
-        const bool zero = first || i >= valid || c >= columns;
-        Store(acc + i * kInt8Columns + c,
-              zero ? Zero() : LoadFirst(y + (r + i) * shape.y_stride + c, columns - c));
-      }
+void StoreInt8Sums(const Int8Sums& sums, int64_t rows, int64_t columns, float* y, int64_t stride) {
+  for (int64_t first = 0; first < rows; first += 8) {
+    __m256i eight[8];
+    for (int64_t c = 0; c < kInt8Columns; ++c) {
+      eight[c] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(&sums[c][first]));
     }
-    block.MultiplyTile(r, groups, x_scales, acc);
-    for (int64_t i = 0; i < valid; ++i) {
-      for (int64_t c = 0; c < columns; c += kLanes) {
-        const Vec sums = Load(acc + i * kInt8Columns + c);
-        StoreFirst(y + (r + i) * shape.y_stride + c, sums, columns - c);
-      }
+    Transpose8x8(eight);
+    for (int64_t i = 0; i < 8 && first + i < rows; ++i) {
+      std::memcpy(y + (first + i) * stride, &eight[i],
+                  static_cast<size_t>(columns) * sizeof(float));
     }
   }
 }
 
+// What is multiplied of a packed block, and where y begins: rows `stride` apart.
+struct Int8Part {
+  int64_t rows;
+  int64_t groups;
+  bool first;  // y is written, not added to
+  float* y;
+  int64_t stride;
+};
+
+struct Int8Block {
+  Int8RowTile rows[kInt8BlockRows / kInt8Rows];
+  Int8ColumnTile columns;
+
+  // y of the packed rows by `num_columns` packed columns. `soon` are those that come next.
+  void Multiply(const Int8Part& part, int64_t num_columns, const Int8Columns& soon) const {
+    for (int64_t r = 0; r < part.rows; r += kInt8Rows) {
+      const int64_t some = part.rows - r < kInt8Rows ? part.rows - r : kInt8Rows;
+      float* y = part.y + r * part.stride;
+      alignas(64) Int8Sums sums = {};
+      if (!part.first) LoadInt8Sums(y, part.stride, some, num_columns, sums);
+      for (int64_t g = 0; g < part.groups; ++g) {
+        if (r == 0) PrefetchInt8(soon, g);
+        MultiplyInt8Group(rows[r / kInt8Rows], columns, g, sums);
+      }
+      StoreInt8Sums(sums, some, num_columns, y, part.stride);
+    }
+  }
+};
+
+// All columns by packed rows; `g` is the first group of their block.
+void MultiplyInt8Rows(Int8Block& block, const BlockQ8_0* w, int64_t g, Int8Part part,
+                      const MatMulShape& shape) {
+  const int64_t all_groups = shape.k / 32;
+  const auto columns = [&](int64_t n) GYRATOR_SIMD_LAMBDA {
+    const int64_t left = shape.column_end - n;
+    return Int8Columns{w + n * all_groups + g, all_groups,
+                       left < kInt8Columns ? left : kInt8Columns};
+  };
+  float* const y = part.y;
+  for (int64_t n = shape.column_begin; n < shape.column_end; n += kInt8Columns) {
+    const Int8Columns now = columns(n);
+    block.columns.Pack(now, part.groups);
+    part.y = y + n;
+    block.Multiply(part, now.count, columns(n + kInt8Columns));
+  }
+}
+
 void MatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y, const MatMulShape& shape) {
-  if (shape.num_rows < kPackedRowsMin) return MatMulInt8Streamed(x, w, y, shape);
+  if (shape.num_rows <= kInt8StreamedRows) return MatMulInt8Streamed(x, w, y, shape);
   const int64_t all_groups = shape.k / 32;
   Int8Block block;  // not initialised
   for (int64_t m = 0; m < shape.num_rows; m += kInt8BlockRows) {
-    const int64_t rows = shape.num_rows - m < kInt8BlockRows ? shape.num_rows - m : kInt8BlockRows;
+    const int64_t left = shape.num_rows - m;
+    const int64_t rows = left < kInt8BlockRows ? left : kInt8BlockRows;
     for (int64_t g = 0; g < all_groups; g += kInt8BlockGroups) {
       const int64_t groups = all_groups - g < kInt8BlockGroups ? all_groups - g : kInt8BlockGroups;
-      block.PackActivations(x.q + m * shape.k + g * 32, shape.k, rows, groups);
-      for (int64_t n = shape.column_begin; n < shape.column_end; n += kInt8Columns) {
-        const int64_t columns =
-            shape.column_end - n < kInt8Columns ? shape.column_end - n : kInt8Columns;
-        block.PackWeights(w + n * all_groups + g, all_groups, columns, groups);
-        MultiplyPanel(block, x.scale + m * all_groups + g, y + m * shape.y_stride + n, shape,
-                      {rows, groups, columns, g == 0});
+      for (int64_t r = 0; r < rows; r += kInt8Rows) {
+        block.rows[r / kInt8Rows].Pack(
+            {x.q + (m + r) * shape.k + g * 32, x.scale + (m + r) * all_groups + g}, shape.k,
+            rows - r < kInt8Rows ? rows - r : kInt8Rows, groups);
       }
+      MultiplyInt8Rows(block, w, g,
+                       {.rows = rows,
+                        .groups = groups,
+                        .first = g == 0,
+                        .y = y + m * shape.y_stride,
+                        .stride = shape.y_stride},
+                       shape);
     }
   }
 }
