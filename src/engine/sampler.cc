@@ -50,9 +50,10 @@ Sampler::Sampler(SamplerOptions options, uint64_t draws)
 
 TokenId Sampler::Sample(std::span<const float> logits, std::span<const TokenId> history,
                         std::span<const TokenId> banned) {
-  Collect(logits, banned);
+  Bias(logits, banned);
   Penalize(history);
   if (options_.temperature <= 0) return Greedy();
+  Collect();
   TopK();
   Typical();
   TopP();
@@ -61,22 +62,28 @@ TokenId Sampler::Sample(std::span<const float> logits, std::span<const TokenId> 
   return Draw();
 }
 
-void Sampler::Collect(std::span<const float> logits, std::span<const TokenId> banned) {
-  candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const float logit = std::isnan(logits[i]) ? -std::numeric_limits<float>::infinity() : logits[i];
-    candidates_[i] = {static_cast<TokenId>(i), logit, 0};
-  }
+void Sampler::Bias(std::span<const float> logits, std::span<const TokenId> banned) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  logits_.resize(logits.size());
+  std::transform(logits.begin(), logits.end(), logits_.begin(),
+                 [](float logit) { return std::isnan(logit) ? kNever : logit; });
   const auto in_range = [&](TokenId id) {
-    return id >= 0 && static_cast<size_t>(id) < logits.size();
+    return id >= 0 && static_cast<size_t>(id) < logits_.size();
   };
   for (const auto& [id, bias] : options_.logit_bias) {
-    if (in_range(id)) candidates_[static_cast<size_t>(id)].logit += bias;
+    if (!in_range(id)) continue;
+    float& logit = logits_[static_cast<size_t>(id)];
+    logit = std::isnan(logit + bias) ? kNever : logit + bias;
   }
   for (TokenId id : banned) {
-    if (in_range(id)) {
-      candidates_[static_cast<size_t>(id)].logit = -std::numeric_limits<float>::infinity();
-    }
+    if (in_range(id)) logits_[static_cast<size_t>(id)] = kNever;
+  }
+}
+
+void Sampler::Collect() {
+  candidates_.resize(logits_.size());
+  for (size_t i = 0; i < logits_.size(); ++i) {
+    candidates_[i] = {static_cast<TokenId>(i), logits_[i], 0};
   }
   sorted_ = false;
 }
@@ -91,18 +98,24 @@ void Sampler::Penalize(std::span<const TokenId> history) {
   std::map<TokenId, int> counts;
   for (TokenId id : history) ++counts[id];
   for (const auto& [id, count] : counts) {
-    if (id < 0 || static_cast<size_t>(id) >= candidates_.size()) continue;
-    float& logit = candidates_[static_cast<size_t>(id)].logit;
+    if (id < 0 || static_cast<size_t>(id) >= logits_.size()) continue;
+    float& logit = logits_[static_cast<size_t>(id)];
     logit = logit <= 0 ? logit * options_.repeat_penalty : logit / options_.repeat_penalty;
     logit -= static_cast<float>(count) * options_.frequency_penalty + options_.presence_penalty;
   }
 }
 
 TokenId Sampler::Greedy() const {
-  const auto best =
-      std::max_element(candidates_.begin(), candidates_.end(),
-                       [](const auto& a, const auto& b) { return a.logit < b.logit; });
-  return best->id;  // the first of equals: the lowest id
+  constexpr size_t kLanes = 16;  // maxima that do not wait for each other
+  float best[kLanes];
+  std::fill(best, best + kLanes, logits_.front());
+  const size_t whole = logits_.size() / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) best[j] = std::max(best[j], logits_[i + j]);
+  }
+  for (size_t i = whole; i < logits_.size(); ++i) best[0] = std::max(best[0], logits_[i]);
+  const auto at = std::find(logits_.begin(), logits_.end(), *std::max_element(best, best + kLanes));
+  return static_cast<TokenId>(at - logits_.begin());  // the first of equals: the lowest id
 }
 
 bool Sampler::Better(const Candidate& a, const Candidate& b) {

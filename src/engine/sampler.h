@@ -38,9 +38,10 @@ class Sampler {
     double p;  // valid after Softmax
   };
 
-  void Collect(std::span<const float> logits, std::span<const TokenId> banned);
+  void Bias(std::span<const float> logits, std::span<const TokenId> banned);  // fills logits_
   void Penalize(std::span<const TokenId> history);
   TokenId Greedy() const;
+  void Collect();  // fills candidates_
   void TopK();
   void Typical();
   void TopP();
@@ -52,7 +53,8 @@ class Sampler {
 
   SamplerOptions options_;
   PhiloxStream random_;
-  std::vector<Candidate> candidates_;  // reused between calls
+  std::vector<float> logits_;          // biased and penalized; reused between calls
+  std::vector<Candidate> candidates_;  // likewise
   bool sorted_ = false;
 };
 

@@ -40,6 +40,27 @@ TEST(Sampler, GreedyTakesTheLowestIdOfEqualsAndDrawsNothing) {
   EXPECT_EQ(0u, sampler.draws());
 }
 
+TEST(Sampler, GreedyFindsTheBestWhereverItIs) {
+  auto options = Plain();
+  options.temperature = 0;
+  for (const size_t vocab : {1, 5, 16, 17, 40}) {
+    for (size_t at = 0; at < vocab; ++at) {
+      std::vector<float> logits(vocab, -2.0f);
+      logits[at] = -1.0f;
+      EXPECT_EQ(static_cast<TokenId>(at), Sampler(options, 0).Sample(logits, {}, {}));
+    }
+  }
+}
+
+TEST(Sampler, GreedyChoosesAnIdThoughNothingCanBeChosen) {
+  auto options = Plain();
+  options.temperature = 0;
+  EXPECT_EQ(0, Sampler(options, 0).Sample(std::vector<float>{NAN, NAN}, {}, {}));
+  options.logit_bias = {{0, INFINITY}};  // NaN stays the worst
+  EXPECT_EQ(1, Sampler(options, 0).Sample(std::vector<float>{NAN, -1}, {}, {}));
+  EXPECT_EQ(0, Sampler(options, 0).Sample(std::vector<float>{NAN, NAN}, {}, {}));
+}
+
 TEST(Sampler, TopKKeepsTheBestWithTiesToTheLowestId) {
   auto options = Plain();
   options.top_k = 2;
