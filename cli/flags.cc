@@ -165,7 +165,8 @@ void AddBatch(CLI::App* app, Parse* parse) {
                    "most MiB of cached prefixes, 0: as large as the pool (0)")
       ->check(CLI::Range(uint64_t{0}, kMibMax));
   batch->add_option("--swap", parse->swap,
-                    "bytes on disk for requests that do not fit, e.g. 2G (default: none)");
+                    "bytes on disk for requests and cached prefixes that do not fit, e.g. 2G "
+                    "(default: none)");
   batch->add_option("--swap-dir", args->swap_directory, "folder for them; must exist");
   AddSampler(batch, &args->sampler, parse);
   AddTokensMax(batch, &args->tokens_max);

@@ -53,9 +53,10 @@ Status CheckSampler(const SamplerOptions& options);
 
 struct EngineOptions {
   int32_t context = 0;  // capacity of a session in tokens (-c); 0: the model's own, at most 4,096
-  int32_t sessions_max = 1;         // the pool holds this many sessions at full capacity,
-  uint64_t kv_budget = 0;           // or as many blocks as these bytes, when given
-  uint64_t swap_budget = 0;         // bytes on disk for sessions that do not fit; 0: none
+  int32_t sessions_max = 1;  // the pool holds this many sessions at full capacity,
+  uint64_t kv_budget = 0;    // or as many blocks as these bytes, when given
+  // Bytes on disk for sessions that do not fit, and for cached prefixes beside them; 0: none.
+  uint64_t swap_budget = 0;
   std::string swap_directory = {};  // where; must exist when swap_budget > 0
   // Bytes of cached prefixes, those that sessions use counted: beyond it, cached blocks that nobody
   // uses are dropped when a prefix is published. Less than a block: all of them. 0: as large as the

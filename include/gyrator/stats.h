@@ -20,6 +20,8 @@ struct EngineStats {
   uint64_t tokens_lost = 0;           // of parked sessions, decoded again
   uint64_t blocks_copied = 0;         // copy-on-write
   uint64_t blocks_evicted = 0;        // cached prefixes that made room
+  uint64_t blocks_cooled = 0;         // of those, written to the swap file
+  uint64_t blocks_warmed = 0;         // and read back
   // Evictions from sessions' windows, by policy: message, fifo, sink, score.
   std::array<uint64_t, 4> evictions = {};
   uint64_t tokens_evicted = 0;
@@ -36,7 +38,8 @@ struct EngineStats {
   int32_t slots_total = 0, slots_free = 0;
   int32_t blocks_total = 0, blocks_free = 0;
   int32_t blocks_cached = 0;    // in the prefix cache; those that sessions use too among them
-  int32_t prefixes_cached = 0;  // leaves of it
+  int32_t blocks_cold = 0;      // of the prefix cache, in the swap file
+  int32_t prefixes_cached = 0;  // leaves of it, in memory or not
   int32_t parked = 0;           // sessions
   uint64_t block_bytes = 0;     // of one block, all layers
   uint64_t swap_bytes = 0, swap_bytes_max = 0;

@@ -118,6 +118,8 @@ EngineStats EngineLoop::Stats() const {
   stats.tokens_lost = kv.tokens_lost;
   stats.blocks_copied = kv.blocks_copied;
   stats.blocks_evicted = kv.blocks_evicted;
+  stats.blocks_cooled = kv.blocks_cooled;
+  stats.blocks_warmed = kv.blocks_warmed;
   stats.sessions_parked = kv.sequences_parked;
   stats.sessions_resumed = kv.sequences_resumed;
   stats.slots_total = kv.slots_total;
@@ -125,6 +127,7 @@ EngineStats EngineLoop::Stats() const {
   stats.blocks_total = kv.blocks_total;
   stats.blocks_free = kv.blocks_free;
   stats.blocks_cached = kv.blocks_cached;
+  stats.blocks_cold = kv.blocks_cold;
   stats.prefixes_cached = kv.leaves_cached;
   stats.parked = kv.parked;
   stats.block_bytes =

@@ -264,5 +264,28 @@ INSTANTIATE_TEST_SUITE_P(Computes, SharingTest,
                          testing::Values(ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8),
                          [](const auto& test) { return std::string(ComputeTypeName(test.param)); });
 
+TEST_P(SharingTest, APrefixThatWentToDiskComesBackToTheBit) {
+  EngineOptions options;
+  options.context = 256;
+  options.sessions_max = 1;
+  options.threads = 1;
+  options.swap_budget = 64 << 20;
+  options.swap_directory = testing::TempDir();
+  const auto engine = MakeEngine(model_, options);
+  const std::vector<TokenId> prompt = Numbers(150, 1);
+  Say(*New(*engine), prompt);
+  Say(*New(*engine), Numbers(240, 2));  // takes its place
+  const EngineStats before = engine->stats();
+  EXPECT_GT(before.blocks_cold, 0);
+  EXPECT_EQ(before.blocks_cooled, static_cast<uint64_t>(before.blocks_cold));
+  EXPECT_EQ(before.swap_bytes, static_cast<uint64_t>(before.blocks_cold) * before.block_bytes);
+  const auto session = New(*engine);
+  const Said said = Say(*session, prompt);
+  ExpectEqual(Alone(prompt), said);
+  EXPECT_EQ(149, said.reply.tokens_shared);
+  EXPECT_EQ(1, said.reply.tokens_decoded);
+  EXPECT_GT(engine->stats().blocks_warmed, 0u);
+}
+
 }  // namespace
 }  // namespace gyrator

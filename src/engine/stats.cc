@@ -44,7 +44,9 @@ std::string PrometheusText(const EngineStats& s) {
           s.tokens_reused_shared);
   counter("tokens_lost_total", "Tokens of parked sessions that are decoded again.", s.tokens_lost);
   counter("kv_blocks_copied_total", "Blocks copied before a write.", s.blocks_copied);
-  counter("kv_blocks_evicted_total", "Cached blocks dropped to make room.", s.blocks_evicted);
+  counter("kv_blocks_evicted_total", "Cached blocks that made room.", s.blocks_evicted);
+  counter("kv_blocks_cooled_total", "Of those, written to the swap file.", s.blocks_cooled);
+  counter("kv_blocks_warmed_total", "Cached blocks read from the swap file.", s.blocks_warmed);
   AddEvictions(s, &text);
   counter("tokens_evicted_total", "Tokens that left the windows of sessions.", s.tokens_evicted);
   counter("passes_to_score_total", "Forward passes that chose what to evict.", s.passes_to_score);
@@ -61,6 +63,8 @@ std::string PrometheusText(const EngineStats& s) {
   gauge("kv_blocks", "Blocks of the pool.", static_cast<uint64_t>(s.blocks_total));
   gauge("kv_blocks_free", "Blocks that nobody holds.", static_cast<uint64_t>(s.blocks_free));
   gauge("kv_blocks_cached", "Blocks of the prefix cache.", static_cast<uint64_t>(s.blocks_cached));
+  gauge("kv_blocks_cold", "Blocks of the prefix cache in the swap file.",
+        static_cast<uint64_t>(s.blocks_cold));
   gauge("kv_block_bytes", "Bytes of a block, all layers.", s.block_bytes);
   gauge("prefixes_cached", "Leaves of the prefix cache.", static_cast<uint64_t>(s.prefixes_cached));
   gauge("sessions_parked", "Sessions without blocks.", static_cast<uint64_t>(s.parked));

@@ -24,26 +24,18 @@ bool Before(std::span<const TokenId> a, std::span<const TokenId> b) {
 
 }  // namespace
 
-template <class Body>
-void RadixTree::ForEach(const Body& body) const {
-  std::vector<Node*> open;
-  for (const auto& [key, root] : roots_) open.push_back(root.get());
-  while (!open.empty()) {
-    Node* node = open.back();
-    open.pop_back();
-    if (node->count > 0) body(node);
-    for (const auto& child : node->children) open.push_back(child.get());
-  }
-}
-
 // Of sorted lists that are no prefixes of each other, the neighbours of where `tokens` would stand
 // have the longest common prefix with it.
 std::pair<RadixTree::Node*, int32_t> RadixTree::BestChild(const Node& node,
-                                                          std::span<const TokenId> tokens) {
+                                                          std::span<const TokenId> tokens,
+                                                          Tier tier) {
   const auto at = std::lower_bound(node.children.begin(), node.children.end(), tokens,
                                    [](const auto& child, std::span<const TokenId> wanted) {
                                      return Before(child->view(), wanted);
                                    });
+  const auto counts = [tier](const auto& child) { return tier == Tier::kAny || !child->cold; };
+  const auto before = std::find_if(std::reverse_iterator(at), node.children.rend(), counts);
+  const auto behind = std::find_if(at, node.children.end(), counts);
   Node* best = nullptr;
   int32_t length = 0;
   const auto consider = [&](Node* child) {
@@ -53,17 +45,18 @@ std::pair<RadixTree::Node*, int32_t> RadixTree::BestChild(const Node& node,
       length = common;
     }
   };
-  if (at != node.children.begin()) consider(std::prev(at)->get());
-  if (at != node.children.end()) consider(at->get());
+  if (before != node.children.rend()) consider(before->get());
+  if (behind != node.children.end()) consider(behind->get());
   return {best, length};
 }
 
-RadixTree::Walk RadixTree::Follow(std::string_view key, std::span<const TokenId> tokens) const {
+RadixTree::Walk RadixTree::Follow(std::string_view key, std::span<const TokenId> tokens,
+                                  Tier tier) const {
   Walk walk;
   const auto root = roots_.find(key);
   const Node* node = root == roots_.end() ? nullptr : root->second.get();
   while (node != nullptr && !tokens.empty()) {
-    const auto [child, common] = BestChild(*node, FirstBlock(tokens));
+    const auto [child, common] = BestChild(*node, FirstBlock(tokens), tier);
     if (child == nullptr) break;
     walk.length += common;
     if (common < kBlockPositions) {
@@ -79,20 +72,24 @@ RadixTree::Walk RadixTree::Follow(std::string_view key, std::span<const TokenId>
 }
 
 int32_t RadixTree::Find(std::string_view key, std::span<const TokenId> tokens) const {
-  return Follow(key, tokens).length;
+  return Follow(key, tokens, Tier::kMemory).length;
+}
+
+int32_t RadixTree::FindAny(std::string_view key, std::span<const TokenId> tokens) const {
+  return Follow(key, tokens, Tier::kAny).length;
 }
 
 int32_t RadixTree::FindElsewhere(std::string_view key, std::span<const TokenId> tokens) const {
   int32_t longest = 0;
   for (const auto& [other, root] : roots_) {
-    if (other != key) longest = std::max(longest, Find(other, tokens));
+    if (other != key) longest = std::max(longest, FindAny(other, tokens));
   }
   return longest;
 }
 
 RadixTree::Match RadixTree::Acquire(std::string_view key, std::span<const TokenId> tokens,
                                     uint64_t now) {
-  const Walk walk = Follow(key, tokens);
+  const Walk walk = Follow(key, tokens, Tier::kMemory);
   Match match{.length = walk.length, .blocks = {}};
   for (Node* node : walk.nodes) {
     node->last_used = now;
@@ -132,9 +129,13 @@ void RadixTree::Insert(std::string_view key, std::span<const TokenId> tokens,
   Node* node = root->second.get();
   for (size_t i = 0; !tokens.empty(); ++i) {
     const std::span<const TokenId> wanted = FirstBlock(tokens);
-    auto [child, common] = BestChild(*node, wanted);
+    auto [child, common] = BestChild(*node, wanted, Tier::kAny);
     const auto all = static_cast<int32_t>(wanted.size());
-    if (child != nullptr && common == child->count && common < all) {
+    if (child != nullptr && child->cold && common == all) {
+      if (child->count > all) return;  // what is cold says more
+      SetHot(child, blocks[i]);
+      pool_->Share(blocks.subspan(i, 1));
+    } else if (child != nullptr && common == child->count && common < all) {
       // The longer block says what the shorter did.
       Remove(child);
       child = AddChild(node, wanted, blocks[i]);
@@ -153,19 +154,24 @@ void RadixTree::Remove(Node* node) {
   const auto at = std::find_if(siblings.begin(), siblings.end(),
                                [node](const auto& child) { return child.get() == node; });
   GYRATOR_CHECK(at != siblings.end());
-  pool_->Release({&node->block, 1});
-  --num_nodes_;
+  if (node->cold) {
+    cold_.swap->Free(node->block);
+    --num_cold_;
+  } else {
+    pool_->Release({&node->block, 1});
+    --num_nodes_;
+  }
   siblings.erase(at);
 }
 
 int32_t RadixTree::Pin(std::string_view key, std::span<const TokenId> tokens) {
-  const Walk walk = Follow(key, tokens);
+  const Walk walk = Follow(key, tokens, Tier::kMemory);
   for (Node* node : walk.nodes) ++node->pins;
   return static_cast<int32_t>(walk.nodes.size()) * kBlockPositions;
 }
 
 void RadixTree::Unpin(std::string_view key, std::span<const TokenId> tokens) {
-  const Walk walk = Follow(key, tokens);
+  const Walk walk = Follow(key, tokens, Tier::kMemory);
   GYRATOR_CHECK(walk.length == static_cast<int32_t>(tokens.size()) && walk.partial == 0);
   for (Node* node : walk.nodes) {
     GYRATOR_CHECK(node->pins > 0);
@@ -174,14 +180,14 @@ void RadixTree::Unpin(std::string_view key, std::span<const TokenId> tokens) {
 }
 
 void RadixTree::Lease(std::string_view key, std::span<const TokenId> tokens, uint64_t until) {
-  for (Node* node : Follow(key, tokens).nodes) {
+  for (Node* node : Follow(key, tokens, Tier::kMemory).nodes) {
     node->lease_until = std::max(node->lease_until, until);
   }
 }
 
 void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
                        bool longer_too) {
-  const Walk walk = Follow(key, tokens);
+  const Walk walk = Follow(key, tokens, Tier::kMemory);
   Node* last = walk.last;
   if (last == nullptr || last->block != block || !last->children.empty()) return;
   if (last->count != walk.partial && !longer_too) return;
@@ -190,19 +196,25 @@ void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, ui
 
 void RadixTree::Forget(std::string_view key, std::span<const TokenId> tokens,
                        std::span<const uint32_t> blocks, int32_t length, uint64_t now) {
-  Walk walk = Follow(key, tokens);
+  Walk walk = Follow(key, tokens, Tier::kMemory);
   if (walk.last != nullptr) walk.nodes.push_back(walk.last);
   for (size_t i = walk.nodes.size(); i-- > 0;) {
     Node* node = walk.nodes[i];
     const bool ours = node->block == blocks[i] && node->depth + node->count > length;
-    if (!ours || !node->children.empty() || node->pins > 0 || node->lease_until > now) return;
+    if (!ours || HasHotChild(*node) || node->pins > 0 || node->lease_until > now) return;
+    RemoveBelow(node);
     Remove(node);
   }
 }
 
+bool RadixTree::HasHotChild(const Node& node) {
+  return std::any_of(node.children.begin(), node.children.end(),
+                     [](const auto& child) { return !child->cold; });
+}
+
 bool RadixTree::CanGo(const Node& node, uint64_t now) const {
-  return node.count > 0 && node.children.empty() && node.pins == 0 && node.lease_until <= now &&
-         pool_->num_refs(node.block) == 1;
+  return node.count > 0 && !node.cold && !HasHotChild(node) && node.pins == 0 &&
+         node.lease_until <= now && pool_->num_refs(node.block) == 1;
 }
 
 double RadixTree::Score(const Node& node, uint64_t now) const {
@@ -227,7 +239,7 @@ int32_t RadixTree::Evict(int32_t count, uint64_t now) {
     Node* node = order.top().second;
     order.pop();
     Node* parent = node->parent;
-    Remove(node);
+    Leave(node, now);
     ++freed;
     if (CanGo(*parent, now)) order.emplace(Score(*parent, now), parent);
   }
@@ -245,7 +257,7 @@ std::vector<RadixTree::Node*> RadixTree::Subtree(Node* node) {
 
 int32_t RadixTree::Drop(std::string_view key, std::span<const TokenId> tokens, uint64_t now) {
   const auto root = roots_.find(key);
-  const Walk walk = Follow(key, tokens);
+  const Walk walk = Follow(key, tokens, Tier::kAny);
   if (root == roots_.end() || walk.length < static_cast<int32_t>(tokens.size())) return 0;
   std::vector<Node*> nodes = walk.nodes;  // parents first
   const Node& whole = nodes.empty() ? *root->second : *nodes.back();
@@ -258,7 +270,7 @@ int32_t RadixTree::Drop(std::string_view key, std::span<const TokenId> tokens, u
   }
   int32_t dropped = 0;
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
-    if (!CanGo(**node, now)) continue;
+    if (!(*node)->children.empty() || !((*node)->cold || CanGo(**node, now))) continue;
     Remove(*node);
     ++dropped;
   }
@@ -275,7 +287,13 @@ void RadixTree::Clear() {
 }
 
 RadixTree::~RadixTree() {
-  ForEach([&](const Node* node) { pool_->Release({&node->block, 1}); });
+  ForEach([&](const Node* node) {
+    if (node->cold) {
+      cold_.swap->Free(node->block);
+    } else {
+      pool_->Release({&node->block, 1});
+    }
+  });
 }
 
 int32_t RadixTree::num_leaves() const {
@@ -286,18 +304,21 @@ int32_t RadixTree::num_leaves() const {
 
 std::map<uint32_t, uint32_t> RadixTree::Holds() const {
   std::map<uint32_t, uint32_t> holds;
-  ForEach([&](const Node* node) { ++holds[node->block]; });
+  ForEach([&](const Node* node) {
+    if (!node->cold) ++holds[node->block];
+  });
   return holds;
 }
 
 bool RadixTree::Check(std::string* why) const {
-  int32_t nodes = 0;
+  int32_t nodes = 0, cold = 0;
   *why = "";
   ForEach([&](const Node* node) {
-    ++nodes;
+    ++(node->cold ? cold : nodes);
+    if (node->cold && (node->pins > 0 || HasHotChild(*node))) *why = "a cold node in use";
     if (node->count < 1 || node->count > kBlockPositions) *why = "count of a node";
     if (!node->children.empty() && node->count < kBlockPositions) *why = "children of a part";
-    if (pool_->num_refs(node->block) == 0) *why = "a free block in the tree";
+    if (!node->cold && pool_->num_refs(node->block) == 0) *why = "a free block in the tree";
     if (node->depth != node->parent->depth + node->parent->count) *why = "depth";
     const auto& siblings = node->parent->children;
     for (size_t i = 1; i < siblings.size(); ++i) {
@@ -307,7 +328,7 @@ bool RadixTree::Check(std::string* why) const {
         *why = "a child is another's prefix";
     }
   });
-  if (nodes != num_nodes_) *why = "number of nodes";
+  if (nodes != num_nodes_ || cold != num_cold_) *why = "number of nodes";
   return why->empty();
 }
 

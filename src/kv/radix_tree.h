@@ -11,7 +11,11 @@
 // that are pinned or leased stay, and so do blocks that someone else holds: dropping them would
 // free nothing.
 //
-// Knows tokens and block ids, neither bytes nor text. Time is a count of calls given by the caller.
+// With a swap file there is a second tier: a node that goes leaves its block there and stays in the
+// tree, cold, below the nodes whose blocks are in memory. Warm brings blocks back. What does not
+// fit into the file, or cannot be read again, is forgotten; the cheapest loss first there too.
+//
+// Knows tokens and block ids, not text. Time is a count of calls given by the caller.
 // Engine thread only.
 #pragma once
 
@@ -26,7 +30,9 @@
 
 #include "gyrator/types.h"
 #include "kernels/paged_kv.h"
+#include "kv/block_bytes.h"
 #include "kv/block_pool.h"
+#include "kv/swap_file.h"
 
 namespace gyrator {
 
@@ -36,9 +42,17 @@ struct RecomputeCost {
   double per_position = 0;
 };
 
+// Where cold blocks go: what others leave free of `swap`.
+struct ColdStore {
+  SwapFile* swap = nullptr;  // null: nowhere
+  BlockBytes* bytes = nullptr;
+};
+
 class RadixTree {
  public:
-  RadixTree(BlockPool* pool, RecomputeCost cost) : pool_(pool), cost_(cost) {}
+  // All of them outlive the tree.
+  RadixTree(BlockPool* pool, RecomputeCost cost, ColdStore cold = {})
+      : pool_(pool), cost_(cost), cold_(cold) {}
   ~RadixTree();
   RadixTree(const RadixTree&) = delete;
   RadixTree& operator=(const RadixTree&) = delete;
@@ -49,13 +63,23 @@ class RadixTree {
     std::vector<uint32_t> blocks;  // BlocksFor(length)
   };
 
-  // The longest cached prefix of `tokens`. The caller gets a reference to each block.
+  // The longest prefix of `tokens` that is cached in memory. The caller gets a reference to each
+  // block.
   Match Acquire(std::string_view key, std::span<const TokenId> tokens, uint64_t now);
   // Its length alone; changes nothing.
   int32_t Find(std::string_view key, std::span<const TokenId> tokens) const;
-
-  // The longest that Find would find under a key other than `key`.
+  // The longest in memory or cold.
+  int32_t FindAny(std::string_view key, std::span<const TokenId> tokens) const;
+  // The longest that FindAny would find under a key other than `key`.
   int32_t FindElsewhere(std::string_view key, std::span<const TokenId> tokens) const;
+
+  // How many blocks Warm would read.
+  int32_t NumCold(std::string_view key, std::span<const TokenId> tokens) const;
+  // Reads the cold blocks of `tokens` into free ones of the pool, as far as there are some. One
+  // that cannot be read is forgotten with all that follows it. Returns how many were read.
+  int32_t Warm(std::string_view key, std::span<const TokenId> tokens, uint64_t now);
+  // Forgets up to `count` cold leaves. Returns how many.
+  int32_t FreeCold(int32_t count, uint64_t now);
 
   // Remembers `tokens`, which `blocks` hold; takes a reference to those that are new to it. Of
   // equal blocks the first stays. REQUIRES: blocks.size() == BlocksFor(tokens.size()).
@@ -88,7 +112,9 @@ class RadixTree {
   // Drops all but what is pinned.
   void Clear();
 
-  int32_t num_nodes() const { return num_nodes_; }
+  int32_t num_nodes() const { return num_nodes_; }  // in memory
+  int32_t num_cold() const { return num_cold_; }
+  uint64_t written() const { return written_; }  // blocks that became cold so far
   int32_t num_leaves() const;
 
   // Checks every invariant; for tests. True, or false with the reason.
@@ -99,8 +125,9 @@ class RadixTree {
   struct Node {
     std::array<TokenId, kBlockPositions> tokens = {};
     int32_t count = 0;  // 1 .. 16; of a root 0
-    uint32_t block = 0;
-    int32_t depth = 0;  // tokens before this node
+    bool cold = false;
+    uint32_t block = 0;  // of the pool; of a cold node the slot of the swap file
+    int32_t depth = 0;   // tokens before this node
     int32_t pins = 0;
     uint64_t lease_until = 0;
     uint64_t last_used = 0;
@@ -118,13 +145,22 @@ class RadixTree {
     int32_t partial = 0;
     int32_t length = 0;
   };
-  Walk Follow(std::string_view key, std::span<const TokenId> tokens) const;
+  enum class Tier : uint8_t { kMemory, kAny };
+  Walk Follow(std::string_view key, std::span<const TokenId> tokens, Tier tier) const;
 
-  // The child of `node` with the longest common prefix with `tokens`, and that length.
-  static std::pair<Node*, int32_t> BestChild(const Node& node, std::span<const TokenId> tokens);
+  // The child of `node` in the tier with the longest common prefix with `tokens`, and that length.
+  static std::pair<Node*, int32_t> BestChild(const Node& node, std::span<const TokenId> tokens,
+                                             Tier tier);
   Node* AddChild(Node* node, std::span<const TokenId> tokens, uint32_t block);
-  void Remove(Node* node);
+  void Remove(Node* node);       // REQUIRES: a leaf
+  void RemoveBelow(Node* node);  // REQUIRES: all cold
+  void SetHot(Node* node, uint32_t block);
+  // Takes the block of `node` out of memory: to the swap file, or with all of the node.
+  void Leave(Node* node, uint64_t now);
+  bool WriteOut(Node* node, uint64_t now);
+  Node* CheapestCold(uint64_t now) const;  // leaf; null: none
   static std::vector<Node*> Subtree(Node* node);
+  static bool HasHotChild(const Node& node);
   bool CanGo(const Node& node, uint64_t now) const;
   double Score(const Node& node, uint64_t now) const;
 
@@ -133,8 +169,23 @@ class RadixTree {
 
   BlockPool* pool_;
   RecomputeCost cost_;
+  ColdStore cold_;
   std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;
   int32_t num_nodes_ = 0;
+  int32_t num_cold_ = 0;
+  uint64_t written_ = 0;
 };
+
+template <class Body>
+void RadixTree::ForEach(const Body& body) const {
+  std::vector<Node*> open;
+  for (const auto& [key, root] : roots_) open.push_back(root.get());
+  while (!open.empty()) {
+    Node* node = open.back();
+    open.pop_back();
+    if (node->count > 0) body(node);
+    for (const auto& child : node->children) open.push_back(child.get());
+  }
+}
 
 }  // namespace gyrator

@@ -8,13 +8,21 @@
 
 namespace gyrator {
 
+namespace {
+
+std::span<const TokenId> AllButLast(std::span<const TokenId> tokens) {
+  return tokens.first(tokens.empty() ? 0 : tokens.size() - 1);
+}
+
+}  // namespace
+
 SequenceManager::SequenceManager(BlockPool* pool, BlockBytes* bytes,
                                  const SequenceManagerOptions& options)
     : pool_(pool),
       bytes_(bytes),
       options_(options),
       slots_(options.slots),
-      radix_(pool, options.cost) {}
+      radix_(pool, options.cost, {options.swap, bytes}) {}
 
 SequenceManager::Entry& SequenceManager::Get(SlotId slot) {
   GYRATOR_CHECK(slots_.IsHeld(slot));
@@ -72,8 +80,8 @@ int32_t SequenceManager::KeptOf(const Entry& entry) const {
   return std::min(tokens.size(), blocks * kBlockPositions);
 }
 
-Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens,
-                             int32_t length_max) const {
+Reused SequenceManager::FindWith(SlotId slot, std::span<const TokenId> tokens, int32_t length_max,
+                                 int32_t cached) const {
   const Entry& entry = Get(slot);
   const int32_t has = entry.parked ? KeptOf(entry) : entry.sequence.cp();
   const int32_t common = this->tokens(slot).CommonPrefix(tokens);
@@ -81,20 +89,39 @@ Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens,
   if (reused.own + 1 >= std::ssize(tokens)) return reused;  // a row is left at most
   const bool all_exact = std::min(has, length_max) <= entry.exact;
   if (!all_exact && reused.own > entry.exact) return reused;
-  const int32_t cached = radix_.Find(entry.key, tokens.first(tokens.size() - 1));
   if (cached > reused.own) reused.cached = cached - reused.own;
   return reused;
 }
 
+Reused SequenceManager::Find(SlotId slot, std::span<const TokenId> tokens,
+                             int32_t length_max) const {
+  return FindWith(slot, tokens, length_max, radix_.FindAny(Get(slot).key, AllButLast(tokens)));
+}
+
+void SequenceManager::Warm(SlotId slot, std::span<const TokenId> tokens) {
+  Entry& entry = Live(slot);
+  const std::span<const TokenId> usable = AllButLast(tokens);
+  const int32_t cold = radix_.NumCold(entry.key, usable);
+  if (cold == 0 || Find(slot, tokens).cached == 0) return;
+  const RadixTree::Match held = radix_.Acquire(entry.key, usable, now_);  // it must not go now
+  const bool busy = std::exchange(entry.busy, true);
+  MakeRoom(cold);
+  entry.busy = busy;
+  counts_.blocks_warmed += static_cast<uint64_t>(radix_.Warm(entry.key, usable, now_));
+  pool_->Release(held.blocks);
+}
+
 Reused SequenceManager::Sync(SlotId slot, std::span<const TokenId> tokens) {
   Entry& entry = Live(slot);
-  const Reused reused = Find(slot, tokens);
   entry.last_used = ++now_;
+  Warm(slot, tokens);
+  const std::span<const TokenId> usable = AllButLast(tokens);
+  const Reused reused = FindWith(slot, tokens, kAll, radix_.Find(entry.key, usable));
   if (reused.cached == 0) {
     Truncate(slot, reused.own);
     return reused;
   }
-  RadixTree::Match match = radix_.Acquire(entry.key, tokens.first(tokens.size() - 1), now_);
+  RadixTree::Match match = radix_.Acquire(entry.key, usable, now_);
   Truncate(slot, 0);
   entry.sequence.Adopt(tokens.first(static_cast<size_t>(match.length)), std::move(match.blocks));
   return reused;
@@ -173,6 +200,14 @@ void SequenceManager::SetBusy(SlotId slot, bool busy) {
   entry.last_used = ++now_;
 }
 
+Result<uint32_t> SequenceManager::WriteOut(uint32_t block) {
+  const auto pieces = bytes_->Pieces(block);
+  Result<uint32_t> swapped = options_.swap->Write(pieces);
+  const bool full = swapped.status().code() == Code::kExhausted;
+  if (full && radix_.FreeCold(1, now_) > 0) swapped = options_.swap->Write(pieces);
+  return swapped;
+}
+
 Status SequenceManager::Park(SlotId slot) {
   Entry& entry = Get(slot);
   if (entry.parked) return {};
@@ -182,8 +217,7 @@ Status SequenceManager::Park(SlotId slot) {
   const std::span<const uint32_t> blocks =
       sequence.blocks().first(static_cast<size_t>(BlocksFor(sequence.cp())));
   for (size_t i = 0; i < blocks.size() && options_.swap != nullptr && status.ok(); ++i) {
-    const auto pieces = bytes_->Pieces(blocks[i]);
-    const Result<uint32_t> swapped = options_.swap->Write(pieces);
+    const Result<uint32_t> swapped = WriteOut(blocks[i]);
     if (swapped.ok()) parked.swapped.push_back(*swapped);
     status = swapped.status();
   }
@@ -287,6 +321,8 @@ KvCounts SequenceManager::counts() const {
   counts.blocks_free = static_cast<int32_t>(pool_->num_free());
   counts.blocks_cached = radix_.num_nodes();
   counts.leaves_cached = radix_.num_leaves();
+  counts.blocks_cold = radix_.num_cold();
+  counts.blocks_cooled = radix_.written();
   for (const auto& entry : entries_) counts.parked += entry && entry->parked ? 1 : 0;
   return counts;
 }
@@ -318,7 +354,7 @@ bool SequenceManager::Check(std::string* why) const {
   for (const auto& [block, count] : held) {
     if (pool_->num_refs(block) != count) *why = "references of block " + std::to_string(block);
   }
-  uint64_t swapped = 0;
+  auto swapped = static_cast<uint64_t>(radix_.num_cold());
   for (const auto& entry : entries_) {
     if (entry && entry->parked) swapped += entry->parked->swapped.size();
   }

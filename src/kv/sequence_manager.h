@@ -2,6 +2,7 @@
 //
 // A sequence that does not fit beside the others is parked: its blocks go to the swap file as far
 // as that has room, its tokens stay. What could not be kept is computed again, to the same bits.
+// Cached prefixes that make room go there too, and make room there for what is parked.
 //
 // A sequence has a slot and a key. The key says what must be equal for K and V to be equal, and who
 // may see them: model, compute type, template, adapters, banks, namespace. Sequences of one key
@@ -37,7 +38,7 @@ namespace gyrator {
 
 struct SequenceManagerOptions {
   int32_t slots = 1;
-  SwapFile* swap = nullptr;  // where parked sequences go; null: they keep their tokens alone
+  SwapFile* swap = nullptr;  // where parked sequences and cold prefixes go; null: nowhere
   int32_t cached_blocks_max = INT32_MAX;  // nodes of the radix tree; what is in use may exceed it
   RecomputeCost cost = {};
 };
@@ -55,8 +56,11 @@ struct KvCounts {
   int32_t blocks_free = 0;
   int32_t blocks_cached = 0;  // nodes of the radix tree
   int32_t leaves_cached = 0;
+  int32_t blocks_cold = 0;      // nodes of the radix tree that are in the swap file
   uint64_t blocks_copied = 0;   // copy-on-write
   uint64_t blocks_evicted = 0;  // from the tree, to make room
+  uint64_t blocks_cooled = 0;   // of those, to the swap file
+  uint64_t blocks_warmed = 0;   // read back
   int32_t parked = 0;           // sequences
   uint64_t sequences_parked = 0;
   uint64_t sequences_resumed = 0;
@@ -85,15 +89,16 @@ class SequenceManager {
   const Sequence& sequence(SlotId slot) const;
 
   // Makes the sequence the longest prefix of `tokens` that it or the prefix cache holds; of the
-  // latter at most tokens.size() - 1, so that a row is left whose logits are fresh.
+  // latter at most tokens.size() - 1, so that a row is left whose logits are fresh. What is cached
+  // in the swap file is read if the pool has, or can make, room for it.
   Reused Sync(SlotId slot, std::span<const TokenId> tokens);
-  // What Sync would find; changes nothing. Of a parked slot: behind a Resume that finds room. As if
-  // the sequence had been truncated to `length_max` before.
+  // What Sync would find if there is room for it; changes nothing. Of a parked slot: behind a
+  // Resume that finds room. As if the sequence had been truncated to `length_max` before.
   Reused Find(SlotId slot, std::span<const TokenId> tokens, int32_t length_max = INT32_MAX) const;
   // How much of `tokens` is cached under the slot's key, whether or not Sync would take it; the
   // slot may be parked.
   int32_t FindCached(SlotId slot, std::span<const TokenId> tokens) const {
-    return radix_.Find(Get(slot).key, tokens);
+    return radix_.FindAny(Get(slot).key, tokens);
   }
   // The same under all other keys.
   int32_t FindElsewhere(SlotId slot, std::span<const TokenId> tokens) const {
@@ -161,6 +166,13 @@ class SequenceManager {
   const Entry& Get(SlotId slot) const;
   Entry& Live(SlotId slot);  // REQUIRES: not parked
 
+  // What Find says, if the cache has `cached` of all but the last of `tokens`.
+  Reused FindWith(SlotId slot, std::span<const TokenId> tokens, int32_t length_max,
+                  int32_t cached) const;
+  // Reads what Sync would take of the swap file.
+  void Warm(SlotId slot, std::span<const TokenId> tokens);
+  // A block to the swap file, for a parked sequence.
+  Result<uint32_t> WriteOut(uint32_t block);
   // Parks the idle sequence that has not been used for longest. False: none can be.
   bool ParkOne();
   // As many free blocks as these, if possible.
