@@ -189,9 +189,11 @@ void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, ui
                        bool longer_too) {
   const Walk walk = Follow(key, tokens, Tier::kMemory);
   Node* last = walk.last;
-  if (last == nullptr || last->block != block || !last->children.empty()) return;
+  if (last == nullptr || last->block != block || HasHotChild(*last)) return;
   if (last->count != walk.partial && !longer_too) return;
-  if (last->pins == 0 && last->lease_until == 0) Remove(last);
+  if (last->pins > 0 || last->lease_until > 0) return;
+  RemoveBelow(last);
+  Remove(last);
 }
 
 void RadixTree::Forget(std::string_view key, std::span<const TokenId> tokens,

@@ -221,6 +221,19 @@ TEST(SequenceManager, OnlyWhatIsWantedIsReadAndNothingOfItMakesRoom) {
   EXPECT_EQ(6u, kv.manager.counts().blocks_cooled);
 }
 
+TEST(SequenceManager, ASharedBlockIsTakenFromTheTreeThoughColdOnesHangFromIt) {
+  Kv kv(8, 3, INT32_MAX, 30);
+  const SlotId a = *kv.manager.Open("m", 128);
+  ASSERT_TRUE(kv.Decode(a, Ramp(1, 40)));
+  kv.manager.Publish(a);
+  ASSERT_TRUE(kv.manager.Close(a).ok());
+  std::vector<TokenId> other = Ramp(500, 128);  // all of the pool
+  std::copy_n(Ramp(1, 5).begin(), 5, other.begin());
+  const SlotId b = *kv.manager.Open("m", 128);
+  EXPECT_TRUE(kv.Decode(b, other));
+  EXPECT_EQ(5, kv.last.cached);
+}
+
 TEST(SequenceManager, ParkedSequencesTakeTheRoomOfColdPrefixes) {
   Kv kv(8, 3, INT32_MAX, 7);
   const SlotId a = *kv.manager.Open("m", 128);
