@@ -280,8 +280,13 @@ Status EngineLoop::Enter(Request* request) {
   const bool whole = status.ok() && request->holds &&
                      cache.sequence().CommonPrefix(request->tokens) == std::ssize(request->tokens);
   if (whole) return status;
+  const int32_t before = sequences_->tokens(cache.slot()).size();
   const Result<Reused> reused =
       status.ok() ? cache.Sync(request->tokens, reuse) : Result<Reused>(std::move(status));
+  const int32_t left = sequences_->tokens(cache.slot()).size();
+  if (left < before && request->session->window().mode == EvictMode::kShift) {
+    request->session->window_state().Rewind(left);
+  }
   if (!reused.ok()) {
     sequences_->SetBusy(cache.slot(), false);
     return reused.status();

@@ -159,7 +159,7 @@ SessionInfo SessionImpl::info() const {
   SessionInfo info;
   info.cp = static_cast<int32_t>(held_.size());
   info.evicted = window_.num_evicted();
-  info.evictions = static_cast<int32_t>(window_.log().size());
+  info.evictions = window_.num_evictions();
   info.capacity = engine_->options().context;
   for (const Message& message : transcript_) info.turns += message.role == "user" ? 1 : 0;
   const bool empty = transcript_.empty() && info.cp == 0;

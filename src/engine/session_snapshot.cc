@@ -199,7 +199,7 @@ std::string TextOfWindow(const Window& window, const WindowOptions& options) {
     EvictionEntry& entry = text.log.emplace_back();
     entry.cp = eviction.cp;
     for (const TokenSpan& span : eviction.spans) entry.spans.emplace_back(span.begin, span.end);
-    entry.policy = OverflowName(OverflowOf(eviction.policy));
+    entry.policy = eviction.is_rewind() ? kRewind : OverflowName(OverflowOf(eviction.policy));
   }
   return FormatWindow(text);
 }

@@ -88,6 +88,11 @@ int32_t Window::num_evicted() const {
   return count;
 }
 
+int32_t Window::num_evictions() const {
+  const auto evicts = [](const Eviction& entry) { return !entry.is_rewind(); };
+  return static_cast<int32_t>(std::count_if(log_.begin(), log_.end(), evicts));
+}
+
 std::vector<TokenId> Window::All(std::span<const TokenId> window) const {
   std::vector<TokenId> all;
   all.reserve(window.size() + static_cast<size_t>(num_evicted()));
@@ -172,6 +177,20 @@ void Window::Evict(const Eviction& eviction, std::vector<TokenId>* tokens) {
   gone_ = std::move(gone);
   *tokens = std::move(kept);
   log_.push_back(eviction);
+}
+
+void Window::Rewind(int32_t cp) {
+  if (log_.empty()) return;
+  Eviction& last = log_.back();
+  if (last.is_rewind()) {
+    last.cp = std::min(last.cp, cp);
+    return;
+  }
+  int32_t left = last.cp;  // positions that have not been decoded since
+  for (const TokenSpan& span : last.spans) {
+    left -= std::max(0, std::min(span.end, last.cp) - span.begin);
+  }
+  if (cp < left) log_.push_back({.cp = cp, .policy = last.policy, .spans = {}});
 }
 
 }  // namespace gyrator

@@ -25,11 +25,13 @@ Status CheckWindow(const WindowOptions& options, bool use_cache);
 EvictionPolicy PolicyOf(Overflow overflow);
 Overflow OverflowOf(EvictionPolicy policy);
 
-// One entry of the log. The state of a session is a function of its tokens and this log.
+// One entry of the log. Where what follows an eviction moves down, the state of a session is a
+// function of its tokens and this log.
 struct Eviction {
-  int32_t cp = 0;  // tokens of the window before
-  EvictionPolicy policy = EvictionPolicy::kMessage;
-  std::vector<TokenSpan> spans;  // positions of the window at that time
+  int32_t cp = 0;  // tokens of the window before; of a rewind, those that stayed
+  EvictionPolicy policy = EvictionPolicy::kMessage;  // of a rewind none
+  std::vector<TokenSpan> spans;  // positions of the window at that time; of a rewind none
+  bool is_rewind() const { return spans.empty(); }
   bool operator==(const Eviction&) const = default;
 };
 
@@ -49,6 +51,7 @@ class Window {
 
   bool empty() const { return gone_.empty(); }
   int32_t num_evicted() const;
+  int32_t num_evictions() const;
   // Whether a window of `length` tokens reaches to the last evicted one. One that a failed request
   // left does not; it is made anew.
   bool Fits(int64_t length) const { return gone_.empty() || gone_.back().at <= length; }
@@ -72,6 +75,9 @@ class Window {
 
   // Takes spans out of `tokens`, the window as it is now.
   void Evict(const Eviction& eviction, std::vector<TokenId>* tokens);
+  // Positions from `cp` on are decoded again. The log tells of it where they were last decoded
+  // before an eviction that stayed in the window: they see something else now.
+  void Rewind(int32_t cp);
 
  private:
   std::vector<Gone> gone_;

@@ -36,6 +36,31 @@ TEST(Window, WhatWasEvictedIsPutBackWhereItStood) {
   EXPECT_EQ(2u, window.log().size());
 }
 
+TEST(Window, ARewindIsToldWhereItChangesWhatWasSeen) {
+  Window window;
+  Tokens tokens(10);
+  window.Rewind(3);
+  EXPECT_TRUE(window.log().empty());
+  window.Evict({.cp = 10, .policy = EvictionPolicy::kFifo, .spans = {{2, 4}, {6, 7}}}, &tokens);
+  window.Rewind(7);  // what is behind them has been decoded since
+  EXPECT_EQ(1u, window.log().size());
+  window.Rewind(5);
+  window.Rewind(6);
+  ASSERT_EQ(2u, window.log().size());
+  EXPECT_TRUE(window.log()[1].is_rewind());
+  EXPECT_EQ(5, window.log()[1].cp);
+  window.Rewind(4);
+  EXPECT_EQ(4, window.log()[1].cp);
+  EXPECT_EQ(1, window.num_evictions());
+  Window prompt;  // of its spans one position was never decoded
+  tokens.assign(10, 0);
+  prompt.Evict({.cp = 6, .policy = EvictionPolicy::kFifo, .spans = {{2, 4}, {8, 9}}}, &tokens);
+  prompt.Rewind(4);
+  EXPECT_EQ(1u, prompt.log().size());
+  prompt.Rewind(3);
+  EXPECT_EQ(2u, prompt.log().size());
+}
+
 TEST(Window, ADifferenceAtOrBeforeAnEvictedTokenIsNoMatch) {
   Window window;
   Tokens tokens = {0, 1, 2, 3, 4, 5};

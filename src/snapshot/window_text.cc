@@ -161,31 +161,44 @@ class WindowParser {
 
   // Adds the positions of the entry to `logged`.
   Status ParseEntry(WindowText* window, int64_t* logged) {
-    const std::string expected = "log: <cp> " + Choices(kPolicies) + " <begin>-<end>,...";
+    const std::string expected =
+        "log: <cp> " + Choices(kPolicies) + " <begin>-<end>,..., or log: <cp> rewind";
     GYRATOR_RETURN_IF_ERROR(NextLine(expected));
     Cursor cursor(line_);
     EvictionEntry entry;
     const auto cp = cursor.Take("log: ") ? cursor.TakeNumber() : std::nullopt;
-    const auto policy = cp && cursor.Take(" ") ? cursor.TakeName(kPolicies) : std::nullopt;
-    if (!policy || !cursor.Take(" ")) return LineError(expected);
+    if (!cp || !cursor.Take(" ")) return LineError(expected);
     entry.cp = *cp;
+    if (cursor.Take(kRewind)) {
+      entry.policy = kRewind;
+      if (!cursor.done()) return LineError(expected);
+      window->log.push_back(std::move(entry));
+      return {};
+    }
+    const auto policy = cursor.TakeName(kPolicies);
+    if (!policy || !cursor.Take(" ")) return LineError(expected);
     entry.policy = *policy;
+    GYRATOR_RETURN_IF_ERROR(ParseSpans(&cursor, expected, &entry, logged));
+    window->log.push_back(std::move(entry));
+    return {};
+  }
+
+  Status ParseSpans(Cursor* cursor, const std::string& expected, EvictionEntry* entry,
+                    int64_t* logged) {
     int32_t end_before = 0;
     do {
-      const auto begin = cursor.TakeNumber();
-      const auto end = begin && cursor.Take("-") ? cursor.TakeNumber() : std::nullopt;
+      const auto begin = cursor->TakeNumber();
+      const auto end = begin && cursor->Take("-") ? cursor->TakeNumber() : std::nullopt;
       if (!end) return LineError(expected);
       if (*begin < end_before || *end <= *begin) {
         return LineError("spans that ascend, are disjoint and not empty",
                          std::to_string(*begin) + "-" + std::to_string(*end));
       }
-      entry.spans.emplace_back(*begin, *end);
+      entry->spans.emplace_back(*begin, *end);
       *logged += *end - *begin;
       end_before = *end;
-    } while (cursor.Take(","));
-    if (!cursor.done()) return LineError(expected);
-    window->log.push_back(std::move(entry));
-    return {};
+    } while (cursor->Take(","));
+    return cursor->done() ? Status() : LineError(expected);
   }
 
   std::string_view rest_, line_;

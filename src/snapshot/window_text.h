@@ -12,7 +12,8 @@
 //   sinks: <n>
 //   headroom: <n>
 //   evicted: <at> <id>,<id>,...                       any number of them
-//   log: <cp> <policy> <begin>-<end>,<begin>-<end>... any number of them
+//   log: <cp> <policy> <begin>-<end>,<begin>-<end>... any number of them, of either
+//   log: <cp> rewind
 // There is exactly one text for a value.
 //
 // Does not: know tokens by meaning, decide what is evicted (kv/eviction.h), or put anything back.
@@ -36,12 +37,15 @@ struct EvictedSpan {
   bool operator==(const EvictedSpan&) const = default;
 };
 
-// One eviction.
+// The policy of an entry that is no eviction: positions from its cp on were decoded again.
+inline constexpr std::string_view kRewind = "rewind";
+
+// One eviction, or a rewind.
 struct EvictionEntry {
-  int32_t cp = 0;  // of the window when it happened
+  int32_t cp = 0;  // of the window when it happened; of a rewind, what stayed
   // [begin, end) of that window. They may reach beyond cp: tokens of a prompt, not decoded yet.
   std::vector<std::pair<int32_t, int32_t>> spans;
-  std::string policy;  // "message", "fifo", "sink", "score"
+  std::string policy;  // "message", "fifo", "sink", "score"; kRewind, which has no spans
   bool operator==(const EvictionEntry&) const = default;
 };
 

@@ -16,18 +16,19 @@ constexpr int64_t kCp = 40, kVocab = 1000;
 const std::string kHead = "# window v1\noverflow: message\nmode: shift\nsinks: 4\nheadroom: 256\n";
 const std::string kFull = kHead +
                           "evicted: 0 1,2\nevicted: 7 999\nevicted: 40 0,0,5\n"
-                          "log: 44 message 2-4,4-6\nlog: 40 score 9-10,1000-1001\n";
+                          "log: 44 message 2-4,4-6\nlog: 40 score 9-10,1000-1001\nlog: 7 rewind\n";
 
 TEST(WindowText, SaysWhatItSays) {
   const auto window = ParseWindow(kFull, kCp, kVocab);
   ASSERT_TRUE(window.ok()) << window.status().ToString();
-  const WindowText expected = {
-      .overflow = "message",
-      .mode = "shift",
-      .sinks = 4,
-      .headroom = 256,
-      .evicted = {{0, {1, 2}}, {7, {999}}, {40, {0, 0, 5}}},
-      .log = {{44, {{2, 4}, {4, 6}}, "message"}, {40, {{9, 10}, {1000, 1001}}, "score"}}};
+  const WindowText expected = {.overflow = "message",
+                               .mode = "shift",
+                               .sinks = 4,
+                               .headroom = 256,
+                               .evicted = {{0, {1, 2}}, {7, {999}}, {40, {0, 0, 5}}},
+                               .log = {{44, {{2, 4}, {4, 6}}, "message"},
+                                       {40, {{9, 10}, {1000, 1001}}, "score"},
+                                       {7, {}, "rewind"}}};
   EXPECT_EQ(*window, expected);
   EXPECT_EQ(FormatWindow(expected), kFull);
   EXPECT_EQ(window->NumEvicted(), 6);
@@ -139,11 +140,16 @@ TEST(BrokenWindow, LinesOfEvictedTokensAreRefused) {
 }
 
 TEST(BrokenWindow, LinesOfTheLogAreRefused) {
-  const std::string grammar = "log: <cp> <message | fifo | sink | score> <begin>-<end>,...";
+  const std::string grammar =
+      "log: <cp> <message | fifo | sink | score> <begin>-<end>,..., or log: <cp> rewind";
   const std::string head = kHead + "evicted: 0 1,2\n", order = "spans that ascend, are disjoint";
   const Broken list[] = {
       {head + "log: 4 fifo\n", 7, grammar},
       {head + "log: 4 fifo \n", 7, grammar},
+      {head + "log: 4 rewind \n", 7, grammar},
+      {head + "log: 4 rewind 0-2\n", 7, grammar},
+      {head + "log: rewind\n", 7, grammar},
+      {head + "log: 4 rewind\n", 7, "spans of 2 positions"},
       {head + "log: 4 error 0-2\n", 7, grammar},
       {head + "log: 4  0-2\n", 7, grammar},
       {head + "log: 0-2 fifo 4\n", 7, grammar},
@@ -206,6 +212,7 @@ WindowText RandomWindow(std::mt19937* random, int32_t cp) {
       left -= length;
     }
     window.log.push_back(entry);
+    if (below(3) == 0) window.log.push_back({below(50), {}, "rewind"});
   }
   return window;
 }
