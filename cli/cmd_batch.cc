@@ -287,7 +287,6 @@ Status RunBatch(const BatchArgs& args, const Context& context) {
   const size_t parallel = std::min(static_cast<size_t>(args.parallel), jobs.size());
   EngineOptions options = EngineOptionsOf(args.engine, args.model.threads);
   options.sessions_max = static_cast<int32_t>(std::max<size_t>(parallel, 1));
-  options.cache_budget = args.cache_budget;
   options.swap_budget = args.swap_budget;
   options.swap_directory = args.swap_directory;
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Create(model, options));

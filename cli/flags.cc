@@ -70,6 +70,9 @@ void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
       ->check(CLI::IsMember(kKvNames));
   app->add_option("--kv-budget", parse->kv_budget,
                   "bytes for keys and values, e.g. 512M (default: as many as the capacity needs)");
+  app->add_option("--cache-ram", parse->cache_mib,
+                  "most MiB of cached prefixes, 0: as large as the pool (0)")
+      ->check(CLI::Range(uint64_t{0}, kMibMax));
   app->add_flag("--no-cache", flags->no_cache, "decode the whole prefix again for every token");
 }
 
@@ -160,10 +163,6 @@ void AddBatch(CLI::App* app, Parse* parse) {
   AddModel(batch, &args->model, parse);
   AddEngine(batch, &args->engine, parse);
   AddWindow(batch, "error", parse);
-  batch
-      ->add_option("--cache-ram", parse->cache_mib,
-                   "most MiB of cached prefixes, 0: as large as the pool (0)")
-      ->check(CLI::Range(uint64_t{0}, kMibMax));
   batch->add_option("--swap", parse->swap,
                     "bytes on disk for requests and cached prefixes that do not fit, e.g. 2G "
                     "(default: none)");
@@ -333,7 +332,6 @@ Status FinishWindow(Parse* parse) {
 
 Status FinishBatch(Parse* parse) {
   BatchArgs& batch = parse->batch;
-  batch.cache_budget = parse->cache_mib << kMibShift;
   if (!parse->swap.empty()) {
     GYRATOR_RETURN_IF_ERROR(ParseBytes("--swap", parse->swap, &batch.swap_budget));
   }
@@ -360,6 +358,7 @@ Status FinishParse(Parse* parse) {
                              &parse->explain.engine, &parse->bench.engine}) {
     flags->kv_dtype = CacheTypeFromName(parse->kv_dtype);
     flags->kv_budget = kv_budget;
+    flags->cache_budget = parse->cache_mib << kMibShift;
   }
   for (const std::string& text : parse->logit_bias) {
     GYRATOR_ASSIGN_OR_RETURN(const auto bias, ParseBias(text));

@@ -28,7 +28,8 @@ struct EngineFlags {
   int32_t batch_rows = 512;
   std::optional<DType> kv_dtype;
   bool no_cache = false;
-  uint64_t kv_budget = 0;  // bytes of the pool; 0: room for its sessions at full capacity
+  uint64_t kv_budget = 0;     // bytes of the pool; 0: room for its sessions at full capacity
+  uint64_t cache_budget = 0;  // bytes of the prefix cache; 0: as large as the pool
 };
 
 // Only what was given, as with the sampler.
@@ -92,7 +93,6 @@ struct BatchArgs {
   std::string out;  // empty: standard output
   int parallel = 4;
   bool ordered = false;
-  uint64_t cache_budget = 0;   // bytes of the prefix cache; 0: as large as the pool
   uint64_t swap_budget = 0;    // bytes on disk for sessions that do not fit
   std::string swap_directory;  // empty: none
 };

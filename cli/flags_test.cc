@@ -306,11 +306,11 @@ TEST(Flags, WithoutACacheNothingCanBeEvicted) {
 
 TEST(Flags, ABatchHasACacheAndASwapFileOfGivenSizes) {
   const BatchArgs none = Parsed<BatchArgs>({"batch", "-i", "x"});
-  EXPECT_EQ(none.cache_budget, 0u);
+  EXPECT_EQ(none.engine.cache_budget, 0u);
   EXPECT_EQ(none.swap_budget, 0u);
   const BatchArgs batch = Parsed<BatchArgs>(
       {"batch", "-i", "x", "--cache-ram", "3", "--swap", "2G", "--swap-dir", "/tmp"});
-  EXPECT_EQ(batch.cache_budget, 3u << 20);
+  EXPECT_EQ(batch.engine.cache_budget, 3u << 20);
   EXPECT_EQ(batch.swap_budget, uint64_t{2} << 30);
   EXPECT_EQ(batch.swap_directory, "/tmp");
   EXPECT_THAT(Refused({"batch", "-i", "x", "--swap", "2G"}), HasSubstr("--swap-dir"));
@@ -318,6 +318,7 @@ TEST(Flags, ABatchHasACacheAndASwapFileOfGivenSizes) {
   EXPECT_THAT(Refused({"batch", "-i", "x", "--swap", "2T", "--swap-dir", "d"}),
               HasSubstr("--swap"));
   EXPECT_THAT(Refused({"batch", "-i", "x", "--cache-ram", "-1"}), HasSubstr("--cache-ram"));
+  EXPECT_EQ(Parsed<ChatArgs>({"chat", "--cache-ram", "2"}).engine.cache_budget, 2u << 20);
 }
 
 TEST(Flags, ABenchOfABatchHasItsOwnDefaults) {

@@ -26,6 +26,7 @@ EngineOptions EngineOptionsOf(const EngineFlags& flags, int threads) {
   EngineOptions options;
   options.context = flags.context;
   options.kv_budget = flags.kv_budget;
+  options.cache_budget = flags.cache_budget;
   options.batch_rows = flags.batch_rows;
   options.kv_dtype = flags.kv_dtype;
   options.use_cache = !flags.no_cache;
