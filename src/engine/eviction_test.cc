@@ -473,6 +473,41 @@ TEST(Eviction, TheScoreLooksAndTakesWhatIsNotLookedAt) {
   EXPECT_GT(engine->stats().passes_to_score, 0u);
 }
 
+// A template that puts a letter right before what the user says: in "the cat" a token lies across
+// both, so that nobody can tell where that turn begins.
+TEST(Eviction, MessagesThatLeftAreToldThoughSomeTurnsCannotBeFound) {
+  const auto model = LoadBytes(WithTemplate(
+      ReadTree("models/gyrator-chat.gguf"),
+      "{% for message in messages %}{{ '<|' + message['role'] + '|>' + ('t' if message['role'] == "
+      "'user' else '') + message['content'] + '<|end|>' }}{% endfor %}{% if add_generation_prompt "
+      "%}{{ '<|assistant|>' }}{% endif %}"));
+  EngineOptions options;
+  options.context = kContext;
+  options.threads = 1;
+  const auto engine = MakeEngine(model, options);
+  const auto session = MakeSession(*engine, 3);
+  ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kMessage, .headroom = 16}).ok());
+  std::vector<Message> history;
+  for (int i = 0; i < 20; ++i) {
+    const std::string number = std::to_string(100 + i);
+    history.push_back(
+        {.role = "user", .content = (i % 3 == 1 ? "he cat " : "? dog ") + number, .extras = {}});
+    history.push_back({.role = "assistant", .content = "Yes, " + number + ".", .extras = {}});
+  }
+  history.push_back({.role = "user", .content = "? Now.", .extras = {}});
+  ASSERT_TRUE(session->SetTranscript(history).ok());
+  ASSERT_TRUE(session->Prepare({}).ok());
+  const auto evicted = session->EvictedMessages();
+  ASSERT_TRUE(evicted.ok()) << evicted.status().ToString();
+  ASSERT_GT(evicted->size(), 10u);
+  const std::string window = model->text()->Decode(session->tokens(), false);
+  for (size_t i = 0; i < history.size(); ++i) {
+    EXPECT_EQ(std::ranges::count(*evicted, i) == 0,
+              window.find(history[i].content) != std::string::npos)
+        << i << " " << window;
+  }
+}
+
 TEST(Eviction, WithoutTheCacheItIsRefused) {
   EngineOptions options;
   options.context = 64;

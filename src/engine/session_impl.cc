@@ -133,13 +133,14 @@ Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
   if (window_.empty()) return evicted;
   GYRATOR_ASSIGN_OR_RETURN(const PromptLayout layout, PresentLayout());
   size_t user = 0;
-  bool gone = false;
+  bool gone = false;  // a user's message that was not found goes with those before it
   for (size_t i = 0; i < transcript_.size(); ++i) {
-    if (transcript_[i].role == "user") {
-      const bool known = user + 1 < layout.turns.size();
-      gone =
-          known && window_.FromAll(layout.turns[user]) == window_.FromAll(layout.turns[user + 1]);
-      ++user;
+    if (transcript_[i].role == "user" && user < layout.turn_of_user.size()) {
+      const int32_t turn = layout.turn_of_user[user++];
+      const auto next = std::upper_bound(layout.turns.begin(), layout.turns.end(), turn);
+      if (turn >= 0) {
+        gone = next != layout.turns.end() && window_.FromAll(turn) == window_.FromAll(*next);
+      }
     }
     if (gone) evicted.push_back(i);
   }
