@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "engine/context_manager_testing.h"
 
@@ -118,6 +119,7 @@ TEST_F(EvictingManager, MakeRoomFreesAtLeastThatManyOrSaysWhyNot) {
   const auto freed = manager_->MakeRoom(conversation, 10);
   ASSERT_TRUE(freed.ok()) << freed.status().ToString();
   EXPECT_GE(*freed, 10);
+  EXPECT_EQ(static_cast<uint64_t>(*freed), manager_->Stats().n_tokens_evicted);
   EXPECT_EQ(n_past - *freed, conversation.n_past());
   const auto refused = manager_->MakeRoom(conversation, 1000);
   EXPECT_EQ("capacity", refused.status().name());
@@ -165,6 +167,28 @@ TEST_F(EvictingManager, AnIdenticalLongPromptEvictsNothing) {
   EXPECT_EQ(0u, engine_->stats().tokens_evicted);
 }
 
+TEST_F(EvictingManager, WhatLeftDuringAReplyIsToldAtTheNextPrepare) {
+  Reports reports(manager_.get());
+  Conversation conversation;
+  for (int turn = 0; turn < 3; ++turn) Turn(conversation, "Line " + std::to_string(turn) + ".");
+  ASSERT_EQ(0u, engine_->stats().tokens_evicted);
+  ASSERT_TRUE(conversation.AddUser("Go on.").ok());
+  const Reply reply = MustRespond(conversation, 90);
+  EXPECT_EQ(90u, reply.tokens.size());
+  EXPECT_GT(reply.tokens_evicted, 0);
+  EXPECT_TRUE(reports.list.empty());
+  EXPECT_EQ(engine_->stats().tokens_evicted, manager_->Stats().n_tokens_evicted);
+  EXPECT_GT(manager_->Stats().n_evictions, 0u);
+  ASSERT_TRUE(conversation.AddAssistant(reply.text).ok());
+  ASSERT_TRUE(conversation.AddUser("And?").ok());
+  MustPrepare(conversation);
+  ASSERT_EQ(1u, reports.list.size());
+  ASSERT_FALSE(reports.list[0].dropped.empty());
+  EXPECT_EQ(conversation.messages()[0], reports.list[0].dropped[0]);
+  EXPECT_EQ(Overflow::kMessage, reports.list[0].policy);
+  EXPECT_EQ(engine_->stats().tokens_evicted, manager_->Stats().n_tokens_evicted);
+}
+
 TEST_F(EvictingManager, EveryPolicyKeepsTheRecordAndCounts) {
   for (const Overflow policy :
        {Overflow::kMessage, Overflow::kFifo, Overflow::kSink, Overflow::kScore}) {
@@ -208,6 +232,93 @@ TEST_F(EvictingManager, AnOversizeConversationIsItsSystemPromptAndWhatWasNotRepo
   left.insert(left.begin(), {.role = "system", .content = "Be kind.", .extras = {}});
   EXPECT_EQ(Alone(left), reply.tokens);
   EXPECT_EQ(81u, messages.size());
+}
+
+// Another history that loses more than the one before it had lost.
+TEST_F(EvictingManager, AWindowMadeAnewIsToldFromItsBeginning) {
+  Reports reports(manager_.get());
+  Conversation conversation;
+  TalkUntil(conversation, [&] { return engine_->stats().tokens_evicted > 0; });
+  ASSERT_TRUE(conversation.AddUser("Now.").ok());
+  MustPrepare(conversation);
+  reports.list.clear();
+  const uint64_t before = manager_->Stats().n_tokens_evicted;
+  ASSERT_TRUE(conversation.Truncate(0).ok());
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(conversation.AddUser("Other " + std::to_string(i) + ".").ok());
+    ASSERT_TRUE(conversation.AddAssistant("Yes.").ok());
+  }
+  ASSERT_TRUE(conversation.AddUser("What was the last line?").ok());
+  MustPrepare(conversation);
+  ASSERT_EQ(1u, reports.list.size());
+  const EvictionReport& report = reports.list[0];
+  ASSERT_GT(report.dropped.size(), 20u);
+  EXPECT_TRUE(
+      std::equal(report.dropped.begin(), report.dropped.end(), conversation.messages().begin()));
+  EXPECT_EQ(engine_->stats().tokens_evicted - before, static_cast<uint64_t>(report.tokens));
+  EXPECT_EQ(engine_->stats().tokens_evicted, manager_->Stats().n_tokens_evicted);
+}
+
+TEST_F(EvictingManager, AForkKnowsWhatItsParentWasTold) {
+  const std::vector<Message> summary = {{.role = "user", .content = "Summary", .extras = {}},
+                                        {.role = "assistant", .content = "Yes.", .extras = {}}};
+  for (const bool splices : {false, true}) {
+    Start(8, 128, {.headroom = 16});
+    Reports reports(manager_.get(), splices ? summary : std::vector<Message>());
+    Conversation parent;
+    TalkUntil(parent, [&] { return !reports.list.empty(); });
+    auto child = manager_->Fork(parent);
+    ASSERT_TRUE(child.ok()) << child.status().ToString();
+    std::vector<Message> shown;
+    const ScopedHook look(manager_.get(), BeforeEncode{[&](auto messages, const Conversation&) {
+                            shown.assign(messages.begin(), messages.end());
+                            return Result<std::optional<std::vector<Message>>>(std::nullopt);
+                          }});
+    Turn(*child, "More.");
+    ASSERT_FALSE(shown.empty());
+    EXPECT_EQ(splices ? "Summary" : "Line 0.", shown[0].content);
+    for (int turn = 0; turn < 6; ++turn) Turn(*child, "More " + std::to_string(turn) + ".");
+    uint64_t told = 0;
+    for (const EvictionReport& report : reports.list) told += static_cast<uint64_t>(report.tokens);
+    EXPECT_EQ(engine_->stats().tokens_evicted, told);
+    EXPECT_EQ(engine_->stats().tokens_evicted, manager_->Stats().n_tokens_evicted);
+    const auto evictions = engine_->stats().evictions;
+    EXPECT_EQ(std::accumulate(evictions.begin(), evictions.end(), uint64_t{0}),
+              manager_->Stats().n_evictions);
+    if (splices) continue;
+    size_t next = 0;  // each message once
+    for (const EvictionReport& report : reports.list) {
+      for (const Message& message : report.dropped) {
+        EXPECT_EQ(child->messages()[next++], message);
+      }
+    }
+  }
+}
+
+// The stop comes between an eviction and the pass that follows.
+TEST_F(EvictingManager, AForkOfAReplyThatWasStoppedAtItsEvictionCountsNothingTwice) {
+  Start(8, 128, {.headroom = 16, .evict_mode = EvictMode::kRecompute});
+  Conversation parent;
+  for (int turn = 0; turn < 3; ++turn) Turn(parent, "Line " + std::to_string(turn) + ".");
+  ASSERT_TRUE(parent.AddUser("Go on.").ok());
+  std::stop_source stop;
+  GenerateOptions options = Steps(-1);
+  options.cancel = stop.get_token();
+  int32_t left = 128 - MustPrepare(parent) + 1;
+  options.on_logits = [&](auto) {
+    if (--left == 0) stop.request_stop();
+  };
+  const auto reply = manager_->Respond(parent, options);
+  ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+  ASSERT_EQ(StopReason::kCancelled, reply->stop);
+  ASSERT_GT(reply->tokens_evicted, 0);
+  auto child = manager_->Fork(parent);
+  ASSERT_TRUE(child.ok()) << child.status().ToString();
+  for (Conversation* each : {&parent, &*child}) {
+    ASSERT_TRUE(each->AddAssistant(reply->text).ok());
+    Turn(*each, "And now?");
+    EXPECT_EQ(engine_->stats().tokens_evicted, manager_->Stats().n_tokens_evicted);
+  }
 }
 
 }  // namespace

@@ -167,6 +167,7 @@ SessionInfo SessionImpl::info() const {
   const bool pending = !transcript_.empty() &&
                        (transcript_.back().role == "user" || transcript_.back().role == "tool");
   info.phase = empty ? Phase::kNew : pending ? Phase::kPending : Phase::kRunning;
+  info.windows_rebuilt = counts_.windows_rebuilt;
   info.tokens_reused = counts_.reused;
   info.tokens_shared = counts_.shared;
   info.tokens_decoded = counts_.decoded;
@@ -249,6 +250,7 @@ Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
   held_ = std::move(request->left);
   ForgetRanges(asked);
   Reply& reply = request->reply;
+  counts_.windows_rebuilt += reply.window_rebuilt ? 1 : 0;
   if (asked.kind != WorkKind::kHold) {
     counts_.reused += static_cast<uint64_t>(reply.tokens_reused);
     counts_.shared += static_cast<uint64_t>(reply.tokens_shared);
