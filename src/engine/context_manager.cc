@@ -290,12 +290,15 @@ Status Manager::TellEvicted(Row* row, const Conversation& conversation) {
 // Whole turns go from the front: what is gone ends where `head` takes over.
 void Manager::Splice(Row* row, const Conversation& conversation, std::vector<Message> head) {
   const std::span<const Message> shown = row->session->transcript();
-  const size_t before = (shown[0].role == "system" ? 1 : 0) + row->head.size();
-  for (size_t index : row->messages_told) {
-    if (index >= before) ++row->first;
-  }
   const std::span<const Message> messages = conversation.messages();
-  row->first = std::min(row->first, messages.size());
+  const size_t before = (shown[0].role == "system" ? 1 : 0) + row->head.size();
+  // Where hooks added messages or left some out, those count that were shown as they are.
+  const bool in_place = shown.size() - before == messages.size() - row->first;
+  for (size_t index : row->messages_told) {
+    const bool more = row->first < messages.size();
+    const bool left = in_place ? index >= before : more && shown[index] == messages[row->first];
+    if (more && left) ++row->first;
+  }
   row->head = std::move(head);
   row->dropped.assign(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(row->first));
 }

@@ -321,5 +321,31 @@ TEST_F(EvictingManager, AForkOfAReplyThatWasStoppedAtItsEvictionCountsNothingTwi
   }
 }
 
+// A hook that shows more messages than there are: a splice stands for those that left, no others.
+TEST_F(EvictingManager, ASpliceTakesNoMessageThatAHookOnlyShifted) {
+  Reports reports(manager_.get(), {{.role = "user", .content = "Summary", .extras = {}},
+                                   {.role = "assistant", .content = "Yes.", .extras = {}}});
+  std::vector<Message> given;  // to the hook
+  manager_->SetHook(BeforeEncode{[&](auto messages, const Conversation&) {
+    given.assign(messages.begin(), messages.end());
+    std::vector<Message> more = given;
+    more.insert(more.begin(), {{.role = "user", .content = "Note.", .extras = {}},
+                               {.role = "assistant", .content = "Noted.", .extras = {}}});
+    return Result<std::optional<std::vector<Message>>>(std::move(more));
+  }});
+  Conversation conversation;
+  TalkUntil(conversation, [&] { return !reports.list.empty(); });
+  ASSERT_FALSE(reports.list.empty());
+  const std::vector<Message>& dropped = reports.list[0].dropped;
+  ASSERT_GT(dropped.size(), 2u);
+  ASSERT_EQ("Note.", dropped[0].content);
+  ASSERT_TRUE(conversation.AddUser("Now.").ok());
+  MustPrepare(conversation);
+  ASSERT_GT(given.size(), 2u);
+  EXPECT_EQ("Summary", given[0].content);
+  const auto rest = conversation.messages().subspan(dropped.size() - 2);
+  EXPECT_TRUE(std::equal(given.begin() + 2, given.end(), rest.begin(), rest.end()));
+}
+
 }  // namespace
 }  // namespace gyrator
