@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "engine/context_manager_testing.h"
+#include "engine/text_model.h"
 
 namespace gyrator {
 namespace {
@@ -187,6 +188,27 @@ TEST_F(EvictingManager, WhatLeftDuringAReplyIsToldAtTheNextPrepare) {
   EXPECT_EQ(conversation.messages()[0], reports.list[0].dropped[0]);
   EXPECT_EQ(Overflow::kMessage, reports.list[0].policy);
   EXPECT_EQ(engine_->stats().tokens_evicted, manager_->Stats().n_tokens_evicted);
+}
+
+// One render of the prompt, and one that finds where its messages begin; as many again to say which
+// ones left.
+TEST_F(EvictingManager, ATurnRendersAsOftenInALongConversationAsInAShortOne) {
+  const auto& text = static_cast<const TextModelImpl&>(*model_->text());
+  uint64_t evicting = 0;
+  Conversation conversation;
+  for (int turn = 0; turn < 60; ++turn) {
+    ASSERT_TRUE(conversation.AddUser("Line " + std::to_string(turn) + ".").ok());
+    const uint64_t renders = text.num_renders();
+    const uint64_t evicted = manager_->Stats().n_tokens_evicted;
+    MustPrepare(conversation);
+    const bool evicts = manager_->Stats().n_tokens_evicted > evicted;
+    EXPECT_EQ(evicts ? 4u : 2u, text.num_renders() - renders);
+    evicting += evicts ? 1 : 0;
+    const uint64_t prepared = text.num_renders();
+    ASSERT_TRUE(conversation.AddAssistant(MustRespond(conversation).text).ok());
+    EXPECT_EQ(4u, text.num_renders() - prepared);  // prepares again, then asks
+  }
+  EXPECT_GT(evicting, 5u);
 }
 
 TEST_F(EvictingManager, EveryPolicyKeepsTheRecordAndCounts) {
