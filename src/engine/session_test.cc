@@ -243,6 +243,29 @@ TEST_F(SessionTest, SavedAndLoadedIsTheSameSession) {
   EXPECT_EQ(0, got->tokens_decoded);  // from the stored logits
 }
 
+// Stopped in the middle of its reply, saved, loaded elsewhere: as one that was never stopped.
+TEST_F(SessionTest, LoadedInTheMiddleItGoesOnAsOneThatWasNeverStopped) {
+  const auto prompt = Numbers(20, 3);
+  const auto model = LoadGolden("llama3", ComputeType::kF32);
+  auto uninterrupted = *engine_->NewSession({.sampler = Greedy()});
+  const auto all = uninterrupted->Complete(prompt, Steps(24))->tokens;
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  const auto begun = session->Complete(prompt, Steps(9))->tokens;
+  ASSERT_TRUE(std::equal(begun.begin(), begun.end(), all.begin()));
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto elsewhere = MakeEngine(model, 64);
+  auto loaded = elsewhere->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  EXPECT_EQ(0u, elsewhere->stats().tokens_decoded);
+  const auto rest = (*loaded)->Complete(Join(prompt, begun), Steps(15));
+  ASSERT_TRUE(rest.ok()) << rest.status().ToString();
+  EXPECT_EQ(1, rest->tokens_decoded);  // the last sampled token, which no pass had seen yet
+  EXPECT_EQ(15u, elsewhere->stats().tokens_decoded);
+  EXPECT_EQ(all, Join(begun, rest->tokens));
+  EXPECT_TRUE(std::ranges::equal(uninterrupted->last_logits(), (*loaded)->last_logits()));
+}
+
 TEST_F(SessionTest, AnEmptySessionSavesAndLoads) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
   auto saved = session->Save({.root = root_, .name = {}});
