@@ -33,7 +33,8 @@ TEST_F(ContextManagerTest, APreparedRowHasItsOwnFreshLogitsWhateverWasDecodedBet
   MustPrepare(b);
   MustPrepare(c);  // an exact hit
   MustPrepare(a);  // nothing new
-  const auto alone = Alone({{.role = "user", .content = "Hello.", .extras = {}}});
+  const auto alone = Alone(a.AllMessages());
+  EXPECT_NE(alone[0], Alone(b.AllMessages())[0]);
   EXPECT_EQ(alone, MustRespond(a).tokens);
   EXPECT_EQ(alone, MustRespond(c).tokens);
   EXPECT_GT(manager_->Stats().radix.hits, 0u);
@@ -131,9 +132,11 @@ TEST_F(ContextManagerTest, AnotherSystemPromptTakesTheOldOneOutOfTheCacheAndRows
   ASSERT_TRUE(manager_->SetSystem("Speak like a sailor.").ok());
   EXPECT_LT(manager_->Stats().radix.n_blobs, cached);
   EXPECT_EQ(0u, manager_->Stats().n_system_changes);
-  EXPECT_EQ(Alone({{.role = "system", .content = "Speak like a sailor.", .extras = {}},
-                   {.role = "user", .content = "One.", .extras = {}}}),
-            MustRespond(kept).tokens);
+  const std::vector<Message> shown = {
+      {.role = "system", .content = "Speak like a sailor.", .extras = {}},
+      {.role = "user", .content = "One.", .extras = {}}};
+  EXPECT_EQ(PromptTokens(shown), MustPrepare(kept));
+  EXPECT_EQ(Alone(shown), MustRespond(kept).tokens);
   EXPECT_EQ(1u, manager_->Stats().n_system_changes);
   ASSERT_TRUE(manager_->SetSystem("").ok());
   EXPECT_FALSE(manager_->HasPrefix());
@@ -157,7 +160,10 @@ TEST_F(ContextManagerTest, AnotherSystemPromptLeavesNothingOfConversationsThatAr
     MustRespond(gone);
     manager_->Release(gone);
   }
-  EXPECT_GT(manager_->Stats().radix.n_blobs, 1);
+  const int32_t cached = manager_->Stats().radix.n_blobs;
+  EXPECT_GT(cached, 1);
+  ASSERT_TRUE(manager_->SetSystem(kSystem).ok());  // the same: nothing to do
+  EXPECT_EQ(cached, manager_->Stats().radix.n_blobs);
   ASSERT_TRUE(manager_->SetSystem("Speak like a sailor.").ok());
   EXPECT_EQ(0, manager_->Stats().radix.n_blobs);
 }

@@ -71,6 +71,22 @@ class ScaleTest : public testing::Test {
   }
 };
 
+TEST_F(ScaleTest, AnEngineFillsInItsDefaults) {
+  for (const uint32_t context : {512u, 16384u}) {
+    const auto engine = MakeEngine(LoadTiny(context), {});
+    const EngineOptions& options = engine->options();
+    EXPECT_EQ(std::min(context, 4096u), static_cast<uint32_t>(options.context));
+    EXPECT_EQ(options.context / 16, engine->stats().blocks_total);  // one full session
+    EXPECT_EQ(512, options.batch_rows);
+    EXPECT_EQ(65536, engine->stats().slots_total);
+    EXPECT_GE(options.threads, 1);
+    EXPECT_EQ(DType::kBF16, options.kv_dtype);
+    EXPECT_EQ(0u, options.swap_budget);
+  }
+  EXPECT_EQ(DType::kF32,
+            MakeEngine(LoadGolden("llama3", ComputeType::kF32), {})->options().kv_dtype);
+}
+
 TEST_F(ScaleTest, AForkOf4096TokensTakesNoBlockUntilItDiffersAndThenOne) {
   const auto engine = MakeEngine(LoadTiny(8192), Options(5000, 2));
   const auto parent = MakeSession(*engine, 1);
