@@ -35,7 +35,7 @@ struct ContextManagerOptions {
 
 // What left the window of a conversation since its last report.
 struct EvictionReport {
-  std::vector<Message> dropped;  // messages that left as a whole, oldest first
+  std::vector<Message> dropped;  // that left as a whole, as the model was shown them, oldest first
   int32_t tokens = 0;
   Overflow policy = Overflow::kMessage;
 };

@@ -151,9 +151,10 @@ enum class Phase : uint8_t { kNew, kRunning, kPending /* the last message awaits
 struct SessionInfo {
   int32_t cp = 0;  // cache position: tokens in the cache
   int32_t capacity = 0;
-  int32_t evicted = 0;    // tokens that were said and are not in the window
-  int32_t evictions = 0;  // entries of the log since the window was made
-  int32_t turns = 0;      // user messages
+  int32_t evicted = 0;          // tokens that were said and are not in the window
+  int32_t evictions = 0;        // entries of the log since the window was made
+  int32_t windows_rebuilt = 0;  // times, since the session was made or loaded
+  int32_t turns = 0;            // user messages
   Phase phase = Phase::kNew;
   bool opaque_prefix = false;  // tokens without a chat log (bare v1.0 folder)
   // Since the session was made or loaded, as Reply counts them.

@@ -19,9 +19,12 @@ struct Row {
   std::vector<Message> head;
   size_t first = 0;
   std::vector<Message> dropped;  // those first messages, as they were
-  // What the hooks were told of: evicted tokens, evictions, messages of the session's transcript.
+  // Of the session's window as it is: evicted tokens and evictions that were counted; tokens, and
+  // messages of its transcript, that the hooks were told of.
+  int32_t window = 0;  // how many it has had before
+  int32_t tokens_counted = 0;
+  int32_t evictions_counted = 0;
   int32_t tokens_told = 0;
-  int32_t evictions_told = 0;
   std::vector<size_t> messages_told;
   std::optional<std::string> system;  // that it was prepared with
 };
@@ -67,6 +70,8 @@ class Manager final : public ContextManager {
   std::vector<std::pair<HookId, Kind>> HooksOf() const;
   Result<std::vector<Message>> Encoded(Row* row, const Conversation& conversation) const;
   Result<int32_t> Sinks(const Conversation& conversation) const;
+  // Counts what has left the row since it was counted last.
+  void CountEvicted(Row* row);
   Status TellEvicted(Row* row, const Conversation& conversation);
   static void Splice(Row* row, const Conversation& conversation, std::vector<Message> head);
   // The beginning of all prompts with this system prompt.
@@ -232,6 +237,7 @@ Result<int32_t> Manager::Prepare(Conversation& conversation) {
     GYRATOR_ASSIGN_OR_RETURN(const std::vector<TokenId> prefix, SharedTokens(*system));
     prepared = session.Complete(prefix, {.tokens_max = 0});
   }
+  CountEvicted(row);
   GYRATOR_RETURN_IF_ERROR(prepared.status());
   row->system = system;
   {
@@ -245,12 +251,22 @@ Result<int32_t> Manager::Prepare(Conversation& conversation) {
   return session.info().cp;
 }
 
-Status Manager::TellEvicted(Row* row, const Conversation& conversation) {
+void Manager::CountEvicted(Row* row) {
   const SessionInfo info = row->session->info();
-  if (info.evicted < row->tokens_told) {  // the window was made anew
-    row->tokens_told = row->evictions_told = 0;
+  if (info.windows_rebuilt != row->window) {
+    row->window = info.windows_rebuilt;
+    row->tokens_counted = row->evictions_counted = row->tokens_told = 0;
     row->messages_told.clear();
   }
+  const std::lock_guard lock(mutex_);
+  counted_.n_evictions += static_cast<uint64_t>(info.evictions - row->evictions_counted);
+  counted_.n_tokens_evicted += static_cast<uint64_t>(info.evicted - row->tokens_counted);
+  row->evictions_counted = info.evictions;
+  row->tokens_counted = info.evicted;
+}
+
+Status Manager::TellEvicted(Row* row, const Conversation& conversation) {
+  const SessionInfo info = row->session->info();
   if (info.evicted == row->tokens_told) return {};
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<size_t> gone, row->session->EvictedMessages());
   EvictionReport report{
@@ -265,13 +281,7 @@ Status Manager::TellEvicted(Row* row, const Conversation& conversation) {
     if (!other.ok()) return FromHook("on_evict", id, other.status());
     if (*other) splice = *std::move(other);
   }
-  {
-    const std::lock_guard lock(mutex_);
-    counted_.n_evictions += static_cast<uint64_t>(info.evictions - row->evictions_told);
-    counted_.n_tokens_evicted += static_cast<uint64_t>(report.tokens);
-  }
   row->tokens_told = info.evicted;
-  row->evictions_told = info.evictions;
   row->messages_told = gone;
   if (splice) Splice(row, conversation, *std::move(splice));
   return {};
@@ -280,12 +290,15 @@ Status Manager::TellEvicted(Row* row, const Conversation& conversation) {
 // Whole turns go from the front: what is gone ends where `head` takes over.
 void Manager::Splice(Row* row, const Conversation& conversation, std::vector<Message> head) {
   const std::span<const Message> shown = row->session->transcript();
-  const size_t before = (shown[0].role == "system" ? 1 : 0) + row->head.size();
-  for (size_t index : row->messages_told) {
-    if (index >= before) ++row->first;
-  }
   const std::span<const Message> messages = conversation.messages();
-  row->first = std::min(row->first, messages.size());
+  const size_t before = (shown[0].role == "system" ? 1 : 0) + row->head.size();
+  // Where hooks added messages or left some out, those count that were shown as they are.
+  const bool in_place = shown.size() - before == messages.size() - row->first;
+  for (size_t index : row->messages_told) {
+    const bool more = row->first < messages.size();
+    const bool left = in_place ? index >= before : more && shown[index] == messages[row->first];
+    if (more && left) ++row->first;
+  }
   row->head = std::move(head);
   row->dropped.assign(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(row->first));
 }
@@ -312,7 +325,9 @@ std::vector<Result<Reply>> Manager::RespondAll(std::span<Conversation* const> co
   std::vector<Result<Reply>> done = engine_->Run(batch);
   for (size_t i = 0; i < asked.size(); ++i) {
     Conversation& conversation = *conversations[asked[i]];
-    conversation.set_n_past(Find(conversation)->session->info().cp);
+    Row* row = Find(conversation);
+    CountEvicted(row);
+    conversation.set_n_past(row->session->info().cp);
     replies[asked[i]] = std::move(done[i]);
   }
   return replies;
@@ -322,6 +337,7 @@ Result<int32_t> Manager::MakeRoom(Conversation& conversation, int32_t n) {
   Row* row = Find(conversation);
   if (row == nullptr || n <= 0) return 0;
   GYRATOR_ASSIGN_OR_RETURN(const int32_t freed, row->session->MakeRoom(n));
+  CountEvicted(row);
   conversation.set_n_past(row->session->info().cp);
   return freed;
 }
@@ -340,15 +356,17 @@ void Manager::Release(Conversation& conversation) {
 
 Result<Conversation> Manager::Fork(Conversation& conversation) {
   Conversation child = conversation.Fork();
-  const Row* row = Find(conversation);
+  Row* row = Find(conversation);
   if (row == nullptr) return child;
   auto copy = std::make_unique<Row>();
   GYRATOR_ASSIGN_OR_RETURN(copy->session, row->session->Fork({}));
+  CountEvicted(row);  // one that was stopped at an eviction makes its window anew
   copy->head = row->head;
   copy->first = row->first;
   copy->dropped = row->dropped;
+  copy->tokens_counted = row->tokens_counted;
+  copy->evictions_counted = row->evictions_counted;
   copy->tokens_told = row->tokens_told;
-  copy->evictions_told = row->evictions_told;
   copy->messages_told = row->messages_told;
   copy->system = row->system;
   const std::lock_guard lock(mutex_);

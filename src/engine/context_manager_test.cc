@@ -1,81 +1,18 @@
-// The context manager: rows, system prompts, hooks, eviction. Every reply is that of a session
-// alone in a fresh engine.
+// The context manager: rows, system prompts, hooks. Every reply is that of a session alone in a
+// fresh engine.
 #include "gyrator/context_manager.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <stdexcept>
 #include <thread>
 
-#include "engine/engine_testing.h"
+#include "engine/context_manager_testing.h"
 
 namespace gyrator {
 namespace {
-
-constexpr const char* kSystem = "You are kind and you answer in one short sentence.";
-
-class ContextManagerTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() { model_ = LoadShipped(ComputeType::kInt8); }
-  static void TearDownTestSuite() { model_.reset(); }
-  void SetUp() override { Start(8, 256); }
-
-  void Start(int32_t slots, int32_t context, ContextManagerOptions options = {}) {
-    manager_.reset();
-    EngineOptions engine_options;
-    engine_options.context = context;
-    engine_options.sessions_max = 4;
-    engine_options.slots = slots;
-    engine_options.threads = 1;
-    engine_ = MakeEngine(model_, engine_options);
-    options.sampler.temperature = 0;
-    auto manager = ContextManager::New(engine_.get(), options);
-    ASSERT_TRUE(manager.ok()) << manager.status().ToString();
-    manager_ = *std::move(manager);
-  }
-
-  static Conversation Saying(const std::string& text, std::string system = {}) {
-    Conversation conversation(std::move(system));
-    EXPECT_TRUE(conversation.AddUser(text).ok());
-    return conversation;
-  }
-
-  int32_t MustPrepare(Conversation& conversation) {
-    const auto n_past = manager_->Prepare(conversation);
-    EXPECT_TRUE(n_past.ok()) << n_past.status().ToString();
-    return n_past.ok() ? *n_past : -1;
-  }
-
-  Reply MustRespond(Conversation& conversation, int32_t steps = 8) {
-    auto reply = manager_->Respond(conversation, Steps(steps));
-    EXPECT_TRUE(reply.ok()) << reply.status().ToString();
-    return reply.ok() ? *std::move(reply) : Reply();
-  }
-
-  void Turn(Conversation& conversation, const std::string& line) {
-    ASSERT_TRUE(conversation.AddUser(line).ok());
-    ASSERT_TRUE(conversation.AddAssistant(MustRespond(conversation).text).ok());
-  }
-
-  // What a session alone says to these messages.
-  static std::vector<TokenId> Alone(const std::vector<Message>& messages, int32_t steps = 8) {
-    EngineOptions options;
-    options.context = 256;
-    options.threads = 1;
-    const auto engine = MakeEngine(model_, options);
-    SessionOptions session_options;
-    session_options.sampler.temperature = 0;
-    const auto session = *engine->NewSession(session_options);
-    EXPECT_TRUE(session->SetTranscript(messages).ok());
-    return session->Respond(Steps(steps))->tokens;
-  }
-
-  static std::shared_ptr<const Model> model_;
-  std::unique_ptr<Engine> engine_;
-  std::unique_ptr<ContextManager> manager_;
-};
-
-std::shared_ptr<const Model> ContextManagerTest::model_;
 
 TEST_F(ContextManagerTest, TheFirstPrepareAssignsARowAndTheNextDecodesNothing) {
   Conversation conversation = Saying("Hello.");
@@ -96,7 +33,8 @@ TEST_F(ContextManagerTest, APreparedRowHasItsOwnFreshLogitsWhateverWasDecodedBet
   MustPrepare(b);
   MustPrepare(c);  // an exact hit
   MustPrepare(a);  // nothing new
-  const auto alone = Alone({{.role = "user", .content = "Hello.", .extras = {}}});
+  const auto alone = Alone(a.AllMessages());
+  EXPECT_NE(alone[0], Alone(b.AllMessages())[0]);
   EXPECT_EQ(alone, MustRespond(a).tokens);
   EXPECT_EQ(alone, MustRespond(c).tokens);
   EXPECT_GT(manager_->Stats().radix.hits, 0u);
@@ -140,9 +78,15 @@ TEST_F(ContextManagerTest, ATurnDecodesWhatIsNewAndNothingElse) {
 }
 
 TEST_F(ContextManagerTest, OneSystemPromptIsComputedOnceForAll) {
+  EXPECT_FALSE(manager_->HasPrefix());
+  EXPECT_EQ(0, manager_->PrefixTokens());
+  EXPECT_EQ("", manager_->PrefixText());
+  EXPECT_FALSE(manager_->Stats().prefix_cached);
   const auto prefix = manager_->SetSystem(kSystem);
   ASSERT_TRUE(prefix.ok()) << prefix.status().ToString();
   EXPECT_GT(*prefix, 10);
+  EXPECT_TRUE(manager_->Stats().prefix_cached);
+  EXPECT_EQ(*prefix, manager_->Stats().prefix_tokens);
   EXPECT_EQ(*prefix, manager_->PrefixTokens());
   EXPECT_TRUE(manager_->HasPrefix());
   EXPECT_EQ(kSystem, manager_->PrefixText());
@@ -159,19 +103,20 @@ TEST_F(ContextManagerTest, OneSystemPromptIsComputedOnceForAll) {
 
 TEST_F(ContextManagerTest, TheSystemPromptReachesTheModelInASingleSlotToo) {
   Start(1, 256);
-  ASSERT_TRUE(manager_->SetSystem(kSystem).ok());
+  EXPECT_GT(*manager_->SetSystem(kSystem), 10);
+  EXPECT_EQ(kSystem, manager_->PrefixText());
+  const std::vector<Message> shown = {{.role = "system", .content = kSystem, .extras = {}},
+                                      {.role = "user", .content = "Who are you?", .extras = {}}};
   Conversation conversation = Saying("Who are you?");
-  EXPECT_EQ(Alone({{.role = "system", .content = kSystem, .extras = {}},
-                   {.role = "user", .content = "Who are you?", .extras = {}}}),
-            MustRespond(conversation).tokens);
+  EXPECT_EQ(PromptTokens(shown), MustPrepare(conversation));
+  EXPECT_EQ(Alone(shown), MustRespond(conversation).tokens);
 }
 
 TEST_F(ContextManagerTest, AConversationsOwnSystemPromptWins) {
   ASSERT_TRUE(manager_->SetSystem(kSystem).ok());
   Conversation conversation = Saying("Who are you?", "You are a pirate.");
-  EXPECT_EQ(Alone({{.role = "system", .content = "You are a pirate.", .extras = {}},
-                   {.role = "user", .content = "Who are you?", .extras = {}}}),
-            MustRespond(conversation).tokens);
+  EXPECT_EQ(PromptTokens(conversation.AllMessages()), MustPrepare(conversation));
+  EXPECT_EQ(Alone(conversation.AllMessages()), MustRespond(conversation).tokens);
 }
 
 TEST_F(ContextManagerTest, AnotherSystemPromptTakesTheOldOneOutOfTheCacheAndRowsDecodeAgain) {
@@ -187,12 +132,57 @@ TEST_F(ContextManagerTest, AnotherSystemPromptTakesTheOldOneOutOfTheCacheAndRows
   ASSERT_TRUE(manager_->SetSystem("Speak like a sailor.").ok());
   EXPECT_LT(manager_->Stats().radix.n_blobs, cached);
   EXPECT_EQ(0u, manager_->Stats().n_system_changes);
-  EXPECT_EQ(Alone({{.role = "system", .content = "Speak like a sailor.", .extras = {}},
-                   {.role = "user", .content = "One.", .extras = {}}}),
-            MustRespond(kept).tokens);
+  const std::vector<Message> shown = {
+      {.role = "system", .content = "Speak like a sailor.", .extras = {}},
+      {.role = "user", .content = "One.", .extras = {}}};
+  EXPECT_EQ(PromptTokens(shown), MustPrepare(kept));
+  EXPECT_EQ(Alone(shown), MustRespond(kept).tokens);
   EXPECT_EQ(1u, manager_->Stats().n_system_changes);
   ASSERT_TRUE(manager_->SetSystem("").ok());
   EXPECT_FALSE(manager_->HasPrefix());
+}
+
+TEST_F(ContextManagerTest, ASystemPromptTakesNoSlot) {
+  Start(2, 256);
+  ASSERT_TRUE(manager_->SetSystem(kSystem).ok());
+  EXPECT_EQ(2, manager_->Stats().slots_total);
+  EXPECT_EQ(2, manager_->Stats().slots_free);
+  Conversation a = Saying("A."), b = Saying("B.");
+  EXPECT_GT(MustPrepare(a), manager_->PrefixTokens());
+  EXPECT_GT(MustPrepare(b), manager_->PrefixTokens());
+  EXPECT_EQ(0, manager_->Stats().slots_free);
+}
+
+TEST_F(ContextManagerTest, AnotherSystemPromptLeavesNothingOfConversationsThatAreGone) {
+  ASSERT_TRUE(manager_->SetSystem(kSystem).ok());
+  for (const char* line : {"One.", "Two."}) {
+    Conversation gone = Saying(line);
+    MustRespond(gone);
+    manager_->Release(gone);
+  }
+  const int32_t cached = manager_->Stats().radix.n_blobs;
+  EXPECT_GT(cached, 1);
+  ASSERT_TRUE(manager_->SetSystem(kSystem).ok());  // the same: nothing to do
+  EXPECT_EQ(cached, manager_->Stats().radix.n_blobs);
+  ASSERT_TRUE(manager_->SetSystem("Speak like a sailor.").ok());
+  EXPECT_EQ(0, manager_->Stats().radix.n_blobs);
+}
+
+TEST_F(ContextManagerTest, AResetAndAnotherSystemOfItsOwnBeginAnew) {
+  Conversation conversation;
+  Turn(conversation, "My name is Ada.");
+  conversation.Reset();
+  ASSERT_TRUE(conversation.AddUser("What is my name?").ok());
+  EXPECT_EQ(Alone(conversation.AllMessages()), MustRespond(conversation).tokens);
+  ASSERT_TRUE(conversation.SetSystem("You are a pirate.").ok());
+  EXPECT_EQ(Alone(conversation.AllMessages()), MustRespond(conversation).tokens);
+  EXPECT_EQ(1u, manager_->Stats().n_system_changes);
+  MustPrepare(conversation);
+  const uint64_t decoded = engine_->stats().tokens_decoded;
+  ASSERT_TRUE(conversation.SetSystem("You are a pirate.").ok());
+  EXPECT_FALSE(conversation.dirty());
+  MustPrepare(conversation);
+  EXPECT_EQ(decoded, engine_->stats().tokens_decoded);
 }
 
 TEST_F(ContextManagerTest, AConversationWithoutMessagesHoldsItsSystemPrompt) {
@@ -219,6 +209,200 @@ TEST_F(ContextManagerTest, AForkTakesMessagesAlongThatWereNotPreparedYet) {
   EXPECT_EQ(3u, parent.messages().size());
 }
 
+TEST_F(ContextManagerTest, AForkHasARowOfItsOwnAndTakesNoBlock) {
+  Conversation parent;
+  Turn(parent, "My name is Ada.");
+  ASSERT_TRUE(parent.AddUser("What is my name?").ok());
+  MustPrepare(parent);
+  const EngineStats before = engine_->stats();
+  auto child = manager_->Fork(parent);
+  ASSERT_TRUE(child.ok()) << child.status().ToString();
+  EXPECT_EQ(before.slots_free - 1, engine_->stats().slots_free);
+  EXPECT_EQ(before.blocks_free, engine_->stats().blocks_free);
+  EXPECT_TRUE(std::ranges::equal(parent.messages(), child->messages()));
+  EXPECT_EQ(parent.n_past(), child->n_past());
+  EXPECT_FALSE(child->dirty());
+  EXPECT_EQ(parent.n_past(), MustPrepare(*child));
+  EXPECT_EQ(before.tokens_decoded, engine_->stats().tokens_decoded);
+  // What becomes of it is nothing to its parent.
+  ASSERT_TRUE(child->AddAssistant(MustRespond(*child).text).ok());
+  Turn(*child, "And yours?");
+  EXPECT_EQ(3u, parent.messages().size());
+  const uint64_t decoded = engine_->stats().tokens_decoded;
+  EXPECT_EQ(parent.n_past(), MustPrepare(parent));
+  EXPECT_EQ(decoded, engine_->stats().tokens_decoded);
+  EXPECT_EQ(Alone(parent.AllMessages()), MustRespond(parent).tokens);
+  manager_->Release(*child);
+  EXPECT_EQ(before.slots_free, engine_->stats().slots_free);
+}
+
+TEST_F(ContextManagerTest, AForkWithoutARowGetsOneWhenItIsPrepared) {
+  Conversation parent = Saying("What is your name?");
+  auto child = manager_->Fork(parent);
+  ASSERT_TRUE(child.ok()) << child.status().ToString();
+  EXPECT_EQ(8, manager_->Stats().slots_free);
+  const auto alone = Alone(parent.AllMessages());
+  EXPECT_EQ(alone, MustRespond(*child).tokens);
+  EXPECT_EQ(alone, MustRespond(parent).tokens);
+  Conversation copy = parent.Fork();  // of the record alone: its n_past is another row's
+  EXPECT_GT(copy.n_past(), 0);
+  EXPECT_EQ(alone, MustRespond(copy).tokens);
+  EXPECT_EQ(5, manager_->Stats().slots_free);
+}
+
+TEST_F(ContextManagerTest, HitsAndMissesAreCounted) {
+  const auto expect = [this](uint64_t hits, uint64_t misses) {
+    EXPECT_EQ(hits, manager_->Stats().radix.hits);
+    EXPECT_EQ(misses, manager_->Stats().radix.misses);
+  };
+  Conversation a = Saying("What is your name?"), b = Saying("What is your name?"),
+               c = Saying("What is the time?");
+  MustPrepare(a);
+  expect(0, 1);
+  MustPrepare(b);
+  expect(1, 1);
+  MustPrepare(b);  // nothing was looked for
+  expect(1, 1);
+  MustPrepare(c);  // the same until a word
+  expect(2, 1);
+  Turn(c, "And now?");
+  expect(2, 2);  // new, and nobody has it
+}
+
+TEST_F(ContextManagerTest, ManagersOfOtherNamespacesShareNothing) {
+  const auto other = NewManager({.cache_namespace = "other"});
+  Conversation mine = Saying("What is your name?"), theirs = Saying("What is your name?"),
+               late = Saying("What is your name?");
+  MustRespond(mine);
+  EXPECT_EQ(Alone(mine.AllMessages()), other->Respond(theirs, Steps(8))->tokens);
+  EXPECT_EQ(0u, other->Stats().radix.hits);
+  EXPECT_EQ(1u, other->Stats().radix.misses);
+  manager_->Release(mine);
+  other->Release(theirs);
+  EXPECT_EQ(2, other->Stats().radix.n_blobs);
+  manager_->ClearRadix();
+  EXPECT_EQ(1, other->Stats().radix.n_blobs);
+  EXPECT_TRUE(other->Prepare(late).ok());
+  EXPECT_EQ(1u, other->Stats().radix.hits);
+}
+
+TEST_F(ContextManagerTest, NoThinkIsGivenToTheTemplate) {
+  const auto model = LoadBytes(WithTemplate(ReadTree("models/gyrator-chat.gguf"),
+                                            ReadTree("tests/golden/templates/qwen3.jinja")));
+  for (const bool no_think : {false, true}) {
+    EngineOptions options;
+    options.context = 256;
+    StartWith(model, options, {.no_think = no_think});
+    Conversation conversation = Saying("Hello.");
+    RenderOptions rendering;
+    if (no_think) rendering.variables = R"({"enable_thinking": false})";
+    const auto rendered = model->text()->Render(conversation.messages(), rendering);
+    ASSERT_TRUE(rendered.ok());
+    EXPECT_EQ(no_think, rendered->ends_with("</think>\n\n"));
+    const auto prompt = model->text()->Encode(*rendered, false);
+    EXPECT_EQ(std::ssize(prompt), MustPrepare(conversation));
+    const auto session = *engine_->NewSession({.sampler = sampler_});
+    EXPECT_EQ(session->Complete(prompt, Steps(8))->tokens, MustRespond(conversation).tokens);
+  }
+}
+
+// A row's sampler is its own, and stands where the conversation does.
+TEST_F(ContextManagerTest, SamplersCarryNothingFromCallToCallOrRowToRow) {
+  sampler_ = {.temperature = 1.5f, .repeat_penalty = 1.3f, .penalty_last_n = -1, .seed = 5};
+  Start(8, 256);
+  Conversation a = Saying("What is your name?"), b = Saying("Tell me about the sea.");
+  const auto alone_a = Alone(a.AllMessages()), alone_b = Alone(b.AllMessages());
+  EXPECT_EQ(alone_a, MustRespond(a).tokens);
+  EXPECT_EQ(alone_b, MustRespond(b).tokens);
+  EXPECT_EQ(alone_a, MustRespond(a).tokens);  // its reply was not added: the same question again
+  Conversation c = Saying("What is your name?");
+  EXPECT_EQ(alone_a, MustRespond(c).tokens);
+}
+
+TEST_F(ContextManagerTest, AReplyEndsByOneRuleAloneAndAmongOthers) {
+  Start(9, 256);
+  for (const int32_t steps : {0, 1, 8}) {
+    Conversation single = Saying("Hello."), one = Saying("Hello."), other = Saying("Bye.");
+    const Reply alone = MustRespond(single, steps);
+    Conversation* const both[] = {&one, &other};
+    const auto replies = manager_->RespondAll(both, Steps(steps));
+    for (const auto& reply : replies) {
+      ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+      EXPECT_EQ(steps, std::ssize(reply->tokens));
+      EXPECT_EQ(StopReason::kLength, reply->stop);
+    }
+    EXPECT_EQ(alone.tokens, replies[0]->tokens);
+    EXPECT_EQ(alone.stop, replies[0]->stop);
+    EXPECT_EQ(single.n_past(), one.n_past());
+  }
+}
+
+TEST_F(ContextManagerTest, OneThatCannotBeServedLeavesTheOthers) {
+  Conversation a = Saying("Hello."), b = Saying("What is your name?"), long_one;
+  Turn(long_one, "Hello.");
+  std::string line;
+  for (int i = 0; i < 300; ++i) line += "word ";
+  ASSERT_TRUE(long_one.AddUser(line).ok());
+  const int32_t n_past = long_one.n_past();
+  Conversation* const all[] = {&a, &long_one, &b};
+  const auto replies = manager_->RespondAll(all, Steps(8));
+  ASSERT_TRUE(replies[0].ok() && replies[2].ok());
+  EXPECT_EQ(Alone(a.AllMessages()), replies[0]->tokens);
+  EXPECT_EQ(Alone(b.AllMessages()), replies[2]->tokens);
+  EXPECT_EQ(Code::kExhausted, replies[1].status().code());
+  EXPECT_EQ("capacity", replies[1].status().name());
+  // Nothing of it was cut, and nothing is lost: without that line it goes on.
+  EXPECT_EQ(line, long_one.messages()[2].content);
+  EXPECT_TRUE(long_one.dirty());
+  EXPECT_EQ(n_past, long_one.n_past());
+  ASSERT_TRUE(long_one.Edit(2, "And now?").ok());
+  EXPECT_EQ(Alone(long_one.AllMessages()), MustRespond(long_one).tokens);
+}
+
+TEST_F(ContextManagerTest, ATurnWritesNothingToDiskAndCopiesNoBlock) {
+  EngineOptions options;
+  options.context = 256;
+  options.swap_budget = 1 << 20;
+  options.swap_directory = testing::TempDir();
+  StartWith(model_, options);
+  Conversation conversation;
+  for (int turn = 0; turn < 5; ++turn) {
+    Turn(conversation, "Hello again.");
+    const EngineStats stats = engine_->stats();
+    EXPECT_EQ(0u, stats.swap_bytes);
+    EXPECT_EQ(0u, stats.blocks_copied);
+    EXPECT_EQ(0u, stats.sessions_parked);
+    EXPECT_EQ((conversation.n_past() + 15) / 16, stats.blocks_total - stats.blocks_free);
+  }
+}
+
+TEST_F(ContextManagerTest, FromTheFirstLineToTheRelease) {
+  ASSERT_TRUE(manager_->SetSystem(kSystem).ok());
+  Conversation conversation;
+  for (const char* line : {"My name is Ada.", "I live in Oslo.", "What is my name?"}) {
+    const size_t before = conversation.messages().size();
+    const int32_t n_past = conversation.n_past();
+    ASSERT_TRUE(conversation.AddUser(line).ok());
+    std::string streamed;
+    GenerateOptions options = Steps(8);
+    options.on_text = [&](std::string_view piece) {
+      streamed += piece;
+      return true;
+    };
+    const auto reply = manager_->Respond(conversation, options);
+    ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+    EXPECT_FALSE(reply->text.empty());
+    EXPECT_EQ(reply->text, streamed);
+    ASSERT_TRUE(conversation.AddAssistant(reply->text).ok());
+    EXPECT_EQ(before + 2, conversation.messages().size());
+    EXPECT_GT(conversation.n_past(), n_past + 8);
+  }
+  EXPECT_EQ(7, manager_->Stats().slots_free);
+  manager_->Release(conversation);
+  EXPECT_EQ(8, manager_->Stats().slots_free);
+  EXPECT_EQ(6u, conversation.messages().size());
+}
+
 TEST_F(ContextManagerTest, ManyAtOnceAreEachAsAlone) {
   std::vector<Conversation> conversations;
   for (int i = 0; i < 5; ++i) conversations.push_back(Saying("Line " + std::to_string(i)));
@@ -230,14 +414,20 @@ TEST_F(ContextManagerTest, ManyAtOnceAreEachAsAlone) {
     EXPECT_EQ(Alone(conversations[i].AllMessages()), replies[i]->tokens);
     EXPECT_GT(conversations[i].n_past(), 0);
   }
+  EXPECT_EQ(3, manager_->Stats().slots_free);  // each has a row of its own
 }
 
 TEST_F(ContextManagerTest, ARecordFromAFileGoesOnCold) {
+  const std::string path = testing::TempDir() + "context_manager_test.json";
   Conversation conversation;
   Turn(conversation, "My name is Ada.");
-  auto loaded = Conversation::FromJson(conversation.ToJson());
-  ASSERT_TRUE(loaded.ok());
+  ASSERT_TRUE(conversation.Save(path).ok());
+  auto loaded = Conversation::Load(path);
+  std::filesystem::remove(path);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
   EXPECT_EQ(0, loaded->n_past());
+  EXPECT_TRUE(loaded->dirty());
+  EXPECT_TRUE(std::ranges::equal(conversation.messages(), loaded->messages()));
   manager_->Release(conversation);
   for (Conversation* each : {&conversation, &*loaded}) {
     ASSERT_TRUE(each->AddUser("What is my name?").ok());
@@ -292,6 +482,20 @@ TEST_F(ContextManagerTest, AHookThatFailsLeavesTheConversationAsItWasAndIsNamed)
   EXPECT_EQ(Alone(conversation.AllMessages()), MustRespond(conversation).tokens);
 }
 
+TEST_F(ContextManagerTest, AHookThatThrowsEndsWithItsScope) {
+  Conversation conversation = Saying("Hello.");
+  const auto prepare = [&] {
+    const ScopedHook scoped(
+        manager_.get(), BeforeEncode{[](auto, const Conversation&) {
+          return std::vector<Result<std::optional<std::vector<Message>>>>().at(0);
+        }});
+    (void)manager_->Prepare(conversation);
+  };
+  EXPECT_THROW(prepare(), std::out_of_range);
+  EXPECT_TRUE(conversation.dirty());
+  EXPECT_EQ(Alone(conversation.AllMessages()), MustRespond(conversation).tokens);
+}
+
 TEST_F(ContextManagerTest, HooksRunOnTheThreadThatPrepares) {
   std::thread::id ran;
   manager_->SetHook(SinkCount{[&](const Conversation&) {
@@ -301,119 +505,6 @@ TEST_F(ContextManagerTest, HooksRunOnTheThreadThatPrepares) {
   Conversation conversation = Saying("Hello.");
   MustPrepare(conversation);
   EXPECT_EQ(std::this_thread::get_id(), ran);
-}
-
-// --- Eviction.
-
-class EvictingManager : public ContextManagerTest {
- protected:
-  void SetUp() override { Start(8, 128, {.headroom = 16}); }
-};
-
-TEST_F(EvictingManager, ALongConversationKeepsItsRecordAndItsSystemPrompt) {
-  ASSERT_TRUE(manager_->SetSystem("Be kind.").ok());
-  Conversation conversation;
-  for (int turn = 0; turn < 30; ++turn) Turn(conversation, "Line " + std::to_string(turn) + ".");
-  EXPECT_EQ(60u, conversation.messages().size());
-  EXPECT_EQ("Line 0.", conversation.messages()[0].content);
-  const ContextManagerStats stats = manager_->Stats();
-  EXPECT_GT(stats.n_evictions, 0u);
-  EXPECT_GT(stats.n_tokens_evicted, 200u);
-  EXPECT_EQ(Overflow::kMessage, stats.eviction);
-  EXPECT_EQ(4, stats.n_sink);
-}
-
-TEST_F(EvictingManager, OnEvictSaysWhatLeftEachMessageOnce) {
-  std::vector<std::string> dropped;
-  int32_t tokens = 0;
-  manager_->SetHook(OnEvict{[&](const EvictionReport& report, const Conversation&) {
-    for (const Message& message : report.dropped) {
-      if (message.role == "user") dropped.push_back(message.content);
-    }
-    tokens += report.tokens;
-    return Result<std::optional<std::vector<Message>>>(std::nullopt);
-  }});
-  Conversation conversation;
-  for (int turn = 0; turn < 30; ++turn) Turn(conversation, "Line " + std::to_string(turn) + ".");
-  ASSERT_GT(dropped.size(), 10u);
-  for (size_t i = 0; i < dropped.size(); ++i) {
-    EXPECT_EQ("Line " + std::to_string(i) + ".", dropped[i]);
-  }
-  EXPECT_EQ(manager_->Stats().n_tokens_evicted, static_cast<uint64_t>(tokens));
-}
-
-TEST_F(EvictingManager, ASpliceStandsForWhatLeftFromTheNextPrepareOn) {
-  size_t summaries = 0;
-  manager_->SetHook(OnEvict{[&](const EvictionReport& report, const Conversation&) {
-    std::vector<Message> summary;
-    if (!report.dropped.empty()) {
-      ++summaries;
-      summary = {{.role = "user", .content = "Summary " + std::to_string(summaries), .extras = {}},
-                 {.role = "assistant", .content = "Yes.", .extras = {}}};
-    }
-    return Result<std::optional<std::vector<Message>>>(std::move(summary));
-  }});
-  std::vector<Message> shown;
-  const ScopedHook look(manager_.get(),
-                        BeforeEncode{[&](std::span<const Message> messages, const Conversation&) {
-                          shown.assign(messages.begin(), messages.end());
-                          return Result<std::optional<std::vector<Message>>>(std::nullopt);
-                        }});
-  Conversation conversation;
-  int turn = 0;
-  while (summaries == 0) Turn(conversation, "Line " + std::to_string(turn++) + ".");
-  Turn(conversation, "One more.");
-  EXPECT_EQ("Summary 1", shown[0].content);
-  EXPECT_EQ("Yes.", shown[1].content);
-  EXPECT_NE("Line 0.", shown[2].content);
-  EXPECT_EQ("One more.", shown.back().content);
-  EXPECT_LT(shown.size(), conversation.messages().size());
-  // The row is what a session alone makes of what was shown.
-  Conversation fresh;
-  for (const Message& message : shown) ASSERT_TRUE(fresh.Add(message).ok());
-  EXPECT_EQ(Alone(fresh.AllMessages()), MustRespond(fresh).tokens);
-  for (int i = 0; i < 20; ++i) Turn(conversation, "Later " + std::to_string(i) + ".");
-  EXPECT_GT(summaries, 1u);
-  // An edit of what the summary stands for brings the whole history back.
-  ASSERT_TRUE(conversation.Edit(0, "Another beginning.").ok());
-  MustPrepare(conversation);
-  EXPECT_EQ(1u, shown.size());
-  EXPECT_EQ("Another beginning.", shown[0].content);
-}
-
-TEST_F(EvictingManager, MakeRoomFreesAtLeastThatManyOrSaysWhyNot) {
-  Conversation none = Saying("Hello.");
-  EXPECT_EQ(0, *manager_->MakeRoom(none, 10));  // no row
-  Conversation conversation;
-  for (int turn = 0; turn < 4; ++turn) Turn(conversation, "Line " + std::to_string(turn) + ".");
-  MustPrepare(conversation.AddUser("Now.").ok() ? conversation : conversation);
-  const int32_t n_past = conversation.n_past();
-  EXPECT_EQ(0, *manager_->MakeRoom(conversation, 0));
-  const auto freed = manager_->MakeRoom(conversation, 10);
-  ASSERT_TRUE(freed.ok()) << freed.status().ToString();
-  EXPECT_GE(*freed, 10);
-  EXPECT_EQ(n_past - *freed, conversation.n_past());
-  const auto refused = manager_->MakeRoom(conversation, 1000);
-  EXPECT_EQ("capacity", refused.status().name());
-  EXPECT_EQ(n_past - *freed, conversation.n_past());
-}
-
-TEST_F(EvictingManager, ClearRadixForgetsWhatNobodyHolds) {
-  Conversation conversation = Saying("Hello.");
-  MustRespond(conversation);
-  manager_->Release(conversation);
-  EXPECT_GT(manager_->Stats().radix.n_blobs, 0);
-  manager_->ClearRadix();
-  EXPECT_EQ(0, manager_->Stats().radix.n_blobs);
-}
-
-TEST_F(EvictingManager, SinksComeFromTheHook) {
-  Start(8, 128, {.headroom = 16, .eviction = Overflow::kSink});
-  manager_->SetHook(SinkCount{[](const Conversation&) { return Result<int32_t>(-1); }});
-  manager_->SetHook(SinkCount{[](const Conversation&) { return Result<int32_t>(-1); }});
-  Conversation conversation;
-  for (int turn = 0; turn < 12; ++turn) Turn(conversation, "Line " + std::to_string(turn) + ".");
-  EXPECT_GT(manager_->Stats().n_evictions, 0u);
 }
 
 TEST_F(ContextManagerTest, BadOptionsAreRefused) {

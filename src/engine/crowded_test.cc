@@ -167,6 +167,38 @@ TEST_P(CrowdedTest, OneThatDoesNotFitAloneIsRefusedByName) {
   EXPECT_EQ(16, session->info().cp);
 }
 
+TEST_P(CrowdedTest, OneThatNeverFitsFailsAloneAmongOthers) {
+  const uint64_t block = Make(1)->stats().block_bytes;
+  EngineOptions options;
+  options.context = 128;
+  options.kv_budget = 6 * block;
+  options.kv_dtype = GetParam().kv_dtype;
+  options.threads = 1;
+  const auto engine = MakeEngine(model_, options);
+  ASSERT_EQ(6, engine->stats().blocks_total);
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<BatchRequest> batch;
+  const std::vector<std::pair<int32_t, int32_t>> sizes = {
+      {20, 30}, {110, 1}, {30, 20}, {40, 80}, {25, 40}};  // prompt, reply
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    sessions.push_back(New(*engine, i));
+    batch.push_back({.session = sessions.back().get(),
+                     .prefix = Numbers(sizes[i].first, static_cast<TokenId>(10 * i)),
+                     .options = Steps(sizes[i].second)});
+  }
+  const auto prompts = batch;
+  const auto replies = engine->Run(batch);
+  for (const size_t i : {0, 2, 4}) {
+    ASSERT_TRUE(replies[i].ok()) << replies[i].status().ToString();
+    EXPECT_EQ(Alone(prompts[i].prefix, sizes[i].second, i), replies[i]->tokens);
+  }
+  for (const size_t i : {1, 3}) {  // a prompt that never fits, and a reply
+    EXPECT_EQ("kv_pool", replies[i].status().name()) << replies[i].status().ToString();
+    EXPECT_TRUE(sessions[i]->Complete(Numbers(20, 3), Steps(2)).ok());
+  }
+  EXPECT_EQ(2u, engine->stats().requests_failed);
+}
+
 TEST_P(CrowdedTest, ASessionIsInABatchOnce) {
   const auto engine = Make(2);
   const auto session = New(*engine, 1);

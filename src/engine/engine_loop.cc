@@ -157,15 +157,7 @@ Pace EngineLoop::RunRound(bool overdue) {
   }
   for (Request* request : running_) request->late = request->awaits;
   const std::vector<PlannedRows> plan = Next();
-  if (!plan.empty()) {
-    const Status status = RunPlan(plan);
-    if (status.ok()) {
-      Commit(plan);
-    } else {
-      for (const PlannedRows& item : plan)
-        Fail(running_[static_cast<size_t>(item.request)], status);
-    }
-  }
+  RunOrFail(plan);
   Retire();
   if (running_.empty() && waiting_.empty()) return Pace::kIdle;
   TellProgress();
@@ -344,6 +336,23 @@ ForwardContext EngineLoop::Context() const {
           .ops = &model_->ops(),
           .threads = threads_.get(),
           .arena = arena_.get()};
+}
+
+// A pass fails when one row's numbers cannot go on: then each request's rows are run alone, those
+// that fail are told, and the others run again.
+void EngineLoop::RunOrFail(std::vector<PlannedRows> plan) {
+  if (plan.empty()) return;
+  if (RunPlan(plan).ok()) return Commit(plan);
+  std::erase_if(plan, [this](const PlannedRows& item) {
+    Status status = RunPlan({&item, 1});
+    if (status.ok()) return false;
+    Fail(running_[static_cast<size_t>(item.request)], std::move(status));
+    return true;
+  });
+  if (plan.empty()) return;
+  const Status status = RunPlan(plan);
+  if (status.ok()) return Commit(plan);
+  for (const PlannedRows& item : plan) Fail(running_[static_cast<size_t>(item.request)], status);
 }
 
 Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {

@@ -75,6 +75,7 @@ class EngineLoop {
   std::vector<PlannedRows> Next() const;
   ForwardContext Context() const;
   Status RunPlan(std::span<const PlannedRows> plan);
+  void RunOrFail(std::vector<PlannedRows> plan);
   void Commit(std::span<const PlannedRows> plan);
   void TellPromptLogits(Request* request, std::span<const float> rows, int32_t first_position);
   // Samples from the session's last logits.

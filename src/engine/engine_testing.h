@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,6 +34,47 @@ inline std::shared_ptr<const Model> LoadGolden(const std::string& name, ComputeT
 // The model that comes with the tree, with its tokenizer and template.
 inline std::shared_ptr<const Model> LoadShipped(ComputeType compute) {
   return LoadFromTree("models/gyrator-chat.gguf", compute);
+}
+
+inline std::string ReadTree(const std::string& path) {
+  std::ifstream file(std::string(GYRATOR_SOURCE_DIR) + "/" + path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Where the value of a key of a GGUF file begins: behind the key and its type.
+inline size_t ValueOf(const std::string& gguf, const std::string& key) {
+  const size_t at = gguf.find(key);
+  EXPECT_NE(std::string::npos, at) << key;
+  return at + key.size() + sizeof(uint32_t);
+}
+
+// A GGUF file with another template. A comment behind it keeps the tensors where the file's
+// alignment wants them.
+inline std::string WithTemplate(std::string gguf, std::string text) {
+  const size_t at = ValueOf(gguf, "tokenizer.chat_template");
+  uint64_t size = 0;
+  std::memcpy(&size, gguf.data() + at, sizeof size);
+  text += "{#";
+  while ((text.size() + 2 - size) % 32 != 0) text += ' ';
+  text += "#}";
+  const uint64_t now = text.size();
+  std::string length(sizeof now, '\0');
+  std::memcpy(length.data(), &now, sizeof now);
+  return gguf.replace(at, sizeof size + size, length + text);
+}
+
+inline std::shared_ptr<const Model> LoadBytes(const std::string& gguf) {
+  const std::string path =
+      testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name() + ".gguf";
+  std::ofstream(path, std::ios::binary) << gguf;
+  auto model = Model::Load(path, {.compute = ComputeType::kInt8,
+                                  .isa = "auto",
+                                  .threads = 1,
+                                  .digest_cache = {},
+                                  .progress = {}});
+  EXPECT_TRUE(model.ok()) << model.status().ToString();
+  std::filesystem::remove(path);
+  return *std::move(model);
 }
 
 // Ids below 250, which all of the small models have.

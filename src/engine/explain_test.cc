@@ -3,10 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 
@@ -20,11 +17,6 @@ namespace fs = std::filesystem;
 
 Message User(std::string text) {
   return {.role = "user", .content = std::move(text), .extras = {}};
-}
-
-std::string ReadTree(const std::string& path) {
-  std::ifstream file(std::string(GYRATOR_SOURCE_DIR) + "/" + path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 class ExplainTest : public testing::Test {
@@ -101,29 +93,8 @@ class ExplainTest : public testing::Test {
     EXPECT_FALSE(said.divergence->detail.empty());
   }
 
-  // The shipped model with another template. What follows keeps its place modulo the alignment.
-  static std::shared_ptr<const Model> WithTemplate(std::string text) {
-    std::string bytes = ReadTree("models/gyrator-chat.gguf");
-    const std::string key = "tokenizer.chat_template";
-    const size_t at = bytes.find(key) + key.size() + 4;  // behind the type
-    uint64_t length = 0;
-    std::memcpy(&length, bytes.data() + at, 8);
-    text += "{#";
-    while ((text.size() + 2 - length) % 32 != 0) text += ' ';
-    text += "#}";
-    bytes.replace(at + 8, length, text);
-    length = text.size();
-    std::memcpy(bytes.data() + at, &length, 8);
-    const std::string path = testing::TempDir() + "explain_test.gguf";
-    std::ofstream(path, std::ios::binary) << bytes;
-    auto model = Model::Load(path, {.compute = ComputeType::kInt8,
-                                    .isa = "auto",
-                                    .threads = 1,
-                                    .digest_cache = {},
-                                    .progress = {}});
-    EXPECT_TRUE(model.ok()) << model.status().ToString();
-    fs::remove(path);
-    return model.ok() ? *std::move(model) : nullptr;
+  static std::shared_ptr<const Model> ShippedWith(const std::string& text) {
+    return LoadBytes(WithTemplate(ReadTree("models/gyrator-chat.gguf"), text));
   }
 
   static std::shared_ptr<const Model> model_;
@@ -230,7 +201,7 @@ TEST_F(ExplainTest, AForkAndAFolderKnowOfAnEdit) {
 }
 
 TEST_F(ExplainTest, ATemplateThatDropsThinkingIsTold) {
-  const auto model = WithTemplate(ReadTree("tests/golden/templates/qwen3.jinja"));
+  const auto model = ShippedWith(ReadTree("tests/golden/templates/qwen3.jinja"));
   ASSERT_NE(nullptr, model);
   const auto engine = Make({.context = 512}, model);
   const auto session = MakeSession(*engine, 1);
@@ -259,7 +230,7 @@ TEST_F(ExplainTest, ATemplateThatDropsThinkingIsTold) {
 
 // The reply's tokens stay only while the template repeats them.
 TEST_F(ExplainTest, ATemplateThatShoutsEarlierRepliesDrifts) {
-  const auto model = WithTemplate(
+  const auto model = ShippedWith(
       "{% for message in messages %}{{ '<|' + message['role'] + '|>' + (message['content'] | upper "
       "if message['role'] == 'assistant' else message['content']) + '<|end|>' }}{% endfor %}{% if "
       "add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}");

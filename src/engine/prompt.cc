@@ -81,7 +81,6 @@ bool IsBlank(std::string_view text, size_t from, size_t to) {
 
 bool IsUser(const Message& message) { return message.role == "user"; }
 
-// `turn_of_user`: where the turn of the n-th user message begins, -1: not known.
 std::vector<TokenSpan> TurnsWithTools(std::span<const Message> messages,
                                       std::span<const int32_t> turn_of_user,
                                       std::span<const int32_t> turns, int64_t length) {
@@ -155,19 +154,19 @@ Result<PromptLayout> FindTurns(const TextModelImpl& text, const Rendered& render
   const auto users = static_cast<size_t>(std::count_if(messages.begin(), messages.end(), IsUser));
   const std::vector<size_t> words = FindWords(marked, rendered.text, users);
   PromptLayout layout;
-  std::vector<int32_t> turn_of_user(words.size(), -1);  // -1: not found
+  layout.turn_of_user.assign(words.size(), -1);
   Reader reader(text.tokenizer(), rendered.text);
   size_t user = 0;
   for (size_t p = 0; p <= tokens.size(); ++p) {
     while (user < words.size() && words[user] < reader.offset()) ++user;
     if (user < words.size() && IsBlank(rendered.text, reader.offset(), words[user])) {
-      turn_of_user[user++] = static_cast<int32_t>(p);
+      layout.turn_of_user[user++] = static_cast<int32_t>(p);
       layout.turns.push_back(static_cast<int32_t>(p));
     }
     if (p == tokens.size() || !reader.Read(tokens[p])) break;
   }
   if (!layout.turns.empty()) layout.pinned = layout.turns[0];
-  layout.atomic = TurnsWithTools(messages, turn_of_user, layout.turns, std::ssize(tokens));
+  layout.atomic = TurnsWithTools(messages, layout.turn_of_user, layout.turns, std::ssize(tokens));
   return layout;
 }
 

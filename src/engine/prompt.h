@@ -22,7 +22,8 @@ struct PromptLayout {
   // it, ascending: [turns[i], turns[j]) may be taken out and what is left is a conversation of the
   // same form.
   std::vector<int32_t> turns;
-  std::vector<TokenSpan> atomic;  // turns with a tool's call and result
+  std::vector<int32_t> turn_of_user;  // of the n-th user message; -1: not found. Or empty
+  std::vector<TokenSpan> atomic;      // turns with a tool's call and result
 };
 
 struct Prompt {

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <random>
 #include <thread>
 
@@ -15,38 +13,11 @@
 namespace gyrator {
 namespace {
 
-std::string ReadTree(const std::string& path) {
-  std::ifstream file(std::string(GYRATOR_SOURCE_DIR) + "/" + path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// Behind this key and its type.
-size_t After(const std::string& gguf, const std::string& key) {
-  const size_t at = gguf.find(key);
-  EXPECT_NE(std::string::npos, at) << key;
-  return at + key.size() + sizeof(uint32_t);
-}
-
 // The same weights, and longer positions than they were made for: what is counted here does not
 // depend on what the model says.
 std::string WithContext(std::string gguf, uint32_t context) {
-  std::memcpy(gguf.data() + After(gguf, ".context_length"), &context, sizeof context);
+  std::memcpy(gguf.data() + ValueOf(gguf, ".context_length"), &context, sizeof context);
   return gguf;
-}
-
-// With another template. A comment behind it keeps the tensors where the file's alignment wants
-// them.
-std::string WithTemplate(std::string gguf, std::string text) {
-  const size_t at = After(gguf, "tokenizer.chat_template");
-  uint64_t size = 0;
-  std::memcpy(&size, gguf.data() + at, sizeof size);
-  text += "{#";
-  while ((text.size() + 2 - size) % 32 != 0) text += ' ';
-  text += "#}";
-  const uint64_t now = text.size();
-  std::string length(sizeof now, '\0');
-  std::memcpy(length.data(), &now, sizeof now);
-  return gguf.replace(at, sizeof size + size, length + text);
 }
 
 int32_t CommonPrefix(std::span<const TokenId> a, std::span<const TokenId> b) {
@@ -77,25 +48,6 @@ Message Says(const std::string& role, std::string content) {
 
 class ScaleTest : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "scale_test_" +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::shared_ptr<const Model> LoadBytes(const std::string& gguf) {
-    const std::string path = folder_ + "/model.gguf";
-    std::ofstream(path, std::ios::binary) << gguf;
-    auto model = Model::Load(path, {.compute = ComputeType::kInt8,
-                                    .isa = "auto",
-                                    .threads = 1,
-                                    .digest_cache = {},
-                                    .progress = {}});
-    EXPECT_TRUE(model.ok()) << model.status().ToString();
-    return *std::move(model);
-  }
-
   // Random weights, no tokenizer.
   std::shared_ptr<const Model> LoadTiny(uint32_t context) {
     return LoadBytes(WithContext(ReadTree("tests/golden/models/qwen3.q8_0.gguf"), context));
@@ -117,9 +69,23 @@ class ScaleTest : public testing::Test {
     EXPECT_TRUE(reply.ok()) << reply.status().ToString();
     return reply.ok() ? *reply : Reply();
   }
-
-  std::string folder_;
 };
+
+TEST_F(ScaleTest, AnEngineFillsInItsDefaults) {
+  for (const uint32_t context : {512u, 16384u}) {
+    const auto engine = MakeEngine(LoadTiny(context), {});
+    const EngineOptions& options = engine->options();
+    EXPECT_EQ(std::min(context, 4096u), static_cast<uint32_t>(options.context));
+    EXPECT_EQ(options.context / 16, engine->stats().blocks_total);  // one full session
+    EXPECT_EQ(512, options.batch_rows);
+    EXPECT_EQ(65536, engine->stats().slots_total);
+    EXPECT_GE(options.threads, 1);
+    EXPECT_EQ(DType::kBF16, options.kv_dtype);
+    EXPECT_EQ(0u, options.swap_budget);
+  }
+  EXPECT_EQ(DType::kF32,
+            MakeEngine(LoadGolden("llama3", ComputeType::kF32), {})->options().kv_dtype);
+}
 
 TEST_F(ScaleTest, AForkOf4096TokensTakesNoBlockUntilItDiffersAndThenOne) {
   const auto engine = MakeEngine(LoadTiny(8192), Options(5000, 2));

@@ -133,13 +133,14 @@ Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
   if (window_.empty()) return evicted;
   GYRATOR_ASSIGN_OR_RETURN(const PromptLayout layout, PresentLayout());
   size_t user = 0;
-  bool gone = false;
+  bool gone = false;  // a user's message that was not found goes with those before it
   for (size_t i = 0; i < transcript_.size(); ++i) {
-    if (transcript_[i].role == "user") {
-      const bool known = user + 1 < layout.turns.size();
-      gone =
-          known && window_.FromAll(layout.turns[user]) == window_.FromAll(layout.turns[user + 1]);
-      ++user;
+    if (transcript_[i].role == "user" && user < layout.turn_of_user.size()) {
+      const int32_t turn = layout.turn_of_user[user++];
+      const auto next = std::upper_bound(layout.turns.begin(), layout.turns.end(), turn);
+      if (turn >= 0) {
+        gone = next != layout.turns.end() && window_.FromAll(turn) == window_.FromAll(*next);
+      }
     }
     if (gone) evicted.push_back(i);
   }
@@ -166,6 +167,7 @@ SessionInfo SessionImpl::info() const {
   const bool pending = !transcript_.empty() &&
                        (transcript_.back().role == "user" || transcript_.back().role == "tool");
   info.phase = empty ? Phase::kNew : pending ? Phase::kPending : Phase::kRunning;
+  info.windows_rebuilt = counts_.windows_rebuilt;
   info.tokens_reused = counts_.reused;
   info.tokens_shared = counts_.shared;
   info.tokens_decoded = counts_.decoded;
@@ -248,6 +250,7 @@ Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
   held_ = std::move(request->left);
   ForgetRanges(asked);
   Reply& reply = request->reply;
+  counts_.windows_rebuilt += reply.window_rebuilt ? 1 : 0;
   if (asked.kind != WorkKind::kHold) {
     counts_.reused += static_cast<uint64_t>(reply.tokens_reused);
     counts_.shared += static_cast<uint64_t>(reply.tokens_shared);

@@ -70,6 +70,7 @@ struct Asked {
 // Since the session was made or loaded.
 struct SessionCounts {
   uint64_t reused = 0, shared = 0, decoded = 0, generated = 0;
+  int32_t windows_rebuilt = 0;
 };
 
 class SessionImpl final : public Session {

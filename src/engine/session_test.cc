@@ -143,6 +143,45 @@ TEST_F(SessionTest, ABadRequestOfABatchFailsAlone) {
   EXPECT_EQ(3u, replies[1]->tokens.size());
 }
 
+// Values of a folder that nobody vouches for, as large as their type allows: int8 cannot go on.
+TEST_F(SessionTest, OneWhoseNumbersOverflowFailsAloneInItsBatch) {
+  auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kInt8), 64, 3);
+  auto session = *engine->NewSession({.sampler = Greedy()});
+  ASSERT_TRUE(session->Complete(Numbers(20, 3), Steps(1)).ok());
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  for (const char* left_out :
+       {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/session.txt",
+        "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt"}) {
+    std::filesystem::remove(saved->folder + "/" + left_out);
+  }
+  const std::string file = saved->folder + "/past_key_values/1_value.npy";
+  const auto size = std::filesystem::file_size(file);
+  {
+    std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
+    damage.seekp(128);
+    damage << std::string(size - 128, '\x7f');
+  }
+  auto broken = engine->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(broken.ok()) << broken.status().ToString();
+  auto a = *engine->NewSession({.sampler = Greedy()}),
+       b = *engine->NewSession({.sampler = Greedy()});
+  std::vector<BatchRequest> requests;
+  requests.push_back({a.get(), Numbers(12, 30), Steps(3)});
+  requests.push_back({broken->get(), Join(Numbers(20, 3), {9, 8}), Steps(3)});
+  requests.push_back({b.get(), Numbers(9, 60), Steps(3)});
+  const auto replies = engine->Run(requests);
+  EXPECT_EQ(Code::kInternal, replies[1].status().code());
+  auto quiet = MakeEngine(LoadGolden("llama3", ComputeType::kInt8), 64);
+  auto alone = *quiet->NewSession({.sampler = Greedy()});
+  for (const auto& [reply, prompt] :
+       {std::pair(&replies[0], Numbers(12, 30)), std::pair(&replies[2], Numbers(9, 60))}) {
+    ASSERT_TRUE(reply->ok()) << reply->status().ToString();
+    EXPECT_EQ(alone->Complete(prompt, Steps(3))->tokens, (*reply)->tokens);
+  }
+  EXPECT_EQ(1u, engine->stats().requests_failed);
+}
+
 TEST_F(SessionTest, PromptLogitsComeForEveryPositionBeforeTheLast) {
   auto session = *engine_->NewSession({.sampler = Greedy()});
   ASSERT_TRUE(session->Complete(Numbers(40, 3), Steps(0))
@@ -202,6 +241,29 @@ TEST_F(SessionTest, SavedAndLoadedIsTheSameSession) {
   const auto got = (*loaded)->Complete(prefix, Steps(8));
   EXPECT_EQ(expected->tokens, got->tokens);
   EXPECT_EQ(0, got->tokens_decoded);  // from the stored logits
+}
+
+// Stopped in the middle of its reply, saved, loaded elsewhere: as one that was never stopped.
+TEST_F(SessionTest, LoadedInTheMiddleItGoesOnAsOneThatWasNeverStopped) {
+  const auto prompt = Numbers(20, 3);
+  const auto model = LoadGolden("llama3", ComputeType::kF32);
+  auto uninterrupted = *engine_->NewSession({.sampler = Greedy()});
+  const auto all = uninterrupted->Complete(prompt, Steps(24))->tokens;
+  auto session = *engine_->NewSession({.sampler = Greedy()});
+  const auto begun = session->Complete(prompt, Steps(9))->tokens;
+  ASSERT_TRUE(std::equal(begun.begin(), begun.end(), all.begin()));
+  auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto elsewhere = MakeEngine(model, 64);
+  auto loaded = elsewhere->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  EXPECT_EQ(0u, elsewhere->stats().tokens_decoded);
+  const auto rest = (*loaded)->Complete(Join(prompt, begun), Steps(15));
+  ASSERT_TRUE(rest.ok()) << rest.status().ToString();
+  EXPECT_EQ(1, rest->tokens_decoded);  // the last sampled token, which no pass had seen yet
+  EXPECT_EQ(15u, elsewhere->stats().tokens_decoded);
+  EXPECT_EQ(all, Join(begun, rest->tokens));
+  EXPECT_TRUE(std::ranges::equal(uninterrupted->last_logits(), (*loaded)->last_logits()));
 }
 
 TEST_F(SessionTest, AnEmptySessionSavesAndLoads) {

@@ -81,6 +81,7 @@ Result<std::string> TextModelImpl::RenderJson(std::string_view messages,
 
 Result<std::string> TextModelImpl::RenderValue(const Json& messages,
                                                const RenderOptions& options) const {
+  num_renders_.fetch_add(1, std::memory_order_relaxed);
   if (chat_ == nullptr) {
     return Status::Unsupported("the model has no chat template; use a raw prompt (--raw)");
   }

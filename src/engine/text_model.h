@@ -1,6 +1,7 @@
 // TextModel over our tokenizer and template engine; what the engine knows beyond the public class.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,7 @@ class TextModelImpl final : public TextModel {
   }
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+  uint64_t num_renders() const { return num_renders_.load(std::memory_order_relaxed); }
   const std::string& template_digest() const { return template_digest_; }  // SHA-256, hex
 
  private:
@@ -37,6 +39,7 @@ class TextModelImpl final : public TextModel {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> chat_;
   std::string template_digest_;
+  mutable std::atomic<uint64_t> num_renders_ = 0;
 };
 
 }  // namespace gyrator

@@ -62,6 +62,32 @@ TEST_F(ThreadsTest, CallbacksRunOnTheThreadThatCalled) {
   EXPECT_EQ(39, prompt_logits);
 }
 
+TEST_F(ThreadsTest, EachReplyOfABatchIsStreamedToItsOwnCallback) {
+  const auto engine = Make(4);
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<BatchRequest> batch;
+  std::vector<std::string> streamed(4);
+  for (size_t i = 0; i < streamed.size(); ++i) {
+    sessions.push_back(MakeSession(*engine, i));
+    const std::string line = "My number is " + std::to_string(i) + ".";
+    ASSERT_TRUE(sessions.back()->Append({.role = "user", .content = line, .extras = {}}).ok());
+    batch.push_back({.session = sessions.back().get(), .prefix = {}, .options = Steps(5 + 3 * i)});
+    batch.back().options.on_text = [&text = streamed[i]](std::string_view piece) {
+      text += piece;
+      return true;
+    };
+  }
+  const auto replies = engine->Run(batch);
+  for (size_t i = 0; i < streamed.size(); ++i) {
+    ASSERT_TRUE(replies[i].ok()) << replies[i].status().ToString();
+    EXPECT_EQ(5 + 3 * i, replies[i]->tokens.size());
+    EXPECT_EQ(StopReason::kLength, replies[i]->stop);
+    EXPECT_FALSE(streamed[i].empty());
+    EXPECT_EQ(replies[i]->text, streamed[i]);
+    EXPECT_EQ(streamed[i], sessions[i]->transcript().back().content);
+  }
+}
+
 TEST_F(ThreadsTest, ACallbackMayRunAnotherSession) {
   const auto engine = Make(2);
   const auto outer = MakeSession(*engine, 1), inner = MakeSession(*engine, 2);

@@ -117,6 +117,24 @@ TEST_F(RadixTreeTest, OldLeavesGoFirstAndLongOnesAreWorthMore) {
   EXPECT_EQ(0, tree_.Find("m", Ramp(300, 2)));
 }
 
+// Equal in age and in tokens: what lies deep would cost more to compute again.
+TEST(RadixTree, WhatLiesDeepIsWorthMoreWhenAPositionCosts) {
+  for (const double per_position : {0.0, 0.1}) {
+    BlockPool pool(8);
+    RadixTree tree(&pool, {1, per_position});
+    std::vector<uint32_t> blocks;
+    ASSERT_TRUE(pool.Allocate(4, &blocks).ok());
+    const auto deep = Ramp(1, 48), shallow = Ramp(500, 16);
+    tree.Insert("m", deep, {blocks.data(), 3}, 1);
+    tree.Insert("m", shallow, {&blocks[3], 1}, 1);
+    pool.Release(blocks);
+    ASSERT_EQ(1, tree.Evict(1, 9));
+    // Of equal costs the lowest block goes.
+    EXPECT_EQ(per_position == 0 ? 32 : 48, tree.Find("m", deep));
+    EXPECT_EQ(per_position == 0 ? 16 : 0, tree.Find("m", shallow));
+  }
+}
+
 TEST_F(RadixTreeTest, AChainGoesFromItsEnd) {
   Cache("m", Ramp(1, 64));
   EXPECT_EQ(3, tree_.Evict(3, 99));
