@@ -45,13 +45,6 @@ struct Int8RowTile {
   }
 };
 
-// Columns of weights that lie `stride` blocks apart, from the first group of a block on.
-struct Int8Weights {
-  const BlockQ8_0* at;
-  int64_t stride;
-  int64_t count;
-};
-
 // kInt8Tile columns of weights over the groups of a block, in place if there are so many.
 struct Int8ColumnTile {
   const BlockQ8_0* at;
@@ -150,15 +143,6 @@ void StoreSums(const Int8Sums& sums, int64_t rows, int64_t columns, float* y, in
     std::memcpy(y + r * stride, copy[r], static_cast<size_t>(columns) * sizeof(float));
   }
 }
-
-// What is multiplied of packed rows, and where y begins: rows `stride` apart.
-struct Int8Part {
-  int64_t rows;
-  int64_t groups;
-  bool first;  // y is written, not added to
-  float* y;
-  int64_t stride;
-};
 
 struct Int8Block {
   Int8RowTile rows[kInt8BlockTiles];

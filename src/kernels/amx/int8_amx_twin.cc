@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/amx/ops_amx.h"
+#include "kernels/int8_part.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)

@@ -21,20 +21,30 @@ inline __attribute__((always_inline)) void StreamTile(const void* from, int64_t 
                    : "memory");
 }
 
-class HardwareTiles {
+// The tiles' shapes while it lives. Sums are 16 x 64 bytes; A 16 x `a_row_bytes`, B `b_rows` x 64.
+class TileShapes {
  public:
-  HardwareTiles() {
+  TileShapes(const TileShapes&) = delete;
+  TileShapes& operator=(const TileShapes&) = delete;
+
+ protected:
+  TileShapes(uint16_t a_row_bytes, uint8_t b_rows) {
     struct {  // palette 1 (Intel SDM, TILE_CONFIG)
       uint8_t palette = 1, start_row = 0, reserved[14] = {};
       uint16_t bytes_per_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
       uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     } config;
     static_assert(sizeof(config) == 64);
+    config.bytes_per_row[4] = config.bytes_per_row[5] = a_row_bytes;
+    config.rows[6] = config.rows[7] = b_rows;
     __asm__ volatile("ldtilecfg %0" ::"m"(config));
   }
-  ~HardwareTiles() { _tile_release(); }
-  HardwareTiles(const HardwareTiles&) = delete;
-  HardwareTiles& operator=(const HardwareTiles&) = delete;
+  ~TileShapes() { _tile_release(); }
+};
+
+class HardwareTiles : TileShapes {
+ public:
+  HardwareTiles() : TileShapes(64, 16) {}
 
   // A [16 rows][32], `stride` elements between rows, to B: pairs[i] = elements 2 i, 2 i + 1 of
   // rows. A row is loaded once and whole: rows a power of two apart share a set of the first cache.
@@ -111,20 +121,9 @@ class HardwareTiles {
 };
 
 // The tiles for int8: 0..3 sums, 4 and 5 A [16 rows][32 bytes], 6 and 7 B [8 steps][16][4 bytes].
-class HardwareInt8Tiles {
+class HardwareInt8Tiles : TileShapes {
  public:
-  HardwareInt8Tiles() {
-    struct {  // palette 1 (Intel SDM, TILE_CONFIG)
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t bytes_per_row[16] = {64, 64, 64, 64, 32, 32, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 8, 8};
-    } config;
-    static_assert(sizeof(config) == 64);
-    __asm__ volatile("ldtilecfg %0" ::"m"(config));
-  }
-  ~HardwareInt8Tiles() { _tile_release(); }
-  HardwareInt8Tiles(const HardwareInt8Tiles&) = delete;
-  HardwareInt8Tiles& operator=(const HardwareInt8Tiles&) = delete;
+  HardwareInt8Tiles() : TileShapes(32, 8) {}
 
   // 16 rows of 16 numbers of 4 bytes, `stride` bytes between rows; `to` without a gap.
   static void Transpose(const void* from, int64_t stride, void* to) {

@@ -8,5 +8,6 @@
 #include <cstring>
 
 #include "kernels/exp.h"
+#include "kernels/int8_part.h"
 #include "kernels/ops.h"
 #include "kernels/ref/ops_ref.h"

@@ -96,19 +96,12 @@ struct Int8RowTile {
   }
 };
 
-// Columns of weights that lie `stride` blocks apart, from the first group of a block on.
-struct Int8Columns {
-  const BlockQ8_0* at;
-  int64_t stride;
-  int64_t count;
-};
-
 // Up to kInt8Columns columns of weights over the groups of a block; the others repeat the last.
 struct Int8ColumnTile {
   alignas(64) uint32_t steps[kInt8BlockGroups][kInt8Columns][Int8Format::kSteps];
   alignas(64) float scales[kInt8BlockGroups][kInt8Columns];
 
-  void Pack(const Int8Columns& w, int64_t groups) {
+  void Pack(const Int8Weights& w, int64_t groups) {
     alignas(32) uint16_t halves[kInt8BlockGroups][kInt8Columns];
     for (int64_t c = 0; c < kInt8Columns; ++c) {
       const BlockQ8_0* column = w.at + (c < w.count ? c : w.count - 1) * w.stride;
@@ -124,7 +117,7 @@ struct Int8ColumnTile {
 };
 
 // Half of the columns' lines of group g, which are two groups apart.
-GYRATOR_SIMD void PrefetchInt8(const Int8Columns& w, int64_t g) {
+GYRATOR_SIMD void PrefetchInt8(const Int8Weights& w, int64_t g) {
   for (int64_t c = g % 2; c < w.count; c += 2) Prefetch(w.at + c * w.stride + g);
 }
 
@@ -172,21 +165,12 @@ void StoreInt8Sums(const Int8Sums& sums, int64_t rows, int64_t columns, float* y
   }
 }
 
-// What is multiplied of a packed block, and where y begins: rows `stride` apart.
-struct Int8Part {
-  int64_t rows;
-  int64_t groups;
-  bool first;  // y is written, not added to
-  float* y;
-  int64_t stride;
-};
-
 struct Int8Block {
   Int8RowTile rows[kInt8BlockRows / kInt8Rows];
   Int8ColumnTile columns;
 
   // y of the packed rows by `num_columns` packed columns. `soon` are those that come next.
-  void Multiply(const Int8Part& part, int64_t num_columns, const Int8Columns& soon) const {
+  void Multiply(const Int8Part& part, int64_t num_columns, const Int8Weights& soon) const {
     for (int64_t r = 0; r < part.rows; r += kInt8Rows) {
       const int64_t some = part.rows - r < kInt8Rows ? part.rows - r : kInt8Rows;
       float* y = part.y + r * part.stride;
@@ -207,12 +191,12 @@ void MultiplyInt8Rows(Int8Block& block, const BlockQ8_0* w, int64_t g, Int8Part 
   const int64_t all_groups = shape.k / 32;
   const auto columns = [&](int64_t n) GYRATOR_SIMD_LAMBDA {
     const int64_t left = shape.column_end - n;
-    return Int8Columns{w + n * all_groups + g, all_groups,
+    return Int8Weights{w + n * all_groups + g, all_groups,
                        left < kInt8Columns ? left : kInt8Columns};
   };
   float* const y = part.y;
   for (int64_t n = shape.column_begin; n < shape.column_end; n += kInt8Columns) {
-    const Int8Columns now = columns(n);
+    const Int8Weights now = columns(n);
     block.columns.Pack(now, part.groups);
     part.y = y + n;
     block.Multiply(part, now.count, columns(n + kInt8Columns));
