@@ -206,15 +206,18 @@ void EngineLoop::Queue(Request* request) {
   waiting_.insert(place, request);
 }
 
+// What the answer's callback cancelled ends before anything is done for its next row, wherever the
+// request stands.
 void EngineLoop::TakeAnswers() {
-  const auto take = [this](Request* request) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto take = [&](Request* request) {
     const Answer answer = request->answer.load(std::memory_order_acquire);
     if (answer == Answer::kNone || (answer == Answer::kGoOn && !request->awaits)) return;
     request->answer.store(Answer::kNone, std::memory_order_relaxed);
     request->awaits = false;
     if (answer == Answer::kStop) {
       Finish(request, StopReason::kCancelled);
-    } else {
+    } else if (!StopIfDue(request, now)) {
       Proceed(request);
     }
   };
@@ -227,16 +230,19 @@ void EngineLoop::TakeAnswers() {
 void EngineLoop::StopThose() {
   const auto now = std::chrono::steady_clock::now();
   const auto stop = [&](Request* request) {
-    if (request->awaits || request->state == RequestState::kDone) return;
-    if (request->options->cancel.stop_requested()) {
-      Finish(request, StopReason::kCancelled);
-    } else if (request->options->deadline && *request->options->deadline <= now) {
-      Finish(request, StopReason::kDeadline);
-    }
+    if (!request->awaits && request->state != RequestState::kDone) StopIfDue(request, now);
   };
   std::for_each(running_.begin(), running_.end(), stop);
   std::for_each(waiting_.begin(), waiting_.end(), stop);
   Retire();
+}
+
+bool EngineLoop::StopIfDue(Request* request, std::chrono::steady_clock::time_point now) {
+  const GenerateOptions& options = *request->options;
+  const bool cancelled = options.cancel.stop_requested();
+  if (!cancelled && !(options.deadline && *options.deadline <= now)) return false;
+  Finish(request, cancelled ? StopReason::kCancelled : StopReason::kDeadline);
+  return true;
 }
 
 void EngineLoop::Admit() {

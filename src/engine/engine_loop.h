@@ -4,6 +4,7 @@
 // otherwise.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
@@ -90,7 +91,8 @@ class EngineLoop {
   void Queue(Request* request);
   void TakeAnswers();
   void StopThose();  // that were cancelled or are past their deadline
-  void Retire();     // forgets what is done, and tells
+  bool StopIfDue(Request* request, std::chrono::steady_clock::time_point now);
+  void Retire();  // forgets what is done, and tells
   // Tells a sampled token; true when the caller has to answer.
   bool TellToken(Request* request, std::string text);
   void TellProgress() const;
