@@ -64,7 +64,8 @@ class EngineLoop {
   // Takes what was evicted before out of the request's tokens, or makes the window anew.
   Status View(Request* request);
   Status Evict(Request* request, int32_t need);
-  Result<Eviction> Plan(const Request& request, int32_t need);
+  // kExhausted "capacity": that many cannot go. `scores`: of the policy kScore, by block.
+  Result<Eviction> Plan(const Request& request, int32_t need, std::vector<float> scores) const;
   // What the last rows of the sequence attend to, block by block; NaN for blocks that are not
   // there.
   Result<std::vector<float>> Scores(const Request& request);

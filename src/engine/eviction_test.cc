@@ -284,6 +284,24 @@ TEST_P(EvictionTest, ATurnThatCannotFitIsATypedErrorAndLosesNothing) {
   Talk(*session, 1, 2);
 }
 
+TEST_P(EvictionTest, ARefusalLosesNothingOfAParkedSession) {
+  const bool shifts = GetParam().mode == EvictMode::kShift;  // parked whole or not at all
+  const auto quiet = Make(1), busy = Make(1, shifts ? 1 << 20 : 0);
+  const auto alone = New(*quiet), mine = New(*busy), other = MakeSession(*busy, 9);
+  Talk(*alone, 12);
+  Talk(*mine, 12);
+  ASSERT_GT(mine->info().evicted, 0);
+  ASSERT_TRUE(other->Complete(Numbers(120, 3), Steps(2)).ok());
+  ASSERT_EQ(1, busy->stats().parked);
+  for (Session* session : {alone.get(), mine.get()}) {
+    EXPECT_EQ("capacity", session->MakeRoom(kContext).status().name());
+  }
+  EXPECT_EQ(alone->tokens(), mine->tokens());
+  EXPECT_EQ(Talk(*alone, 12, 12), Talk(*mine, 12, 12));
+  EXPECT_EQ(alone->all_tokens(), mine->all_tokens());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
 TEST_P(EvictionTest, WhatMovedIsNeverShared) {
   const auto session = New(*engine_);
   Talk(*session, 12);
