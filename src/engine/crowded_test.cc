@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <random>
+#include <thread>
 
+#include "base/fs.h"
 #include "engine/engine_testing.h"
+#include "snapshot/folder_writer.h"
 
 namespace gyrator {
 namespace {
@@ -149,6 +152,34 @@ TEST_P(CrowdedTest, AForkOfAParkedSessionStandsWhereItStood) {
   ASSERT_TRUE(fork.ok()) << fork.status().ToString();
   EXPECT_EQ(Numbers(100, 3), (*fork)->tokens());
   EXPECT_TRUE(std::ranges::equal(first->last_logits(), (*fork)->last_logits()));
+}
+
+// While it is saved, a session keeps its blocks. Whoever saves waits for the lock of the folder,
+// and the neighbours for the blocks: one that enters, and one that runs and grows.
+TEST_P(CrowdedTest, WhoFindsNoRoomForASaveWaitsForItsEnd) {
+  const std::string root = testing::TempDir() + "crowded_test_held";
+  std::filesystem::remove_all(root);
+  std::filesystem::create_directories(root);
+  for (const int32_t prompt : {100, 10}) {
+    const auto engine = Make(1);
+    const auto saved = New(*engine, 1), other = New(*engine, 2);
+    ASSERT_TRUE(saved->Complete(Numbers(100, 3), Steps(1)).ok());
+    auto lock = PosixFileSystem().Lock(JoinPath(root, kRootLockFile), LockMode::kExclusive);
+    ASSERT_TRUE(lock.ok()) << lock.status().ToString();
+    std::thread saver([&] { EXPECT_TRUE(saved->Save({.root = root, .name = {}}).ok()); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::thread client([&] {
+      const auto reply = other->Complete(Numbers(prompt, 9), Steps(20));
+      ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+      EXPECT_EQ(Alone(Numbers(prompt, 9), 20, 2), reply->tokens);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    lock = Status::Cancelled("the lock is given back");
+    saver.join();
+    client.join();
+    EXPECT_EQ(0u, engine->stats().requests_failed);
+  }
+  std::filesystem::remove_all(root);
 }
 
 TEST_P(CrowdedTest, OneThatDoesNotFitAloneIsRefusedByName) {

@@ -109,6 +109,18 @@ void EngineLoop::DropCached(const std::string& name_space, std::span<const Token
 
 void EngineLoop::CloseSlot(SlotId slot) {
   GYRATOR_CHECK(sequences_->Close(slot).ok());
+  held_.erase(slot);
+  blocked_ = false;
+}
+
+void EngineLoop::Hold(SlotId slot) {
+  sequences_->SetBusy(slot, true);
+  held_.insert(slot);
+}
+
+void EngineLoop::Release(SlotId slot) {
+  sequences_->SetBusy(slot, false);
+  held_.erase(slot);
   blocked_ = false;
 }
 
@@ -246,7 +258,8 @@ bool EngineLoop::StopIfDue(Request* request, std::chrono::steady_clock::time_poi
 }
 
 void EngineLoop::Admit() {
-  if (blocked_ && !running_.empty()) return;
+  const auto room_may_come = [this] { return !running_.empty() || !held_.empty(); };
+  if (blocked_ && room_may_come()) return;
   for (size_t i = 0; i < waiting_.size();) {
     Request* request = waiting_[i];
     if (request->awaits || AwaitsPrefix(*request)) {
@@ -255,7 +268,7 @@ void EngineLoop::Admit() {
     }
     Status status = Enter(request);
     while (PoolIsFull(status) && PreemptBehind(request->rank)) status = Enter(request);
-    if (PoolIsFull(status) && !running_.empty()) {
+    if (PoolIsFull(status) && room_may_come()) {
       blocked_ = true;  // in order: nobody passes it
       break;
     }
@@ -453,7 +466,7 @@ Status EngineLoop::Extend(Request* request) {
     const bool alone = std::none_of(running_.begin(), running_.end(), [&](const Request* other) {
       return other != request && other->state == RequestState::kRunning;
     });
-    if (alone || !Preempt(request)) return status;
+    if ((alone && held_.empty()) || !Preempt(request)) return status;
     return {};
   }
 }
@@ -539,7 +552,11 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
   const SlotId slot = request->session->cache().slot();
   if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
   request->left = sequences_->tokens(slot).ToVector();
-  sequences_->SetBusy(slot, request->holds);  // else it may be parked from now on
+  if (request->holds) {
+    Hold(slot);
+  } else {
+    sequences_->SetBusy(slot, false);  // it may be parked from now on
+  }
   request->state = RequestState::kDone;
 }
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ class EngineLoop {
   // An empty sequence whose prefixes are shared within `name_space`. kExhausted "slots".
   Result<SlotId> OpenSlot(const std::string& name_space);
   void CloseSlot(SlotId slot);
+  // Keeps a sequence where it is, whoever wants its room, until Release. REQUIRES: not parked.
+  void Hold(SlotId slot);
+  void Release(SlotId slot);
   // Forgets cached prefixes that begin with `tokens`, of those that nobody holds.
   void DropCached(const std::string& name_space, std::span<const TokenId> tokens);
   // The request and what it points to stay until its caller is told that it is done.
@@ -116,6 +120,7 @@ class EngineLoop {
   std::vector<Request*> waiting_;  // by rank
   bool blocked_ = false;  // the first of waiting_ had no room, and nothing was given back since
   std::vector<Request*> running_;    // in the order of their admission
+  std::set<SlotId> held_;            // by callers: for a fork, a save, a load
   std::vector<TokenId> spoken_;      // what Spoken gives, when something was evicted
   std::vector<float> logits_;        // [wanted rows of a pass, vocab]
   std::vector<SequenceRows> batch_;  // of the pass being run
