@@ -275,7 +275,7 @@ void EngineLoop::Admit() {
     std::erase(waiting_, request);
     running_.push_back(request);
     if (!status.ok()) {
-      Fail(request, std::move(status));
+      Refuse(request, std::move(status));
       continue;
     }
     request->state = RequestState::kRunning;
@@ -411,7 +411,7 @@ void EngineLoop::Commit(std::span<const PlannedRows> plan) {
 void EngineLoop::Advance(Request* request) {
   if (request->goal) {  // all that the session had is there again
     request->tokens = *std::exchange(request->goal, std::nullopt);
-    if (Status status = Extend(request); !status.ok()) Fail(request, std::move(status));
+    if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
     return;
   }
   if (request->first_token_ns == 0) request->first_token_ns = NowNs();
@@ -447,12 +447,17 @@ void EngineLoop::Proceed(Request* request) {
   }
   request->tokens.push_back(request->reply.tokens.back());
   if (request->state != RequestState::kRunning) return;  // parked: goes on when admitted again
-  Status status = Extend(request);
+  if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
+}
+
+void EngineLoop::Refuse(Request* request, Status status) {
   const bool full = status.code() == Code::kExhausted && status.name() == "capacity";
-  if (full && request->session->window().overflow != Overflow::kError) {
-    return Finish(request, StopReason::kLength);
+  const bool evicts = request->session->window().overflow != Overflow::kError;
+  if (full && evicts && !request->reply.tokens.empty()) {
+    Finish(request, StopReason::kLength);
+  } else {
+    Fail(request, std::move(status));
   }
-  if (!status.ok()) Fail(request, std::move(status));
 }
 
 Status EngineLoop::Extend(Request* request) {

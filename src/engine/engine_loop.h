@@ -101,6 +101,9 @@ class EngineLoop {
   // Tells a sampled token; true when the caller has to answer.
   bool TellToken(Request* request, std::string text);
   void TellProgress() const;
+  // Ends what cannot go on: a reply for which nothing can be evicted with its length, the rest with
+  // `status`.
+  void Refuse(Request* request, Status status);
   void Finish(Request* request, StopReason reason);
   void Fail(Request* request, Status status);
 

@@ -441,6 +441,39 @@ TEST_P(EvictionTest, ACallbackThatStopsItsReplyComesBeforeAnEviction) {
   EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
 }
 
+// The only turn fills its session: under the policy of whole turns nothing can go. In the busy pool
+// the session is parked at the token behind the last that has room.
+TEST_P(EvictionTest, AReplyThatFillsItsSessionEndsAsItEndsAlone) {
+  const auto quiet = Make(1);
+  EngineOptions options;
+  options.context = kContext;
+  options.kv_budget = 12 * quiet->stats().block_bytes;  // of 16 positions
+  options.threads = 1;
+  const auto busy = MakeEngine(model_, options);
+  const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
+  std::string line = "I like tea.";
+  for (int i = 0; i < 10; ++i) line += " My name is Ada.";
+  int32_t full = 0;
+  for (Session* session : {alone.get(), mine.get()}) {
+    ASSERT_TRUE(session->Append({.role = "user", .content = line, .extras = {}}).ok());
+    ASSERT_TRUE(session->Prepare({}).ok());
+    full = kContext - session->info().cp + 1;
+  }
+  const auto expected = alone->Respond(Steps(full + 10));
+  ASSERT_TRUE(expected.ok()) << expected.status().ToString();
+  const auto prompt = Numbers(64 - (full - 1), 3);  // its fifth block is due when `mine` is full
+  ASSERT_TRUE(other->Complete(prompt, Steps(0)).ok());
+  BatchRequest batch[] = {{.session = other.get(), .prefix = prompt, .options = Steps(full + 3)},
+                          {.session = mine.get(), .prefix = {}, .options = Steps(full + 10)}};
+  for (BatchRequest& request : batch) request.options.on_logits = [](auto) {};
+  const auto replies = busy->Run(batch);
+  ASSERT_TRUE(replies[1].ok()) << replies[1].status().ToString();
+  EXPECT_EQ(StopReason::kLength, replies[1]->stop);
+  EXPECT_EQ(expected->tokens, replies[1]->tokens);
+  EXPECT_EQ(Talk(*alone, 3, 5), Talk(*mine, 3, 5));
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
 TEST_P(EvictionTest, AToolCallIsNeverWithoutItsResult) {
   const auto session = New(*engine_);
   std::vector<Message> history;
