@@ -182,6 +182,35 @@ TEST_P(CrowdedTest, WhoFindsNoRoomForASaveWaitsForItsEnd) {
   std::filesystem::remove_all(root);
 }
 
+// What moved cannot be computed again, so without a swap file it stays where it is, and waits
+// there.
+TEST_P(CrowdedTest, WhatCannotBeParkedWaitsForItsNextBlock) {
+  const auto quiet = Make(1);
+  EngineOptions options = quiet->options();
+  options.kv_budget = 12 * quiet->stats().block_bytes;  // of 16 positions
+  const auto busy = MakeEngine(model_, options);
+  const auto alone = New(*quiet, 1), mine = New(*busy, 1), other = New(*busy, 2);
+  std::vector<TokenId> prompt;
+  for (Session* session : {alone.get(), mine.get()}) {
+    ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kFifo, .headroom = 16}).ok());
+    ASSERT_TRUE(session->Complete(Numbers(150, 3), Steps(0)).ok());
+    ASSERT_TRUE(session->Complete(Join(session->all_tokens(), Numbers(1, 60)), Steps(9)).ok());
+    const auto all = session->all_tokens();
+    prompt = Join(all, Numbers(108 - session->info().cp, 60));
+    ASSERT_TRUE(session->Complete(prompt, Steps(0)).ok());
+    ASSERT_EQ(108, session->info().cp);  // seven blocks; the eighth is due after four tokens
+  }
+  BatchRequest batch[] = {
+      {.session = other.get(), .prefix = Numbers(66, 9), .options = Steps(12)},  // five
+      {.session = mine.get(), .prefix = prompt, .options = Steps(10)}};
+  const auto replies = busy->Run(batch);
+  ASSERT_TRUE(replies[0].ok()) << replies[0].status().ToString();
+  ASSERT_TRUE(replies[1].ok()) << replies[1].status().ToString();
+  EXPECT_EQ(Alone(Numbers(66, 9), 12, 2), replies[0]->tokens);
+  EXPECT_EQ(alone->Complete(prompt, Steps(10))->tokens, replies[1]->tokens);
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
 TEST_P(CrowdedTest, OneThatDoesNotFitAloneIsRefusedByName) {
   EngineOptions options;
   options.context = 128;

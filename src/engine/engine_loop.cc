@@ -158,6 +158,7 @@ Pace EngineLoop::Round(bool overdue) {
 Pace EngineLoop::RunRound(bool overdue) {
   TakeAnswers();
   StopThose();
+  ExtendStalled();
   Admit();
   if (!overdue && std::any_of(running_.begin(), running_.end(), [](const Request* request) {
         return request->awaits && !request->late;
@@ -260,6 +261,8 @@ bool EngineLoop::StopIfDue(Request* request, std::chrono::steady_clock::time_poi
 void EngineLoop::Admit() {
   const auto room_may_come = [this] { return !running_.empty() || !held_.empty(); };
   if (blocked_ && room_may_come()) return;
+  const auto stalled = [](const Request* request) { return request->stalled; };
+  if (std::any_of(running_.begin(), running_.end(), stalled)) return;  // nobody passes those
   for (size_t i = 0; i < waiting_.size();) {
     Request* request = waiting_[i];
     if (request->awaits || AwaitsPrefix(*request)) {
@@ -340,7 +343,8 @@ int32_t EngineLoop::RowsMax(const Request& request) const {
 std::vector<PlannedRows> EngineLoop::Next() const {
   std::vector<PendingRows> pending;
   for (const Request* request : running_) {
-    const bool ready = request->state == RequestState::kRunning && !request->awaits;
+    const bool ready =
+        request->state == RequestState::kRunning && !request->awaits && !request->stalled;
     const int32_t left = ready ? static_cast<int32_t>(request->tokens.size()) -
                                      request->session->cache().sequence().cp()
                                : 0;
@@ -461,6 +465,7 @@ void EngineLoop::Refuse(Request* request, Status status) {
 }
 
 Status EngineLoop::Extend(Request* request) {
+  request->stalled = false;
   while (true) {
     Status status = Fit(request);
     if (status.ok()) {
@@ -468,11 +473,25 @@ Status EngineLoop::Extend(Request* request) {
     }
     if (!PoolIsFull(status)) return status;
     if (PreemptBehind(request->rank)) continue;
-    const bool alone = std::none_of(running_.begin(), running_.end(), [&](const Request* other) {
-      return other != request && other->state == RequestState::kRunning;
-    });
-    if ((alone && held_.empty()) || !Preempt(request)) return status;
+    const auto others = [&](bool also_stalled) {
+      return !held_.empty() ||
+             std::any_of(running_.begin(), running_.end(), [&](const Request* other) {
+               return other != request && other->state == RequestState::kRunning &&
+                      (also_stalled || !other->stalled);
+             });
+    };
+    if (!others(true)) return status;
+    if (Preempt(request)) return {};
+    if (!others(false)) return status;
+    request->stalled = true;
     return {};
+  }
+}
+
+void EngineLoop::ExtendStalled() {
+  for (Request* request : std::vector<Request*>(running_)) {
+    if (request->state != RequestState::kRunning || !request->stalled) continue;
+    if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
   }
 }
 

@@ -87,8 +87,10 @@ class EngineLoop {
   void Advance(Request* request);
   // What follows when the caller knows of the last sampled token: the next row, or the end.
   void Proceed(Request* request);
-  // Makes room for the request's next row: parks those that rank behind it, or itself.
+  // Makes room for the request's next row: parks those that rank behind it, or itself, or has it
+  // wait for the others where it is.
   Status Extend(Request* request);
+  void ExtendStalled();
   // Parks a running request that ranks behind `rank`, the last one first.
   bool PreemptBehind(const Rank& rank);
   // Back to the queue, its blocks given away. False: it cannot be parked.
