@@ -36,7 +36,7 @@ clients() {
 }
 
 lane "clang: address and undefined-behaviour sanitizers, thread-safety analysis" unit_tests clang
-lane "thread sanitizer" unit_tests tsan base_test model_test engine_test  # they run the kernels on threads
+lane "thread sanitizer" unit_tests tsan base_test model_test engine_test schedules_test  # kernels on threads, clients
 lane "thread sanitizer: many clients" clients tsan
 lane "clang: address and undefined-behaviour sanitizers: many clients" clients clang
 lane "clang: libFuzzer, ${FUZZ_SECONDS:-20} s a target" env FUZZ_SECONDS="${FUZZ_SECONDS:-20}" tools/fuzz.sh

@@ -85,6 +85,7 @@ struct GenerateOptions {
   int32_t priority = 0;
   // Ends the request between two passes, wherever it stands (kCancelled); what was computed and
   // sampled until then stays with the session. A reply of no tokens does not join the transcript.
+  // When a callback of the request asks for it, nothing more is done: nothing is evicted either.
   std::stop_token cancel = {};
   // The same at this time (kDeadline).
   std::optional<std::chrono::steady_clock::time_point> deadline = {};

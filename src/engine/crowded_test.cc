@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <random>
+#include <thread>
 
+#include "base/fs.h"
 #include "engine/engine_testing.h"
+#include "snapshot/folder_writer.h"
 
 namespace gyrator {
 namespace {
@@ -149,6 +152,63 @@ TEST_P(CrowdedTest, AForkOfAParkedSessionStandsWhereItStood) {
   ASSERT_TRUE(fork.ok()) << fork.status().ToString();
   EXPECT_EQ(Numbers(100, 3), (*fork)->tokens());
   EXPECT_TRUE(std::ranges::equal(first->last_logits(), (*fork)->last_logits()));
+}
+
+// While it is saved, a session keeps its blocks. Whoever saves waits for the lock of the folder,
+// and the neighbours for the blocks: one that enters, and one that runs and grows.
+TEST_P(CrowdedTest, WhoFindsNoRoomForASaveWaitsForItsEnd) {
+  const std::string root = testing::TempDir() + "crowded_test_held";
+  std::filesystem::remove_all(root);
+  std::filesystem::create_directories(root);
+  for (const int32_t prompt : {100, 10}) {
+    const auto engine = Make(1);
+    const auto saved = New(*engine, 1), other = New(*engine, 2);
+    ASSERT_TRUE(saved->Complete(Numbers(100, 3), Steps(1)).ok());
+    auto lock = PosixFileSystem().Lock(JoinPath(root, kRootLockFile), LockMode::kExclusive);
+    ASSERT_TRUE(lock.ok()) << lock.status().ToString();
+    std::thread saver([&] { EXPECT_TRUE(saved->Save({.root = root, .name = {}}).ok()); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::thread client([&] {
+      const auto reply = other->Complete(Numbers(prompt, 9), Steps(20));
+      ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+      EXPECT_EQ(Alone(Numbers(prompt, 9), 20, 2), reply->tokens);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    lock = Status::Cancelled("the lock is given back");
+    saver.join();
+    client.join();
+    EXPECT_EQ(0u, engine->stats().requests_failed);
+  }
+  std::filesystem::remove_all(root);
+}
+
+// What moved cannot be computed again, so without a swap file it stays where it is, and waits
+// there.
+TEST_P(CrowdedTest, WhatCannotBeParkedWaitsForItsNextBlock) {
+  const auto quiet = Make(1);
+  EngineOptions options = quiet->options();
+  options.kv_budget = 12 * quiet->stats().block_bytes;  // of 16 positions
+  const auto busy = MakeEngine(model_, options);
+  const auto alone = New(*quiet, 1), mine = New(*busy, 1), other = New(*busy, 2);
+  std::vector<TokenId> prompt;
+  for (Session* session : {alone.get(), mine.get()}) {
+    ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kFifo, .headroom = 16}).ok());
+    ASSERT_TRUE(session->Complete(Numbers(150, 3), Steps(0)).ok());
+    ASSERT_TRUE(session->Complete(Join(session->all_tokens(), Numbers(1, 60)), Steps(9)).ok());
+    const auto all = session->all_tokens();
+    prompt = Join(all, Numbers(108 - session->info().cp, 60));
+    ASSERT_TRUE(session->Complete(prompt, Steps(0)).ok());
+    ASSERT_EQ(108, session->info().cp);  // seven blocks; the eighth is due after four tokens
+  }
+  BatchRequest batch[] = {
+      {.session = other.get(), .prefix = Numbers(66, 9), .options = Steps(12)},  // five
+      {.session = mine.get(), .prefix = prompt, .options = Steps(10)}};
+  const auto replies = busy->Run(batch);
+  ASSERT_TRUE(replies[0].ok()) << replies[0].status().ToString();
+  ASSERT_TRUE(replies[1].ok()) << replies[1].status().ToString();
+  EXPECT_EQ(Alone(Numbers(66, 9), 12, 2), replies[0]->tokens);
+  EXPECT_EQ(alone->Complete(prompt, Steps(10))->tokens, replies[1]->tokens);
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
 }
 
 TEST_P(CrowdedTest, OneThatDoesNotFitAloneIsRefusedByName) {

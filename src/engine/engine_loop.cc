@@ -109,6 +109,18 @@ void EngineLoop::DropCached(const std::string& name_space, std::span<const Token
 
 void EngineLoop::CloseSlot(SlotId slot) {
   GYRATOR_CHECK(sequences_->Close(slot).ok());
+  held_.erase(slot);
+  blocked_ = false;
+}
+
+void EngineLoop::Hold(SlotId slot) {
+  sequences_->SetBusy(slot, true);
+  held_.insert(slot);
+}
+
+void EngineLoop::Release(SlotId slot) {
+  sequences_->SetBusy(slot, false);
+  held_.erase(slot);
   blocked_ = false;
 }
 
@@ -149,6 +161,7 @@ Pace EngineLoop::Round(bool overdue) {
 Pace EngineLoop::RunRound(bool overdue) {
   TakeAnswers();
   StopThose();
+  ExtendStalled();
   Admit();
   if (!overdue && std::any_of(running_.begin(), running_.end(), [](const Request* request) {
         return request->awaits && !request->late;
@@ -201,15 +214,18 @@ void EngineLoop::Queue(Request* request) {
   waiting_.insert(place, request);
 }
 
+// What the answer's callback cancelled ends before anything is done for its next row, wherever the
+// request stands.
 void EngineLoop::TakeAnswers() {
-  const auto take = [this](Request* request) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto take = [&](Request* request) {
     const Answer answer = request->answer.load(std::memory_order_acquire);
     if (answer == Answer::kNone || (answer == Answer::kGoOn && !request->awaits)) return;
     request->answer.store(Answer::kNone, std::memory_order_relaxed);
     request->awaits = false;
     if (answer == Answer::kStop) {
       Finish(request, StopReason::kCancelled);
-    } else {
+    } else if (!StopIfDue(request, now)) {
       Proceed(request);
     }
   };
@@ -222,20 +238,26 @@ void EngineLoop::TakeAnswers() {
 void EngineLoop::StopThose() {
   const auto now = std::chrono::steady_clock::now();
   const auto stop = [&](Request* request) {
-    if (request->awaits || request->state == RequestState::kDone) return;
-    if (request->options->cancel.stop_requested()) {
-      Finish(request, StopReason::kCancelled);
-    } else if (request->options->deadline && *request->options->deadline <= now) {
-      Finish(request, StopReason::kDeadline);
-    }
+    if (!request->awaits && request->state != RequestState::kDone) StopIfDue(request, now);
   };
   std::for_each(running_.begin(), running_.end(), stop);
   std::for_each(waiting_.begin(), waiting_.end(), stop);
   Retire();
 }
 
+bool EngineLoop::StopIfDue(Request* request, std::chrono::steady_clock::time_point now) {
+  const GenerateOptions& options = *request->options;
+  const bool cancelled = options.cancel.stop_requested();
+  if (!cancelled && !(options.deadline && *options.deadline <= now)) return false;
+  Finish(request, cancelled ? StopReason::kCancelled : StopReason::kDeadline);
+  return true;
+}
+
 void EngineLoop::Admit() {
-  if (blocked_ && !running_.empty()) return;
+  const auto room_may_come = [this] { return !running_.empty() || !held_.empty(); };
+  if (blocked_ && room_may_come()) return;
+  const auto stalled = [](const Request* request) { return request->stalled; };
+  if (std::any_of(running_.begin(), running_.end(), stalled)) return;  // nobody passes those
   for (size_t i = 0; i < waiting_.size();) {
     Request* request = waiting_[i];
     if (request->awaits || AwaitsPrefix(*request)) {
@@ -244,14 +266,14 @@ void EngineLoop::Admit() {
     }
     Status status = Enter(request);
     while (PoolIsFull(status) && PreemptBehind(request->rank)) status = Enter(request);
-    if (PoolIsFull(status) && !running_.empty()) {
+    if (PoolIsFull(status) && room_may_come()) {
       blocked_ = true;  // in order: nobody passes it
       break;
     }
     std::erase(waiting_, request);
     running_.push_back(request);
     if (!status.ok()) {
-      Fail(request, std::move(status));
+      Refuse(request, std::move(status));
       continue;
     }
     request->state = RequestState::kRunning;
@@ -321,7 +343,8 @@ int32_t EngineLoop::RowsMax(const Request& request) const {
 std::vector<PlannedRows> EngineLoop::Next() const {
   std::vector<PendingRows> pending;
   for (const Request* request : running_) {
-    const bool ready = request->state == RequestState::kRunning && !request->awaits;
+    const bool ready =
+        request->state == RequestState::kRunning && !request->awaits && !request->stalled;
     const int32_t left = ready ? static_cast<int32_t>(request->tokens.size()) -
                                      request->session->cache().sequence().cp()
                                : 0;
@@ -409,7 +432,7 @@ void EngineLoop::Commit(std::span<const PlannedRows> plan) {
 void EngineLoop::Advance(Request* request) {
   if (request->goal) {  // all that the session had is there again
     request->tokens = *std::exchange(request->goal, std::nullopt);
-    if (Status status = Extend(request); !status.ok()) Fail(request, std::move(status));
+    if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
     return;
   }
   if (request->first_token_ns == 0) request->first_token_ns = NowNs();
@@ -445,15 +468,21 @@ void EngineLoop::Proceed(Request* request) {
   }
   request->tokens.push_back(request->reply.tokens.back());
   if (request->state != RequestState::kRunning) return;  // parked: goes on when admitted again
-  Status status = Extend(request);
+  if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
+}
+
+void EngineLoop::Refuse(Request* request, Status status) {
   const bool full = status.code() == Code::kExhausted && status.name() == "capacity";
-  if (full && request->session->window().overflow != Overflow::kError) {
-    return Finish(request, StopReason::kLength);
+  const bool evicts = request->session->window().overflow != Overflow::kError;
+  if (full && evicts && !request->reply.tokens.empty()) {
+    Finish(request, StopReason::kLength);
+  } else {
+    Fail(request, std::move(status));
   }
-  if (!status.ok()) Fail(request, std::move(status));
 }
 
 Status EngineLoop::Extend(Request* request) {
+  request->stalled = false;
   while (true) {
     Status status = Fit(request);
     if (status.ok()) {
@@ -461,11 +490,25 @@ Status EngineLoop::Extend(Request* request) {
     }
     if (!PoolIsFull(status)) return status;
     if (PreemptBehind(request->rank)) continue;
-    const bool alone = std::none_of(running_.begin(), running_.end(), [&](const Request* other) {
-      return other != request && other->state == RequestState::kRunning;
-    });
-    if (alone || !Preempt(request)) return status;
+    const auto others = [&](bool also_stalled) {
+      return !held_.empty() ||
+             std::any_of(running_.begin(), running_.end(), [&](const Request* other) {
+               return other != request && other->state == RequestState::kRunning &&
+                      (also_stalled || !other->stalled);
+             });
+    };
+    if (!others(true)) return status;
+    if (Preempt(request)) return {};
+    if (!others(false)) return status;
+    request->stalled = true;
     return {};
+  }
+}
+
+void EngineLoop::ExtendStalled() {
+  for (Request* request : std::vector<Request*>(running_)) {
+    if (request->state != RequestState::kRunning || !request->stalled) continue;
+    if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
   }
 }
 
@@ -550,7 +593,11 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
   const SlotId slot = request->session->cache().slot();
   if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
   request->left = sequences_->tokens(slot).ToVector();
-  sequences_->SetBusy(slot, request->holds);  // else it may be parked from now on
+  if (request->holds) {
+    Hold(slot);
+  } else {
+    sequences_->SetBusy(slot, false);  // it may be parked from now on
+  }
   request->state = RequestState::kDone;
 }
 

@@ -4,7 +4,9 @@
 // otherwise.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +35,9 @@ class EngineLoop {
   // An empty sequence whose prefixes are shared within `name_space`. kExhausted "slots".
   Result<SlotId> OpenSlot(const std::string& name_space);
   void CloseSlot(SlotId slot);
+  // Keeps a sequence where it is, whoever wants its room, until Release. REQUIRES: not parked.
+  void Hold(SlotId slot);
+  void Release(SlotId slot);
   // Forgets cached prefixes that begin with `tokens`, of those that nobody holds.
   void DropCached(const std::string& name_space, std::span<const TokenId> tokens);
   // The request and what it points to stay until its caller is told that it is done.
@@ -63,7 +68,8 @@ class EngineLoop {
   // Takes what was evicted before out of the request's tokens, or makes the window anew.
   Status View(Request* request);
   Status Evict(Request* request, int32_t need);
-  Result<Eviction> Plan(const Request& request, int32_t need);
+  // kExhausted "capacity": that many cannot go. `scores`: of the policy kScore, by block.
+  Result<Eviction> Plan(const Request& request, int32_t need, std::vector<float> scores) const;
   // What the last rows of the sequence attend to, block by block; NaN for blocks that are not
   // there.
   Result<std::vector<float>> Scores(const Request& request);
@@ -82,8 +88,10 @@ class EngineLoop {
   void Advance(Request* request);
   // What follows when the caller knows of the last sampled token: the next row, or the end.
   void Proceed(Request* request);
-  // Makes room for the request's next row: parks those that rank behind it, or itself.
+  // Makes room for the request's next row: parks those that rank behind it, or itself, or has it
+  // wait for the others where it is.
   Status Extend(Request* request);
+  void ExtendStalled();
   // Parks a running request that ranks behind `rank`, the last one first.
   bool PreemptBehind(const Rank& rank);
   // Back to the queue, its blocks given away. False: it cannot be parked.
@@ -91,10 +99,14 @@ class EngineLoop {
   void Queue(Request* request);
   void TakeAnswers();
   void StopThose();  // that were cancelled or are past their deadline
-  void Retire();     // forgets what is done, and tells
+  bool StopIfDue(Request* request, std::chrono::steady_clock::time_point now);
+  void Retire();  // forgets what is done, and tells
   // Tells a sampled token; true when the caller has to answer.
   bool TellToken(Request* request, std::string text);
   void TellProgress() const;
+  // Ends what cannot go on: a reply for which nothing can be evicted with its length, the rest with
+  // `status`.
+  void Refuse(Request* request, Status status);
   void Finish(Request* request, StopReason reason);
   void Fail(Request* request, Status status);
 
@@ -114,6 +126,7 @@ class EngineLoop {
   std::vector<Request*> waiting_;  // by rank
   bool blocked_ = false;  // the first of waiting_ had no room, and nothing was given back since
   std::vector<Request*> running_;    // in the order of their admission
+  std::set<SlotId> held_;            // by callers: for a fork, a save, a load
   std::vector<TokenId> spoken_;      // what Spoken gives, when something was evicted
   std::vector<float> logits_;        // [wanted rows of a pass, vocab]
   std::vector<SequenceRows> batch_;  // of the pass being run

@@ -14,6 +14,7 @@ namespace gyrator {
 namespace {
 
 constexpr int32_t kNewest = 32;  // of a reply: what the next token needs most
+constexpr float kUnknownScore = std::numeric_limits<float>::quiet_NaN();
 
 Status NoRoom() {
   return Status::Exhausted("capacity: room is wanted, and the session evicts nothing (overflow)")
@@ -114,6 +115,10 @@ Status EngineLoop::View(Request* request) {
 Status EngineLoop::Evict(Request* request, int32_t need) {
   SessionImpl& session = *request->session;
   SessionCache& cache = session.cache();
+  // That too little can go shows whatever the scores are, and before a parked session comes back:
+  // without what parking lost it would have less than it has alone.
+  std::vector<float> scores(request->tokens.size() / kBlockPositions, kUnknownScore);
+  GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, Plan(*request, need, std::move(scores)));
   GYRATOR_RETURN_IF_ERROR(sequences_->Resume(cache.slot()));
   // What the session has of it, or had before it was parked.
   const int32_t own = IsReplying(*request) ? static_cast<int32_t>(request->tokens.size()) - 1
@@ -125,7 +130,10 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
     request->tokens.resize(static_cast<size_t>(own));
     return {};
   }
-  GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, Plan(*request, need));
+  if (looks) {
+    GYRATOR_ASSIGN_OR_RETURN(scores, Scores(*request));
+    GYRATOR_ASSIGN_OR_RETURN(eviction, Plan(*request, need, std::move(scores)));
+  }
   eviction.cp = own;
   if (shifts) {
     const std::vector<TokenSpan> spans = Before(eviction.spans, own);
@@ -141,8 +149,9 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   return {};
 }
 
-Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need) {
-  SessionImpl& session = *request.session;
+Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need,
+                                  std::vector<float> scores) const {
+  const SessionImpl& session = *request.session;
   const WindowOptions& options = session.window();
   const Window& window = session.window_state();
   const PromptLayout& layout = request.layout;
@@ -160,9 +169,7 @@ Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need) {
   const bool keeps_turn = !IsReplying(request) || options.overflow == Overflow::kMessage;
   const bool knows_turn = keeps_turn && !view.turns.empty();
   view.newest = knows_turn ? view.length - view.turns.back() : std::min(kNewest, view.length);
-  if (options.overflow == Overflow::kScore) {
-    GYRATOR_ASSIGN_OR_RETURN(view.scores, Scores(request));
-  }
+  view.scores = std::move(scores);
   Eviction eviction{.cp = 0, .policy = PolicyOf(options.overflow), .spans = {}};
   GYRATOR_ASSIGN_OR_RETURN(eviction.spans, PlanEviction(eviction.policy, view, need));
   return eviction;
@@ -171,8 +178,7 @@ Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need) {
 Result<std::vector<float>> EngineLoop::Scores(const Request& request) {
   const SessionCache& cache = request.session->cache();
   const int32_t cp = cache.sequence().CommonPrefix(request.tokens);
-  std::vector<float> scores(request.tokens.size() / kBlockPositions,
-                            std::numeric_limits<float>::quiet_NaN());
+  std::vector<float> scores(request.tokens.size() / kBlockPositions, kUnknownScore);
   const int32_t rows = std::min(kScoredRowsMax, cp);
   if (rows == 0) return scores;
   const BlockTableView table = cache.sequence().table();

@@ -45,9 +45,11 @@ class EvictionTest : public testing::TestWithParam<Case> {
     return {.overflow = GetParam().overflow, .mode = GetParam().mode, .sinks = 4, .headroom = 16};
   }
 
-  static std::unique_ptr<Session> New(Engine& engine, uint64_t seed = 7) {
+  static std::unique_ptr<Session> New(Engine& engine, uint64_t seed = 7,
+                                      const std::string& name_space = {}) {
     SessionOptions options;
     options.sampler.seed = seed;
+    options.cache_namespace = name_space;
     options.window = Windowed();
     auto session = engine.NewSession(options);
     EXPECT_TRUE(session.ok()) << session.status().ToString();
@@ -71,22 +73,36 @@ class EvictionTest : public testing::TestWithParam<Case> {
     return said;
   }
 
-  // Two turns, and a reply that is stopped between its first eviction and the pass that follows.
-  static void TalkUntilStoppedAtAnEviction(Session& session) {
-    Talk(session, 2);
-    ASSERT_TRUE(session.Append({.role = "user", .content = "Go on.", .extras = {}}).ok());
-    ASSERT_TRUE(session.Prepare({}).ok());
-    std::stop_source stop;
-    GenerateOptions options = Steps(-1);
-    options.cancel = stop.get_token();
-    int32_t left = kContext - session.info().cp + 1;
-    options.on_logits = [&](auto) {
-      if (--left == 0) stop.request_stop();
-    };
-    const auto reply = session.Respond(options);
-    ASSERT_TRUE(reply.ok()) << reply.status().ToString();
-    EXPECT_EQ(StopReason::kCancelled, reply->stop);
-    EXPECT_GT(session.info().evicted, 0);
+  // Some turns and a question. Gives the number of the reply's token behind the last that has room.
+  static int32_t AskUntilFull(Session& session) {
+    Talk(session, 4);
+    const std::string line = "My name is Ada, my cat is called Tom, and I like tea. And you?";
+    EXPECT_TRUE(session.Append({.role = "user", .content = line, .extras = {}}).ok());
+    EXPECT_TRUE(session.Prepare({}).ok());
+    return kContext - session.info().cp + 1;
+  }
+
+  // A session whose reply was stopped between its first eviction and the pass that follows: by the
+  // callback of a neighbour, which keeps step with it, mostly. The engine has room for both.
+  static std::unique_ptr<Session> StoppedAtAnEviction(Engine& engine) {
+    for (int attempt = 0;; ++attempt) {  // each without what the one before left in the cache
+      auto session = New(engine, 7, std::to_string(attempt));
+      const auto neighbour = New(engine, 9);
+      const int32_t full = AskUntilFull(*session);
+      EXPECT_TRUE(neighbour->Complete(Numbers(4, 3), Steps(0)).ok());
+      std::stop_source stop;
+      BatchRequest batch[] = {
+          {.session = session.get(), .prefix = {}, .options = Steps(-1)},
+          {.session = neighbour.get(), .prefix = Numbers(4, 3), .options = Steps(full)}};
+      batch[0].options.cancel = stop.get_token();
+      batch[1].options.on_logits = [&stop, left = full](auto) mutable {
+        if (--left == 0) stop.request_stop();
+      };
+      const auto replies = engine.Run(batch);
+      EXPECT_TRUE(replies[0].ok() && replies[1].ok());
+      const bool in_time = std::ssize(replies[0]->tokens) == full && session->info().evicted > 0;
+      if (in_time || HasFailure()) return session;
+    }
   }
 
   static std::shared_ptr<const Model> model_;
@@ -269,6 +285,24 @@ TEST_P(EvictionTest, ATurnThatCannotFitIsATypedErrorAndLosesNothing) {
   Talk(*session, 1, 2);
 }
 
+TEST_P(EvictionTest, ARefusalLosesNothingOfAParkedSession) {
+  const bool shifts = GetParam().mode == EvictMode::kShift;  // parked whole or not at all
+  const auto quiet = Make(1), busy = Make(1, shifts ? 1 << 20 : 0);
+  const auto alone = New(*quiet), mine = New(*busy), other = MakeSession(*busy, 9);
+  Talk(*alone, 12);
+  Talk(*mine, 12);
+  ASSERT_GT(mine->info().evicted, 0);
+  ASSERT_TRUE(other->Complete(Numbers(120, 3), Steps(2)).ok());
+  ASSERT_EQ(1, busy->stats().parked);
+  for (Session* session : {alone.get(), mine.get()}) {
+    EXPECT_EQ("capacity", session->MakeRoom(kContext).status().name());
+  }
+  EXPECT_EQ(alone->tokens(), mine->tokens());
+  EXPECT_EQ(Talk(*alone, 12, 12), Talk(*mine, 12, 12));
+  EXPECT_EQ(alone->all_tokens(), mine->all_tokens());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
 TEST_P(EvictionTest, WhatMovedIsNeverShared) {
   const auto session = New(*engine_);
   Talk(*session, 12);
@@ -344,12 +378,11 @@ TEST_P(EvictionTest, ASaveAfterARequestThatEndedWithinAnEvictionIsWhole) {
 // Stopped right after an eviction: no logits belong to what is there, and a last row that was
 // decoded again would attend to less than it did.
 TEST_P(EvictionTest, AForkOfAParkedSessionChangesNoBitOfIt) {
-  const auto quiet = Make(1), busy = Make(1, 1 << 20);
-  const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
-  for (Session* session : {alone.get(), mine.get()}) {
-    TalkUntilStoppedAtAnEviction(*session);
-  }
-  ASSERT_TRUE(other->Complete(Numbers(100, 3), Steps(2)).ok());
+  const auto quiet = Make(2), busy = Make(2, 1 << 20);
+  const auto alone = StoppedAtAnEviction(*quiet), mine = StoppedAtAnEviction(*busy);
+  const auto other = MakeSession(*busy, 9), another = MakeSession(*busy, 10);
+  ASSERT_TRUE(other->Complete(Numbers(120, 3), Steps(2)).ok());
+  ASSERT_TRUE(another->Complete(Numbers(120, 5), Steps(2)).ok());
   ASSERT_GT(busy->stats().sessions_parked, 0u);
   const auto fork = mine->Fork({});
   ASSERT_TRUE(fork.ok()) << fork.status().ToString();
@@ -362,8 +395,7 @@ TEST_P(EvictionTest, AForkOfAParkedSessionChangesNoBitOfIt) {
 TEST_P(EvictionTest, AReplyThatIsStoppedAtItsEvictionCanBeSaved) {
   const std::string root = testing::TempDir() + "eviction_test_stopped";
   std::filesystem::remove_all(root);
-  const auto session = New(*engine_);
-  TalkUntilStoppedAtAnEviction(*session);
+  const auto session = StoppedAtAnEviction(*engine_);
   const auto saved = session->Save({.root = root});
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   const auto loaded = engine_->LoadSession(saved->folder, nullptr);
@@ -371,6 +403,76 @@ TEST_P(EvictionTest, AReplyThatIsStoppedAtItsEvictionCanBeSaved) {
   ASSERT_TRUE((*loaded)->SetWindow(Windowed()).ok());
   EXPECT_EQ(Talk(*session, 3, 5), Talk(**loaded, 3, 5));
   std::filesystem::remove_all(root);
+}
+
+// In the busy pool the session's room is taken by its neighbour at the very token whose callback
+// stops it: parked, it could not evict any more.
+TEST_P(EvictionTest, ACallbackThatStopsItsReplyComesBeforeAnEviction) {
+  const auto quiet = Make(1);
+  EngineOptions options;
+  options.context = kContext;
+  options.kv_budget = 12 * quiet->stats().block_bytes;  // of 16 positions
+  options.threads = 1;
+  const auto busy = MakeEngine(model_, options);
+  const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
+  int32_t full = 0;
+  for (Session* session : {alone.get(), mine.get()}) full = AskUntilFull(*session);
+  const auto prompt = Numbers(64 - (full - 1), 3);  // its fifth block is due when `mine` is full
+  ASSERT_TRUE(other->Complete(prompt, Steps(0)).ok());
+  for (Session* session : {alone.get(), mine.get()}) {
+    std::stop_source stop;
+    std::vector<BatchRequest> batch;
+    if (session == mine.get()) {
+      batch.push_back({.session = other.get(), .prefix = prompt, .options = Steps(full + 3)});
+      batch.back().options.on_logits = [](auto) {};
+    }
+    batch.push_back({.session = session, .prefix = {}, .options = Steps(-1)});
+    batch.back().options.cancel = stop.get_token();
+    batch.back().options.on_logits = [&stop, left = full](auto) mutable {
+      if (--left == 0) stop.request_stop();
+    };
+    const auto replies = (session == mine.get() ? busy : quiet)->Run(batch);
+    ASSERT_TRUE(replies.back().ok()) << replies.back().status().ToString();
+    EXPECT_EQ(StopReason::kCancelled, replies.back()->stop);
+    EXPECT_EQ(0, session->info().evicted);
+  }
+  EXPECT_EQ(alone->tokens(), mine->tokens());
+  EXPECT_EQ(Talk(*alone, 3, 5), Talk(*mine, 3, 5));
+  EXPECT_EQ(alone->all_tokens(), mine->all_tokens());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
+// The only turn fills its session: under the policy of whole turns nothing can go. In the busy pool
+// the session is parked at the token behind the last that has room.
+TEST_P(EvictionTest, AReplyThatFillsItsSessionEndsAsItEndsAlone) {
+  const auto quiet = Make(1);
+  EngineOptions options;
+  options.context = kContext;
+  options.kv_budget = 12 * quiet->stats().block_bytes;  // of 16 positions
+  options.threads = 1;
+  const auto busy = MakeEngine(model_, options);
+  const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
+  std::string line = "I like tea.";
+  for (int i = 0; i < 10; ++i) line += " My name is Ada.";
+  int32_t full = 0;
+  for (Session* session : {alone.get(), mine.get()}) {
+    ASSERT_TRUE(session->Append({.role = "user", .content = line, .extras = {}}).ok());
+    ASSERT_TRUE(session->Prepare({}).ok());
+    full = kContext - session->info().cp + 1;
+  }
+  const auto expected = alone->Respond(Steps(full + 10));
+  ASSERT_TRUE(expected.ok()) << expected.status().ToString();
+  const auto prompt = Numbers(64 - (full - 1), 3);  // its fifth block is due when `mine` is full
+  ASSERT_TRUE(other->Complete(prompt, Steps(0)).ok());
+  BatchRequest batch[] = {{.session = other.get(), .prefix = prompt, .options = Steps(full + 3)},
+                          {.session = mine.get(), .prefix = {}, .options = Steps(full + 10)}};
+  for (BatchRequest& request : batch) request.options.on_logits = [](auto) {};
+  const auto replies = busy->Run(batch);
+  ASSERT_TRUE(replies[1].ok()) << replies[1].status().ToString();
+  EXPECT_EQ(StopReason::kLength, replies[1]->stop);
+  EXPECT_EQ(expected->tokens, replies[1]->tokens);
+  EXPECT_EQ(Talk(*alone, 3, 5), Talk(*mine, 3, 5));
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
 }
 
 TEST_P(EvictionTest, AToolCallIsNeverWithoutItsResult) {

@@ -71,6 +71,7 @@ struct Request {
   uint64_t served = 0;          // the last pass that had rows of it
   bool awaits = false;          // an answer; stands still until then
   bool late = false;            // it has awaited for longer than others are held up for it
+  bool stalled = false;         // no room for its next row, and it cannot be parked
   std::vector<TokenId> left;    // tokens of the session when it was done
 
   std::atomic<Answer> answer = Answer::kNone;  // by the caller

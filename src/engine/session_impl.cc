@@ -310,7 +310,7 @@ Status SessionImpl::Hold() {
   bool resident = false;
   engine_->Call([&] {
     resident = fits && !cache_.sequences().IsParked(cache_.slot());
-    if (resident) cache_.sequences().SetBusy(cache_.slot(), true);
+    if (resident) engine_->loop().Hold(cache_.slot());
   });
   if (resident) return {};
   const GenerateOptions options = {.tokens_max = 0};
@@ -324,7 +324,7 @@ Status SessionImpl::Hold() {
 }
 
 void SessionImpl::Release() {
-  engine_->Call([&] { cache_.sequences().SetBusy(cache_.slot(), false); });
+  engine_->Call([&] { engine_->loop().Release(cache_.slot()); });
 }
 
 Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {

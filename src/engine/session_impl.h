@@ -32,7 +32,7 @@ enum class WorkKind : uint8_t {
   kRespond,   // the transcript is rendered, the reply joins it
   kPrepare,   // the transcript is rendered
   kComplete,  // tokens
-  kHold,      // tokens; the session is not parked afterwards, until SetBusy(false)
+  kHold,      // tokens; the session is held afterwards (EngineLoop::Hold)
   kMakeRoom,  // tokens, of which `room` are to be evicted
 };
 

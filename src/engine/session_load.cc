@@ -68,7 +68,7 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
   Call([&] {
     SequenceManager& sequences = loop_->sequences();
     reserved = sequences.Reserve(slot.id(), snapshot.cp());
-    sequences.SetBusy(slot.id(), true);
+    loop_->Hold(slot.id());
     const std::span<const uint32_t> held = sequences.sequence(slot.id()).blocks();
     blocks.assign(held.begin(), held.end());
   });
@@ -85,7 +85,7 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
     SequenceManager& sequences = loop_->sequences();
     sequences.Commit(slot.id(), snapshot.tokens);
     sequences.SetForeign(slot.id());
-    sequences.SetBusy(slot.id(), false);
+    loop_->Release(slot.id());
   });
   if (report != nullptr) {
     notes.insert(notes.end(), snapshot.notes.begin(), snapshot.notes.end());
