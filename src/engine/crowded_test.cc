@@ -211,6 +211,33 @@ TEST_P(CrowdedTest, WhatCannotBeParkedWaitsForItsNextBlock) {
   EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
 }
 
+// It evicts, then waits for blocks to decode the rest again.
+TEST_P(CrowdedTest, WhoMakesRoomEvictsOnceThoughItWaits) {
+  const auto quiet = Make(1), busy = Make(1);
+  const auto alone = New(*quiet, 1), mine = New(*busy, 1), other = New(*busy, 2);
+  for (Session* session : {alone.get(), mine.get()}) {
+    const WindowOptions window = {
+        .overflow = Overflow::kFifo, .mode = EvictMode::kRecompute, .headroom = 32};
+    ASSERT_TRUE(session->SetWindow(window).ok());
+    ASSERT_TRUE(session->Complete(Numbers(90, 3), Steps(35)).ok());  // no headroom is left
+  }
+  std::thread maker;
+  Result<int32_t> freed = 0;
+  GenerateOptions options = Steps(2);
+  options.on_logits = [&](auto) {
+    if (maker.joinable()) return;
+    maker = std::thread([&] { freed = mine->MakeRoom(5); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  };
+  ASSERT_TRUE(other->Complete(Numbers(100, 9), options).ok());
+  maker.join();
+  const auto expected = alone->MakeRoom(5);
+  ASSERT_TRUE(freed.ok() && expected.ok());
+  EXPECT_EQ(*expected, *freed);
+  EXPECT_EQ(alone->tokens(), mine->tokens());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
 TEST_P(CrowdedTest, OneThatDoesNotFitAloneIsRefusedByName) {
   EngineOptions options;
   options.context = 128;

@@ -65,6 +65,7 @@ class EngineLoop {
   // Makes what the request wants to have fit its session, by evicting what the session's policy
   // says. kExhausted "capacity": that is not enough; "kv_pool" changes nothing.
   Status Fit(Request* request);
+  Status EvictWhatMust(Request* request);
   // Takes what was evicted before out of the request's tokens, or makes the window anew.
   Status View(Request* request);
   Status Evict(Request* request, int32_t need);

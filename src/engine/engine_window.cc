@@ -42,12 +42,17 @@ std::vector<TokenSpan> Before(std::span<const TokenSpan> spans, int32_t end) {
 Status EngineLoop::Fit(Request* request) {
   if (request->goal) return {};
   GYRATOR_RETURN_IF_ERROR(View(request));
+  // A prompt evicts once, however often it has to be admitted.
+  if (request->fitted && !IsReplying(*request)) return {};
+  GYRATOR_RETURN_IF_ERROR(EvictWhatMust(request));
+  request->fitted = !request->goal;
+  return {};
+}
+
+Status EngineLoop::EvictWhatMust(Request* request) {
   const WindowOptions& options = request->session->window();
   if (request->room > 0) {
-    if (options.overflow == Overflow::kError) return NoRoom();
-    GYRATOR_RETURN_IF_ERROR(Evict(request, request->room));
-    if (!request->goal) request->room = 0;
-    return {};
+    return options.overflow == Overflow::kError ? NoRoom() : Evict(request, request->room);
   }
   if (options.overflow == Overflow::kError || request->holds) return {};
   const int32_t capacity = options_.context;

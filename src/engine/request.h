@@ -52,13 +52,14 @@ struct Request {
   int32_t prompt_length = 0;
   PromptLayout layout;  // positions of all tokens; empty when the session evicts nothing
   bool holds = false;   // its session stays busy afterwards
-  int32_t room = 0;     // tokens to evict
+  int32_t room = 0;     // tokens to evict, and no others
 
   // Engine thread, until kDone was told.
   RequestState state = RequestState::kWaiting;
   Rank rank;
   bool viewed = false;   // `tokens` are those of the window
   bool entered = false;  // has run before
+  bool fitted = false;   // what its prompt has to evict is evicted
   Status status;         // why it failed
   Reply reply;
   // What the session had when it entered. Part of it may have to be decoded again, before anything
