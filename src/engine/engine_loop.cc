@@ -14,10 +14,6 @@ namespace {
 constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
 constexpr int64_t kPriorityPasses = 256;  // what one step of priority is worth in the queue
 
-bool PoolIsFull(const Status& status) {
-  return status.code() == Code::kExhausted && status.name() == "kv_pool";
-}
-
 uint32_t PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
   if (options.kv_budget > 0) {
     const uint64_t blocks = options.kv_budget / static_cast<uint64_t>(one_block.total_bytes());
@@ -56,8 +52,6 @@ RecomputeCost CostOf(const ModelConfig& config) {
 std::string KeyOf(const std::string& name_space) {
   return "ns:" + std::to_string(name_space.size()) + ":" + name_space;
 }
-
-bool RanksBefore(const Request* a, const Request* b) { return a->rank < b->rank; }
 
 }  // namespace
 
@@ -109,17 +103,6 @@ void EngineLoop::DropCached(const std::string& name_space, std::span<const Token
 
 void EngineLoop::CloseSlot(SlotId slot) {
   GYRATOR_CHECK(sequences_->Close(slot).ok());
-  held_.erase(slot);
-  blocked_ = false;
-}
-
-void EngineLoop::Hold(SlotId slot) {
-  sequences_->SetBusy(slot, true);
-  held_.insert(slot);
-}
-
-void EngineLoop::Release(SlotId slot) {
-  sequences_->SetBusy(slot, false);
   held_.erase(slot);
   blocked_ = false;
 }
@@ -207,13 +190,6 @@ void EngineLoop::Submit(Request* request) {
   if (!status.ok()) Fail(request, std::move(status));
 }
 
-void EngineLoop::Queue(Request* request) {
-  request->state = RequestState::kWaiting;
-  const auto place = std::upper_bound(waiting_.begin(), waiting_.end(), request, RanksBefore);
-  if (place == waiting_.begin()) blocked_ = false;
-  waiting_.insert(place, request);
-}
-
 // What the answer's callback cancelled ends before anything is done for its next row, wherever the
 // request stands.
 void EngineLoop::TakeAnswers() {
@@ -251,88 +227,6 @@ bool EngineLoop::StopIfDue(Request* request, std::chrono::steady_clock::time_poi
   if (!cancelled && !(options.deadline && *options.deadline <= now)) return false;
   Finish(request, cancelled ? StopReason::kCancelled : StopReason::kDeadline);
   return true;
-}
-
-void EngineLoop::Admit() {
-  const auto room_may_come = [this] { return !running_.empty() || !held_.empty(); };
-  if (blocked_ && room_may_come()) return;
-  const auto stalled = [](const Request* request) { return request->stalled; };
-  if (std::any_of(running_.begin(), running_.end(), stalled)) return;  // nobody passes those
-  for (size_t i = 0; i < waiting_.size();) {
-    Request* request = waiting_[i];
-    if (request->awaits || AwaitsPrefix(*request)) {
-      ++i;
-      continue;
-    }
-    Status status = Enter(request);
-    while (PoolIsFull(status) && PreemptBehind(request->rank)) status = Enter(request);
-    if (PoolIsFull(status) && room_may_come()) {
-      blocked_ = true;  // in order: nobody passes it
-      break;
-    }
-    std::erase(waiting_, request);
-    running_.push_back(request);
-    if (!status.ok()) {
-      Refuse(request, std::move(status));
-      continue;
-    }
-    request->state = RequestState::kRunning;
-    if (request->session->cache().sequence().cp() == std::ssize(request->tokens)) {
-      Advance(request);
-    }
-  }
-  Retire();
-}
-
-Status EngineLoop::Enter(Request* request) {
-  SessionCache& cache = request->session->cache();
-  sequences_->SetBusy(cache.slot(), true);
-  const bool reuse = options_.use_cache && !request->wants_prompt_logits();
-  Status status = Fit(request);
-  if (status.ok() && request->holds) status = sequences_->Resume(cache.slot());
-  // One that is held stays as it is: a row decoded again attends to what is there now.
-  const bool whole = status.ok() && request->holds &&
-                     cache.sequence().CommonPrefix(request->tokens) == std::ssize(request->tokens);
-  if (whole) return status;
-  const int32_t before = sequences_->tokens(cache.slot()).size();
-  const Result<Reused> reused =
-      status.ok() ? cache.Sync(request->tokens, reuse) : Result<Reused>(std::move(status));
-  const int32_t left = sequences_->tokens(cache.slot()).size();
-  if (left < before && request->session->window().mode == EvictMode::kShift) {
-    request->session->window_state().Rewind(left);
-  }
-  if (!reused.ok()) {
-    sequences_->SetBusy(cache.slot(), false);
-    return reused.status();
-  }
-  if (!request->entered) {
-    request->entered = true;
-    request->reply.tokens_shared = reused->cached;
-    request->reply.tokens_reused = cache.sequence().cp();
-    request->reply.tokens_decoded = request->prompt_length - request->reply.tokens_reused;
-    counted_.tokens_reused_own += static_cast<uint64_t>(reused->own);
-    counted_.tokens_reused_shared += static_cast<uint64_t>(reused->cached);
-  }
-  return {};
-}
-
-bool EngineLoop::AwaitsPrefix(const Request& request) const {
-  if (!shares_prefixes() || request.wants_prompt_logits() || request.tokens.empty()) return false;
-  const SlotId slot = request.session->cache().slot();
-  if (sequences_->HoldsItsOwn(slot)) return false;
-  const auto usable = std::span(request.tokens).first(request.tokens.size() - 1);
-  const int32_t has =
-      std::max(sequences_->tokens(slot).CommonPrefix(usable), sequences_->FindCached(slot, usable));
-  return std::any_of(running_.begin(), running_.end(), [&](const Request* other) {
-    if (other->state != RequestState::kRunning) return false;
-    const SessionCache& cache = other->session->cache();
-    if (cache.sequence().cp() >= other->prompt_length) return false;  // all is published
-    if (!sequences_->SameKey(slot, cache.slot())) return false;
-    const auto prompt = std::span(other->tokens).first(static_cast<size_t>(other->prompt_length));
-    const auto [mine, theirs] =
-        std::mismatch(usable.begin(), usable.end(), prompt.begin(), prompt.end());
-    return mine - usable.begin() > has;
-  });
 }
 
 int32_t EngineLoop::RowsMax(const Request& request) const {
@@ -469,66 +363,6 @@ void EngineLoop::Proceed(Request* request) {
   request->tokens.push_back(request->reply.tokens.back());
   if (request->state != RequestState::kRunning) return;  // parked: goes on when admitted again
   if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
-}
-
-void EngineLoop::Refuse(Request* request, Status status) {
-  const bool full = status.code() == Code::kExhausted && status.name() == "capacity";
-  const bool evicts = request->session->window().overflow != Overflow::kError;
-  if (full && evicts && !request->reply.tokens.empty()) {
-    Finish(request, StopReason::kLength);
-  } else {
-    Fail(request, std::move(status));
-  }
-}
-
-Status EngineLoop::Extend(Request* request) {
-  request->stalled = false;
-  while (true) {
-    Status status = Fit(request);
-    if (status.ok()) {
-      status = request->session->cache().Sync(request->tokens, options_.use_cache).status();
-    }
-    if (!PoolIsFull(status)) return status;
-    if (PreemptBehind(request->rank)) continue;
-    const auto others = [&](bool also_stalled) {
-      return !held_.empty() ||
-             std::any_of(running_.begin(), running_.end(), [&](const Request* other) {
-               return other != request && other->state == RequestState::kRunning &&
-                      (also_stalled || !other->stalled);
-             });
-    };
-    if (!others(true)) return status;
-    if (Preempt(request)) return {};
-    if (!others(false)) return status;
-    request->stalled = true;
-    return {};
-  }
-}
-
-void EngineLoop::ExtendStalled() {
-  for (Request* request : std::vector<Request*>(running_)) {
-    if (request->state != RequestState::kRunning || !request->stalled) continue;
-    if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
-  }
-}
-
-bool EngineLoop::PreemptBehind(const Rank& rank) {
-  std::vector<Request*> behind;
-  for (Request* other : running_) {
-    if (other->state == RequestState::kRunning && rank < other->rank) behind.push_back(other);
-  }
-  std::sort(behind.begin(), behind.end(), RanksBefore);
-  return std::any_of(behind.rbegin(), behind.rend(),
-                     [&](Request* other) { return Preempt(other); });
-}
-
-bool EngineLoop::Preempt(Request* request) {
-  const SlotId slot = request->session->cache().slot();
-  if (!sequences_->Park(slot).ok()) return false;
-  sequences_->SetBusy(slot, false);
-  std::erase(running_, request);
-  Queue(request);
-  return true;
 }
 
 void EngineLoop::Retire() {

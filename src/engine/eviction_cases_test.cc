@@ -1,0 +1,153 @@
+// Evictions one by one: what the score takes, what is told of them, and when there is none.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include "engine/engine_testing.h"
+
+namespace gyrator {
+namespace {
+
+constexpr int32_t kContext = 128;
+
+// Whether `part` is a beginning and an end of `whole`, as when the oldest tokens go.
+bool IsBeginningAndEnd(const std::vector<TokenId>& part, const std::vector<TokenId>& whole) {
+  const auto begun =
+      std::mismatch(part.begin(), part.end(), whole.begin(), whole.end()).first - part.begin();
+  const auto ended =
+      std::mismatch(part.rbegin(), part.rend(), whole.rbegin(), whole.rend()).first - part.rbegin();
+  return begun + ended >= std::ssize(part);
+}
+
+TEST(Eviction, TheScoreLooksAndTakesWhatIsNotLookedAt) {
+  EngineOptions options;
+  options.context = kContext;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadShipped(ComputeType::kInt8), options);
+  std::map<Overflow, int> apart;  // turns after which something older than what had gone was left
+  for (const Overflow overflow : {Overflow::kFifo, Overflow::kScore}) {
+    const auto session = MakeSession(*engine, 3);
+    ASSERT_TRUE(session->SetWindow({.overflow = overflow, .headroom = 16}).ok());
+    for (int i = 0; i < 40; ++i) {
+      const std::string line = i % 2 == 0 ? "My name is Ada." : "What is my name?";
+      ASSERT_TRUE(session->Append({.role = "user", .content = line, .extras = {}}).ok());
+      ASSERT_TRUE(session->Respond(Steps(12)).ok());
+      apart[overflow] += IsBeginningAndEnd(session->tokens(), session->all_tokens()) ? 0 : 1;
+    }
+    ASSERT_GT(session->info().evicted, 0);
+  }
+  EXPECT_EQ(0, apart[Overflow::kFifo]);
+  EXPECT_GT(apart[Overflow::kScore], 0);
+  EXPECT_GT(engine->stats().passes_to_score, 0u);
+}
+
+// A template that puts a letter right before what the user says: in "the cat" a token lies across
+// both, so that nobody can tell where that turn begins.
+TEST(Eviction, MessagesThatLeftAreToldThoughSomeTurnsCannotBeFound) {
+  const auto model = LoadBytes(WithTemplate(
+      ReadTree("models/gyrator-chat.gguf"),
+      "{% for message in messages %}{{ '<|' + message['role'] + '|>' + ('t' if message['role'] == "
+      "'user' else '') + message['content'] + '<|end|>' }}{% endfor %}{% if add_generation_prompt "
+      "%}{{ '<|assistant|>' }}{% endif %}"));
+  EngineOptions options;
+  options.context = kContext;
+  options.threads = 1;
+  const auto engine = MakeEngine(model, options);
+  const auto session = MakeSession(*engine, 3);
+  ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kMessage, .headroom = 16}).ok());
+  std::vector<Message> history;
+  for (int i = 0; i < 20; ++i) {
+    const std::string number = std::to_string(100 + i);
+    history.push_back(
+        {.role = "user", .content = (i % 3 == 1 ? "he cat " : "? dog ") + number, .extras = {}});
+    history.push_back({.role = "assistant", .content = "Yes, " + number + ".", .extras = {}});
+  }
+  history.push_back({.role = "user", .content = "? Now.", .extras = {}});
+  ASSERT_TRUE(session->SetTranscript(history).ok());
+  ASSERT_TRUE(session->Prepare({}).ok());
+  const auto evicted = session->EvictedMessages();
+  ASSERT_TRUE(evicted.ok()) << evicted.status().ToString();
+  ASSERT_GT(evicted->size(), 10u);
+  const std::string window = model->text()->Decode(session->tokens(), false);
+  for (size_t i = 0; i < history.size(); ++i) {
+    EXPECT_EQ(std::ranges::count(*evicted, i) == 0,
+              window.find(history[i].content) != std::string::npos)
+        << i << " " << window;
+  }
+}
+
+// The one file in `folder` that is open; no path leads to it.
+int DescriptorIn(const std::string& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.starts_with(folder)) return std::stoi(entry.path().filename().string());
+  }
+  ADD_FAILURE() << folder << ": nothing is open there";
+  return -1;
+}
+
+// What has moved cannot be computed again: its session is told, makes its window anew with the next
+// request, and nobody else is concerned. What has not is computed again, to the same bits.
+TEST(Eviction, WhatTheSwapFileLostIsToldOrComputedAgain) {
+  const std::string folder = testing::TempDir() + "eviction_test_swap";
+  std::filesystem::create_directories(folder);
+  for (const bool moved : {false, true}) {
+    EngineOptions options;
+    options.context = kContext;
+    options.swap_budget = 1 << 20;
+    options.swap_directory = folder;
+    options.threads = 1;
+    const auto model = LoadGolden("llama3", ComputeType::kF32);
+    const auto engine = MakeEngine(model, options);
+    const auto session = MakeSession(*engine, 1), other = MakeSession(*engine, 2);
+    ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kSink, .headroom = 16}).ok());
+    std::vector<TokenId> said = Numbers(moved ? 200 : 100, 3);
+    ASSERT_TRUE(session->Complete({said.data(), 100}, Steps(0)).ok());
+    ASSERT_TRUE(session->Complete(said, Steps(0)).ok());
+    ASSERT_EQ(moved, session->info().evicted > 0);
+    ASSERT_TRUE(other->Complete(Numbers(100, 9), Steps(2)).ok());
+    ASSERT_EQ(1, engine->stats().parked);
+    const int file = DescriptorIn(folder);
+    for (uint64_t at = 0; at < engine->stats().swap_bytes; at += engine->stats().block_bytes) {
+      ASSERT_EQ(1, ::pwrite(file, "x", 1, static_cast<off_t>(at)));
+    }
+    said.push_back(7);
+    const auto reply = session->Complete(said, Steps(4));
+    EXPECT_EQ(moved ? Code::kCorruption : Code::kOk, reply.status().code());
+    EXPECT_TRUE(other->Complete(Numbers(100, 9), Steps(2)).ok());
+    const auto again = session->Complete(said, Steps(4));
+    ASSERT_TRUE(again.ok()) << again.status().ToString();
+    EXPECT_EQ(moved, again->window_rebuilt);
+    if (moved) continue;
+    EXPECT_GT(engine->stats().tokens_lost, 0u);
+    const auto quiet = MakeEngine(model, options);
+    EXPECT_EQ(MakeSession(*quiet, 1)->Complete(said, Steps(4))->tokens, reply->tokens);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Eviction, WithoutTheCacheItIsRefused) {
+  EngineOptions options;
+  options.context = 64;
+  options.use_cache = false;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kF32), options);
+  SessionOptions session;
+  session.window.overflow = Overflow::kSink;
+  EXPECT_EQ(Code::kInvalidArgument, engine->NewSession(session).status().code());
+}
+
+TEST(Eviction, WithoutAPolicyAFullSessionIsAnError) {
+  EngineOptions options;
+  options.context = 64;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kF32), options);
+  const auto session = MakeSession(*engine, 1);
+  EXPECT_EQ(Code::kExhausted, session->Complete(Numbers(65, 3), Steps(1)).status().code());
+}
+
+}  // namespace
+}  // namespace gyrator
