@@ -78,6 +78,17 @@ RadixTree::Walk RadixTree::Follow(std::string_view key, std::span<const TokenId>
   return walk;
 }
 
+RadixTree::Node* RadixTree::LastOf(const Walk& walk, uint32_t block) {
+  if (walk.last == nullptr) return nullptr;
+  const auto common = walk.last->view().first(static_cast<size_t>(walk.partial));
+  for (const auto& child : walk.last->parent->children) {
+    if (child->block == block && CommonLength(child->view(), common) == walk.partial) {
+      return child.get();
+    }
+  }
+  return walk.last;
+}
+
 int32_t RadixTree::Find(std::string_view key, std::span<const TokenId> tokens) const {
   return Follow(key, tokens).length;
 }
@@ -182,7 +193,7 @@ void RadixTree::Lease(std::string_view key, std::span<const TokenId> tokens, uin
 void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
                        bool longer_too) {
   const Walk walk = Follow(key, tokens);
-  Node* last = walk.last;
+  Node* last = LastOf(walk, block);
   if (last == nullptr || last->block != block || !last->children.empty()) return;
   if (last->count != walk.partial && !longer_too) return;
   if (last->pins == 0 && last->lease_until == 0) Remove(last);
@@ -191,7 +202,7 @@ void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, ui
 void RadixTree::Forget(std::string_view key, std::span<const TokenId> tokens,
                        std::span<const uint32_t> blocks, int32_t length, uint64_t now) {
   Walk walk = Follow(key, tokens);
-  if (walk.last != nullptr) walk.nodes.push_back(walk.last);
+  if (walk.last != nullptr) walk.nodes.push_back(LastOf(walk, blocks[walk.nodes.size()]));
   for (size_t i = walk.nodes.size(); i-- > 0;) {
     Node* node = walk.nodes[i];
     const bool ours = node->block == blocks[i] && node->depth + node->count > length;

@@ -119,6 +119,8 @@ class RadixTree {
     int32_t length = 0;
   };
   Walk Follow(std::string_view key, std::span<const TokenId> tokens) const;
+  // Several nodes may begin with the part in which a walk ends: the one that is `block`, or `last`.
+  static Node* LastOf(const Walk& walk, uint32_t block);
 
   // The child of `node` with the longest common prefix with `tokens`, and that length.
   static std::pair<Node*, int32_t> BestChild(const Node& node, std::span<const TokenId> tokens);
