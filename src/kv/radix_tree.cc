@@ -71,6 +71,18 @@ RadixTree::Walk RadixTree::Follow(std::string_view key, std::span<const TokenId>
   return walk;
 }
 
+RadixTree::Node* RadixTree::LastOf(const Walk& walk, uint32_t block) {
+  if (walk.last == nullptr) return nullptr;
+  const auto common = walk.last->view().first(static_cast<size_t>(walk.partial));
+  for (const auto& child : walk.last->parent->children) {
+    if (!child->cold && child->block == block &&
+        CommonLength(child->view(), common) == walk.partial) {
+      return child.get();
+    }
+  }
+  return walk.last;
+}
+
 int32_t RadixTree::Find(std::string_view key, std::span<const TokenId> tokens) const {
   return Follow(key, tokens, Tier::kMemory).length;
 }
@@ -188,7 +200,7 @@ void RadixTree::Lease(std::string_view key, std::span<const TokenId> tokens, uin
 void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
                        bool longer_too) {
   const Walk walk = Follow(key, tokens, Tier::kMemory);
-  Node* last = walk.last;
+  Node* last = LastOf(walk, block);
   if (last == nullptr || last->block != block || HasHotChild(*last)) return;
   if (last->count != walk.partial && !longer_too) return;
   if (last->pins > 0 || last->lease_until > 0) return;
@@ -199,7 +211,7 @@ void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, ui
 void RadixTree::Forget(std::string_view key, std::span<const TokenId> tokens,
                        std::span<const uint32_t> blocks, int32_t length, uint64_t now) {
   Walk walk = Follow(key, tokens, Tier::kMemory);
-  if (walk.last != nullptr) walk.nodes.push_back(walk.last);
+  if (walk.last != nullptr) walk.nodes.push_back(LastOf(walk, blocks[walk.nodes.size()]));
   for (size_t i = walk.nodes.size(); i-- > 0;) {
     Node* node = walk.nodes[i];
     const bool ours = node->block == blocks[i] && node->depth + node->count > length;

@@ -147,6 +147,9 @@ class RadixTree {
   };
   enum class Tier : uint8_t { kMemory, kAny };
   Walk Follow(std::string_view key, std::span<const TokenId> tokens, Tier tier) const;
+  // Several nodes may begin with the part in which a walk in memory ends: the one that is `block`,
+  // or `last`.
+  static Node* LastOf(const Walk& walk, uint32_t block);
 
   // The child of `node` in the tier with the longest common prefix with `tokens`, and that length.
   static std::pair<Node*, int32_t> BestChild(const Node& node, std::span<const TokenId> tokens,

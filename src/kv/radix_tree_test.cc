@@ -104,6 +104,20 @@ TEST_F(RadixTreeTest, ALongerPartTakesThePlaceOfAShorterOne) {
   pool_.Release(match.blocks);
 }
 
+TEST_F(RadixTreeTest, OfBlocksThatBeginAlikeTheOneThatIsMeantGoes) {
+  std::vector<uint32_t> blocks;
+  for (const TokenId second : {30, 20, 40}) {
+    blocks.push_back(Cache("m", std::vector<TokenId>{7, second, 50})[0]);
+  }
+  const std::vector<TokenId> shared = {7};
+  tree_.Detach("m", shared, blocks[0], true);
+  EXPECT_EQ(1, tree_.Find("m", std::vector<TokenId>{7, 30, 50}));
+  EXPECT_EQ(3, tree_.Find("m", std::vector<TokenId>{7, 20, 50}));
+  tree_.Forget("m", shared, {&blocks[2], 1}, 0, ++now_);
+  EXPECT_EQ(1, tree_.Find("m", std::vector<TokenId>{7, 40, 50}));
+  EXPECT_EQ(1, tree_.num_nodes());
+}
+
 TEST_F(RadixTreeTest, OldLeavesGoFirstAndLongOnesAreWorthMore) {
   Cache("m", Ramp(100, 16));
   Cache("m", Ramp(200, 16));
