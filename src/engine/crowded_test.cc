@@ -238,6 +238,29 @@ TEST_P(CrowdedTest, WhoMakesRoomEvictsOnceThoughItWaits) {
   EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
 }
 
+// What the cache has kept of it is as long as what an eviction leaves, token for token: its last
+// row is another all the same.
+TEST_P(CrowdedTest, LogitsOfWhatParkingLostAreForgotten) {
+  const auto quiet = Make(1), busy = Make(1);
+  const auto alone = New(*quiet, 1), mine = New(*busy, 1), other = New(*busy, 2);
+  std::vector<TokenId> tokens;
+  for (TokenId i = 0; i < 128; ++i) tokens.push_back(i % 16);
+  for (Session* session : {alone.get(), mine.get()}) {
+    const WindowOptions window = {.overflow = Overflow::kFifo, .mode = EvictMode::kRecompute};
+    ASSERT_TRUE(session->Complete(tokens, Steps(0)).ok());
+    ASSERT_TRUE(session->SetWindow(window).ok());
+  }
+  const auto begun = std::vector<TokenId>(tokens.begin(), tokens.begin() + 96);
+  ASSERT_TRUE(other->Complete(Join(begun, Numbers(32, 90)), Steps(0)).ok());
+  ASSERT_EQ(1, busy->stats().parked);
+  for (Session* session : {alone.get(), mine.get()}) {
+    const auto freed = session->MakeRoom(32);
+    ASSERT_TRUE(freed.ok()) << freed.status().ToString();
+    EXPECT_EQ(begun, session->tokens());
+  }
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
+}
+
 TEST_P(CrowdedTest, OneThatDoesNotFitAloneIsRefusedByName) {
   EngineOptions options;
   options.context = 128;

@@ -70,7 +70,7 @@ Status EngineLoop::Enter(Request* request) {
   sequences_->SetBusy(cache.slot(), true);
   const bool reuse = options_.use_cache && !request->wants_prompt_logits();
   Status status = Fit(request);
-  if (status.ok() && request->holds) status = sequences_->Resume(cache.slot());
+  if (status.ok() && request->holds) status = cache.Resume();
   // One that is held stays as it is: a row decoded again attends to what is there now.
   const bool whole = status.ok() && request->holds &&
                      cache.sequence().CommonPrefix(request->tokens) == std::ssize(request->tokens);

@@ -104,7 +104,7 @@ Status EngineLoop::View(Request* request) {
     }
     request->tokens = window.View(request->tokens);
   } else if (!window.empty()) {
-    GYRATOR_RETURN_IF_ERROR(sequences_->Resume(cache.slot()));
+    GYRATOR_RETURN_IF_ERROR(cache.Resume());
     const int32_t exact = window.exact(static_cast<int32_t>(request->held.size()));
     cache.Truncate(exact);
     request->held.resize(static_cast<size_t>(exact));
@@ -124,7 +124,7 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   // without what parking lost it would have less than it has alone.
   std::vector<float> scores(request->tokens.size() / kBlockPositions, kUnknownScore);
   GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, Plan(*request, need, std::move(scores)));
-  GYRATOR_RETURN_IF_ERROR(sequences_->Resume(cache.slot()));
+  GYRATOR_RETURN_IF_ERROR(cache.Resume());
   // What the session has of it, or had before it was parked.
   const int32_t own = IsReplying(*request) ? static_cast<int32_t>(request->tokens.size()) - 1
                                            : CommonPrefix(request->held, request->tokens);

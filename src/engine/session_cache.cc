@@ -4,6 +4,13 @@
 
 namespace gyrator {
 
+Status SessionCache::Resume() {
+  const int32_t before = sequences_->tokens(slot_).size();
+  Status status = sequences_->Resume(slot_);
+  if (sequences_->tokens(slot_).size() < before) ForgetLogits();
+  return status;
+}
+
 Result<Reused> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
   const auto length = static_cast<int32_t>(tokens.size());
   const TokenList& held = sequences_->tokens(slot_);
@@ -15,10 +22,7 @@ Result<Reused> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
                              std::to_string(capacity) + " tokens; use a larger one (-c)")
         .Named("capacity");
   }
-  if (Status status = sequences_->Resume(slot_); !status.ok()) {
-    if (sequences_->tokens(slot_).size() < before) ForgetLogits();  // it could not be read again
-    return status;
-  }
+  GYRATOR_RETURN_IF_ERROR(Resume());
   Reused reused;
   if (reuse) {
     reused = sequences_->Sync(slot_, tokens);

@@ -36,6 +36,8 @@ class SessionCache {
         slot_(slot),
         logits_(logits != nullptr ? std::move(logits) : std::make_shared<std::vector<float>>()) {}
 
+  // Brings a parked sequence back, as far as it was kept: SequenceManager::Resume.
+  Status Resume();
   // Makes the sequence a prefix of `tokens` (the whole of it from position 0), from what it holds
   // itself and from what others published, and reserves the rest: the one place that computes
   // positions. Afterwards tokens[cp:] are to be decoded; none are when logits() already belong
