@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kInt8Tile = 16;         // rows and columns of a tile
 constexpr int64_t kInt8Group = 32;        // of k, and of one scale
-constexpr int64_t kInt8BlockTiles = 4;    // of rows of activations
+constexpr int64_t kInt8BlockTiles = 8;    // of rows of activations
 constexpr int64_t kInt8BlockGroups = 64;  // of k; even
 constexpr int64_t kInt8Batch = 4;         // groups whose dots are on their way at once
 
