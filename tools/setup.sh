@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 # Debian packages of each group.
 core="g++ cmake ninja-build pkg-config libpcre2-dev libutf8proc-dev nlohmann-json3-dev libcli11-dev
   libfmt-dev libssl-dev libedit-dev ccache mold"
-test="libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev libsimde-dev"
+test="libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev libsimde-dev python3"
 lanes="clang-14 libclang-rt-14-dev"
 # Python packages, exact: an open range may bring gigabytes.
 train_pip="torch==2.13.0"
