@@ -40,13 +40,14 @@ Status Chat::Open() {
     GYRATOR_ASSIGN_OR_RETURN(home_, FindHome());
     GYRATOR_ASSIGN_OR_RETURN(lock_, LockContext(home_, args_.context));
     GYRATOR_ASSIGN_OR_RETURN(const auto removed, RecoverContexts(home_.contexts));
+    SweepLocks(home_);
     for (const std::string& path : removed) {
       PrintNote("removed what an interrupted save left: " + path);
     }
-    Result<std::string> found = ResolveContext(home_.contexts, args_.context);
-    if (!found.ok() && found.status().code() != Code::kNotFound) return std::move(found).status();
+    const Result<HeldContext> found = HoldContext(home_.contexts, args_.context);
+    if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
     if (found.ok()) {
-      GYRATOR_ASSIGN_OR_RETURN(saved, ShowContext(*found));
+      GYRATOR_ASSIGN_OR_RETURN(saved, ShowContext(found->folder));
       AdoptSaved(*saved, &args_.model, &args_.engine);
     }
   }

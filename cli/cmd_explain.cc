@@ -101,10 +101,11 @@ Status RunExplain(const ExplainArgs& args, const Context& context) {
   ModelFlags model_flags = args.model;
   EngineFlags engine_flags = args.engine;
   std::optional<ContextDetails> saved;
+  HeldContext held;  // until its session is loaded
   if (!args.context.empty()) {
     GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
-    GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.context));
-    GYRATOR_ASSIGN_OR_RETURN(saved, ShowContext(folder));
+    GYRATOR_ASSIGN_OR_RETURN(held, HoldContext(home.contexts, args.context));
+    GYRATOR_ASSIGN_OR_RETURN(saved, ShowContext(held.folder));
     AdoptSaved(*saved, &model_flags, &engine_flags);
   }
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,

@@ -35,13 +35,14 @@ Status RunFork(const ForkArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockContext(home, args.as));
   if (ResolveContext(home.contexts, args.as).ok()) {
-    return Status::InvalidArgument("context '" + args.as + "' exists already; gyrator rm first");
+    return Status::InvalidArgument("context '" + args.as +
+                                   "' exists already and would be lost; choose another name");
   }
-  GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.name));
+  GYRATOR_ASSIGN_OR_RETURN(const HeldContext held, HoldContext(home.contexts, args.name));
   const bool changes = args.messages || args.seed;
   GYRATOR_ASSIGN_OR_RETURN(const SaveReport report,
-                           changes ? ForkChanged(args, home, folder, &progress)
-                                   : ImportContext(home.contexts, folder, args.as));
+                           changes ? ForkChanged(args, home, held.folder, &progress)
+                                   : ImportContext(home.contexts, held.folder, args.as));
   progress.Clear();
   if (context.json) {
     PrintJson({{"name", args.as},

@@ -15,6 +15,7 @@ Status RunRm(const RmArgs& args, const Context& context) {
     if (!context.json) GYRATOR_RETURN_IF_ERROR(PrintText("removed " + name + "\n"));
     removed.push_back(name);
   }
+  SweepLocks(home);
   if (context.json) PrintJson({{"removed", removed}});
   return {};
 }

@@ -8,9 +8,9 @@ namespace gyrator::cli {
 
 Status RunSave(const SaveArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
-  GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.name));
+  GYRATOR_ASSIGN_OR_RETURN(const HeldContext held, HoldContext(home.contexts, args.name));
   const std::string root = args.to.empty() ? home.contexts : args.to;
-  GYRATOR_ASSIGN_OR_RETURN(const SaveReport report, ImportContext(root, folder, ""));
+  GYRATOR_ASSIGN_OR_RETURN(const SaveReport report, ImportContext(root, held.folder, ""));
   if (context.json) {
     PrintJson({{"name", args.name},
                {"stamp", report.stamp},

@@ -78,8 +78,9 @@ std::string TextOf(const ContextDetails& details, bool color) {
 
 Status RunShow(const ShowArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
-  GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.context));
-  GYRATOR_ASSIGN_OR_RETURN(ContextDetails details, ShowContext(folder));
+  GYRATOR_ASSIGN_OR_RETURN(HeldContext held, HoldContext(home.contexts, args.context));
+  GYRATOR_ASSIGN_OR_RETURN(ContextDetails details, ShowContext(held.folder));
+  held.hold.reset();  // whoever reads the output may take his time
   // A name is not part of the folder that it points at.
   const bool by_name = args.context.find('/') == std::string::npos;
   if (by_name && args.context != details.entry.stamp) details.entry.name = args.context;

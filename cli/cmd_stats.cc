@@ -16,8 +16,9 @@ struct Figures {
   uint64_t key_bytes = 0, other_bytes = 0;  // on disk: keys and values, all else
 };
 
-Result<Figures> FiguresOf(const std::string& name, const std::string& folder) {
-  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(folder));
+Result<Figures> FiguresOf(const std::string& name, const Home& home) {
+  GYRATOR_ASSIGN_OR_RETURN(const HeldContext held, HoldContext(home.contexts, name));
+  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(held.folder));
   Figures figures{.name = name,
                   .tokens = details.entry.tokens,
                   .evicted = details.evicted,
@@ -46,13 +47,13 @@ Status RunStats(const StatsArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
   std::vector<Figures> all;
   if (!args.context.empty()) {
-    GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.context));
-    GYRATOR_ASSIGN_OR_RETURN(all.emplace_back(), FiguresOf(args.context, folder));
+    GYRATOR_ASSIGN_OR_RETURN(all.emplace_back(), FiguresOf(args.context, home));
   } else {
     GYRATOR_ASSIGN_OR_RETURN(const std::vector<ContextEntry> entries, ListContexts(home.contexts));
     for (const ContextEntry& entry : entries) {
       const std::string& name = entry.name.empty() ? entry.stamp : entry.name;
-      Result<Figures> figures = FiguresOf(name, entry.folder);
+      Result<Figures> figures = FiguresOf(name, home);
+      if (figures.status().code() == Code::kNotFound) continue;  // removed since it was listed
       if (!figures.ok()) {
         PrintNote(name + ": " + figures.status().message());
         continue;

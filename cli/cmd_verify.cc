@@ -8,13 +8,13 @@ namespace gyrator::cli {
 
 Status RunVerify(const VerifyArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
-  GYRATOR_ASSIGN_OR_RETURN(const std::string folder, ResolveContext(home.contexts, args.context));
+  GYRATOR_ASSIGN_OR_RETURN(const HeldContext held, HoldContext(home.contexts, args.context));
   ProgressView progress(context.terminals);
-  GYRATOR_RETURN_IF_ERROR(VerifyContext(folder, progress.Callback()));
+  GYRATOR_RETURN_IF_ERROR(VerifyContext(held.folder, progress.Callback()));
   progress.Clear();
-  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(folder));
+  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(held.folder));
   if (context.json) {
-    PrintJson({{"folder", folder},
+    PrintJson({{"folder", held.folder},
                {"ok", true},
                {"verification", details.verification},
                {"bytes", details.entry.bytes}});

@@ -59,6 +59,21 @@ Result<std::unique_ptr<FileLock>> LockContext(const Home& home, const std::strin
   return lock;
 }
 
+void SweepLocks(const Home& home) {
+  FileSystem& files = PosixFileSystem();
+  const auto names = files.List(home.locks);
+  for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
+    const auto is_gone = [&] {
+      const std::string context = JoinPath(JoinPath(home.contexts, "names"), name);
+      return files.Stat(context).status().code() == Code::kNotFound;
+    };
+    if (!is_gone()) continue;
+    const auto lock = files.Lock(JoinPath(home.locks, name), LockMode::kExclusive);
+    // Only its holder may remove a lock; another process may have made the context meanwhile.
+    if (lock.ok() && is_gone()) (void)files.RemoveFile(JoinPath(home.locks, name));
+  }
+}
+
 Result<std::string> FindShippedModel() {
   constexpr const char* kName = "gyrator-chat.gguf";
   std::error_code error;

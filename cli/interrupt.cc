@@ -26,6 +26,7 @@ void CatchInterrupts() {
     ::sigaction(signal_number, &action, nullptr);
   }
   ::signal(SIGPIPE, SIG_IGN);  // a reader that is gone is an error of the write
+  ::signal(SIGXFSZ, SIG_IGN);  // and so is the limit of file size
 }
 
 bool Interrupted() { return interrupts > 0; }

@@ -24,33 +24,40 @@ class PlainLines : public LineSource {
  public:
   std::optional<std::string> Next() override {
     while (true) {
-      const size_t end = buffer_.find('\n');
-      if (end != std::string::npos) {
-        std::string line = WithoutLineEnd(std::string_view(buffer_).substr(0, end + 1));
-        buffer_.erase(0, end + 1);
-        return line;
-      }
+      const size_t end = buffer_.find('\n', searched_);
+      if (end != std::string::npos) return Take(end + 1);
+      searched_ = buffer_.size();
       if (at_end_) break;
       Fill();
       if (Interrupted()) return std::nullopt;
     }
-    if (buffer_.empty()) return std::nullopt;
-    std::string line = WithoutLineEnd(buffer_);  // the last one, without a line break
-    buffer_.clear();
-    return line;
+    if (begin_ == buffer_.size()) return std::nullopt;
+    return Take(buffer_.size());  // the last one, without a line break
   }
 
  private:
+  // The bytes up to `end` are a line.
+  std::string Take(size_t end) {
+    std::string line = WithoutLineEnd(std::string_view(buffer_).substr(begin_, end - begin_));
+    begin_ = searched_ = end;
+    return line;
+  }
+
   void Fill() {
-    char chunk[4096];
-    const ssize_t count = ::read(STDIN_FILENO, chunk, sizeof(chunk));
-    if (count > 0)
-      buffer_.append(chunk, static_cast<size_t>(count));
-    else if (count == 0 || errno != EINTR)
-      at_end_ = true;
+    buffer_.erase(0, begin_);  // what was taken: once a read, not once a line
+    searched_ -= begin_;
+    begin_ = 0;
+    constexpr size_t kChunk = 64 << 10;
+    const size_t before = buffer_.size();
+    buffer_.resize(before + kChunk);
+    const ssize_t count = ::read(STDIN_FILENO, buffer_.data() + before, kChunk);
+    buffer_.resize(before + (count > 0 ? static_cast<size_t>(count) : 0));
+    if (count == 0 || (count < 0 && errno != EINTR)) at_end_ = true;
   }
 
   std::string buffer_;
+  size_t begin_ = 0;     // of the line that is next
+  size_t searched_ = 0;  // no line ends before this
   bool at_end_ = false;
 };
 

@@ -4,6 +4,7 @@
 // holds the stamp of its current folder.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,14 +39,27 @@ struct ContextDetails {
 
 // In true order of creation. An unreadable folder is listed with its problem.
 Result<std::vector<ContextEntry>> ListContexts(const std::string& root);
-// NAME or PATH to a folder. kNotFound.
+// The folder of a name or of a stamp below `root`; text with a '/' is a path to a folder. kNotFound;
+// kCorruption when the file of the name is damaged. The next save of the name removes the folder:
+// who reads it holds it (HoldContext).
 Result<std::string> ResolveContext(const std::string& root, const std::string& name_or_path);
+
+// A context's folder, and what keeps saves and removals from taking it away while it is read. A save
+// that finds it held goes on, and removes it the next time.
+struct HeldContext {
+  std::string folder;
+  std::shared_ptr<const void> hold;
+};
+// The same folder as ResolveContext finds, also beside a process that saves all the time. Errors as
+// ResolveContext; kCorruption when the name points at no folder.
+Result<HeldContext> HoldContext(const std::string& root, const std::string& name_or_path);
 Result<ContextDetails> ShowContext(const std::string& folder);
 // Hashes every file and checks every invariant. kCorruption names the file.
 Status VerifyContext(const std::string& folder, const Progress& progress);
 // Removes a name and its folder (unless another name holds it), or a stamped folder without names.
 Status RemoveContext(const std::string& root, const std::string& name);
-// Copies a verified folder to a new stamp under `root` and points `name` at it.
+// Copies a verified folder to a new stamp under `root` and points `name` at it (empty: no name).
+// kInvalidArgument when there is a context of that name: it is never replaced.
 Result<SaveReport> ImportContext(const std::string& root, const std::string& folder,
                                  const std::string& name);
 // Finishes or undoes what a crash interrupted: folders half written, folders that a name has left

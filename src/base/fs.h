@@ -7,9 +7,9 @@
 //
 // Errors everywhere: kNotFound when a part of the path does not exist; kIo named "exists" when a
 // thing that must not exist does; kExhausted named "no_space" when the disk, the quota or the
-// process's limit of file size is used up; kIo named "io" for the rest, with path and cause. Thread
-// safety: a FileSystem is safe for concurrent use on different paths, a file or lock for one thread
-// at a time.
+// process's limit of file size is used up (no signal is raised then); kIo named "denied" when a
+// permission is missing; kIo named "io" for the rest, with path and cause. Thread safety: a
+// FileSystem is safe for concurrent use on different paths, a file or lock for one thread at a time.
 #pragma once
 
 #include <memory>
@@ -38,6 +38,8 @@ class ReadableFile {
  public:
   virtual ~ReadableFile() = default;
   virtual uint64_t size() const = 0;  // when it was opened
+  // Whether parts of the file take no room on the disk and are read as zeros.
+  virtual bool has_holes() const { return false; }
   // Fills `out` from `offset`. kCorruption when the file ends before.
   virtual Status ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
 };
@@ -77,10 +79,14 @@ class FileSystem {
   virtual Status SyncDirectory(const std::string& path) = 0;
   // Bytes that can still be written below `path`.
   virtual Result<uint64_t> FreeBytes(const std::string& path) = 0;
-  // Locks the file `path`, made if needed and never removed. kExclusive does not wait: kIo named
-  // "busy" when another process or another lock of this one holds it. kShared waits for an
-  // exclusive one to end.
+  // Locks the file `path`, made if needed. Only who holds it exclusively may remove the file.
+  // kExclusive does not wait: kIo named "busy" when another process or another lock of this one
+  // holds it. kShared waits for an exclusive one to end.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path, LockMode mode) = 0;
+  // Locks the directory `path`, which must exist: kNotFound, also when it was removed while this
+  // call waited. Modes as above. Nothing is written.
+  virtual Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path,
+                                                          LockMode mode) = 0;
 };
 
 // The machine's own. Lives for ever.

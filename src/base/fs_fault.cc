@@ -121,4 +121,11 @@ Result<std::unique_ptr<FileLock>> FaultFileSystem::Lock(const std::string& path,
   return base_->Lock(path, mode);
 }
 
+Result<std::unique_ptr<FileLock>> FaultFileSystem::LockDirectory(const std::string& path,
+                                                                 LockMode mode) {
+  const bool reads = mode == LockMode::kShared;
+  GYRATOR_RETURN_IF_ERROR(reads ? ReadStep(path, "lock folder") : Step(path, "lock folder"));
+  return base_->LockDirectory(path, mode);
+}
+
 }  // namespace gyrator

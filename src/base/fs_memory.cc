@@ -285,4 +285,10 @@ Result<std::unique_ptr<FileLock>> MemoryFileSystem::Lock(const std::string& path
   return std::unique_ptr<FileLock>(std::make_unique<MemoryLock>(std::move(node), mode));
 }
 
+Result<std::unique_ptr<FileLock>> MemoryFileSystem::LockDirectory(const std::string& path,
+                                                                  LockMode mode) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<Node> node, Find(path));
+  return node->is_directory ? Lock(path, mode) : Missing(path);
+}
+
 }  // namespace gyrator

@@ -41,6 +41,7 @@ class MemoryFileSystem final : public FileSystem {
   Status SyncDirectory(const std::string& path) override;
   Result<uint64_t> FreeBytes(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path, LockMode mode) override;
+  Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path, LockMode mode) override;
 
  private:
   friend class MemoryWritableFile;

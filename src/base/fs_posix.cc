@@ -22,6 +22,7 @@ class PosixWritableFile final : public WritableFile {
   PosixWritableFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
 
   Status Append(ByteSpan bytes) override {
+    const FileSizeSignalBlocked blocked;
     while (!bytes.empty()) {
       const ssize_t put = ::write(fd_.get(), bytes.data(), bytes.size());
       if (put < 0 && errno == EINTR) continue;
@@ -46,10 +47,15 @@ class PosixWritableFile final : public WritableFile {
 
 class PosixReadableFile final : public ReadableFile {
  public:
-  PosixReadableFile(std::string path, int fd, uint64_t size)
-      : path_(std::move(path)), fd_(fd), size_(size) {}
+  PosixReadableFile(std::string path, int fd, const struct stat& info)
+      : path_(std::move(path)), fd_(fd), size_(static_cast<uint64_t>(info.st_size)) {
+    // Fewer blocks than bytes are also what a file system that compresses has: ask it as well.
+    const bool short_of_blocks = uint64_t{kBlockBytes} * static_cast<uint64_t>(info.st_blocks) < size_;
+    has_holes_ = short_of_blocks && ::lseek(fd_.get(), 0, SEEK_HOLE) < info.st_size;
+  }
 
   uint64_t size() const override { return size_; }
+  bool has_holes() const override { return has_holes_; }
   Status ReadAt(uint64_t offset, std::span<std::byte> out) const override {
     while (!out.empty()) {
       const ssize_t got = ::pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
@@ -63,10 +69,20 @@ class PosixReadableFile final : public ReadableFile {
   }
 
  private:
+  static constexpr int kBlockBytes = 512;  // of st_blocks, whatever the file system's are
+
   const std::string path_;
   Descriptor fd_;
   const uint64_t size_;
+  bool has_holes_ = false;
 };
+
+// Whether `path` still names what `fd` is open on.
+bool IsStillAt(const std::string& path, int fd) {
+  struct stat opened, there;
+  return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &there) == 0 &&
+         opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+}
 
 class PosixLock final : public FileLock {
  public:
@@ -109,8 +125,8 @@ class Posix final : public FileSystem {
     struct stat info;
     if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(path, "stat", errno);
     if (!S_ISREG(info.st_mode)) return Status::InvalidArgument(path + ": not a regular file");
-    return std::unique_ptr<ReadableFile>(std::make_unique<PosixReadableFile>(
-        path, fd.release(), static_cast<uint64_t>(info.st_size)));
+    return std::unique_ptr<ReadableFile>(
+        std::make_unique<PosixReadableFile>(path, fd.release(), info));
   }
 
   Result<std::unique_ptr<WritableFile>> CreateFile(const std::string& path) override {
@@ -155,7 +171,26 @@ class Posix final : public FileSystem {
   }
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path, LockMode mode) override {
-    Descriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    while (true) {
+      GYRATOR_ASSIGN_OR_RETURN(
+          Descriptor fd, OpenLocked(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
+      // A file that its holder has removed meanwhile is locked by nobody else: another one is.
+      if (!IsStillAt(path, fd.get())) continue;
+      return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(fd.release()));
+    }
+  }
+
+  Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path,
+                                                  LockMode mode) override {
+    GYRATOR_ASSIGN_OR_RETURN(Descriptor fd,
+                             OpenLocked(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, mode));
+    if (!IsStillAt(path, fd.get())) return ErrnoStatus(path, "lock", ENOENT);
+    return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(fd.release()));
+  }
+
+ private:
+  Result<Descriptor> OpenLocked(const std::string& path, int flags, LockMode mode) {
+    Descriptor fd(::open(path.c_str(), flags, 0600));
     if (fd.get() < 0) return ErrnoStatus(path, "open lock", errno);
     const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX | LOCK_NB;
     int failed;
@@ -166,7 +201,7 @@ class Posix final : public FileSystem {
       return Status::Io(path + ": in use by another process").Named("busy");
     }
     if (failed != 0) return ErrnoStatus(path, "lock", errno);
-    return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(fd.release()));
+    return fd;
   }
 };
 

@@ -107,6 +107,31 @@ TEST_P(AnyFileSystem, AnExclusiveLockIsAlone) {
   EXPECT_EQ(fs().Lock(Path("lock"), LockMode::kExclusive).status().name(), "busy");
 }
 
+TEST_P(AnyFileSystem, ADirectoryIsLockedItself) {
+  ASSERT_TRUE(fs().CreateDirectory(Path("d")).ok());
+  ASSERT_TRUE(WriteNewFile(fs(), Path("file"), AsBytes("x")).ok());
+  {
+    const auto one = fs().LockDirectory(Path("d"), LockMode::kShared);
+    const auto two = fs().LockDirectory(Path("d"), LockMode::kShared);
+    EXPECT_TRUE(one.ok() && two.ok());
+    EXPECT_EQ(fs().LockDirectory(Path("d"), LockMode::kExclusive).status().name(), "busy");
+  }
+  EXPECT_TRUE(fs().LockDirectory(Path("d"), LockMode::kExclusive).ok());
+  EXPECT_THAT(*fs().List(Path("d")), IsEmpty()) << "nothing is written";
+  EXPECT_EQ(fs().LockDirectory(Path("none"), LockMode::kShared).status().code(), Code::kNotFound);
+  EXPECT_EQ(fs().LockDirectory(Path("file"), LockMode::kShared).status().code(), Code::kNotFound);
+}
+
+TEST_P(AnyFileSystem, ALockThatItsHolderRemovedIsMadeAnew) {
+  auto first = fs().Lock(Path("lock"), LockMode::kExclusive);
+  ASSERT_TRUE(first.ok());
+  ASSERT_TRUE(fs().RemoveFile(Path("lock")).ok());
+  const auto second = fs().Lock(Path("lock"), LockMode::kExclusive);
+  ASSERT_TRUE(second.ok());
+  EXPECT_TRUE(fs().Stat(Path("lock")).ok());
+  EXPECT_EQ(fs().Lock(Path("lock"), LockMode::kExclusive).status().name(), "busy");
+}
+
 TEST(PosixFiles, LinksAndFifosAreNotFiles) {
   FileSystem& fs = PosixFileSystem();
   const std::string root = testing::TempDir() + "/gyrator_links_" + std::to_string(::getpid());

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "engine/named_save.h"
-#include "engine/session_snapshot.h"
+#include "engine/session_impl.h"
 #include "snapshot/reader.h"
 
 namespace gyrator {
@@ -65,6 +65,11 @@ Result<std::string> ResolveContext(const std::string& root, const std::string& n
   return OpenCatalog(root).Resolve(name_or_path);
 }
 
+Result<HeldContext> HoldContext(const std::string& root, const std::string& name_or_path) {
+  GYRATOR_ASSIGN_OR_RETURN(HeldFolder held, OpenCatalog(root).Hold(name_or_path));
+  return HeldContext{.folder = std::move(held.folder), .hold = std::move(held.lock)};
+}
+
 Result<ContextDetails> ShowContext(const std::string& folder) {
   GYRATOR_ASSIGN_OR_RETURN(Snapshot snapshot, OpenSnapshot(PosixFileSystem(), folder));
   GYRATOR_ASSIGN_OR_RETURN(const SnapshotSummary summary, ReadSummary(PosixFileSystem(), folder));
@@ -94,8 +99,7 @@ Status VerifyContext(const std::string& folder, const Progress& progress) {
   }
   GYRATOR_ASSIGN_OR_RETURN(const Snapshot snapshot,
                            VerifySnapshot(PosixFileSystem(), folder, options));
-  GYRATOR_RETURN_IF_ERROR(ParseChat(snapshot.chat).status());
-  return ReadSampler(snapshot.session).status();
+  return CheckLoadable(snapshot);
 }
 
 Status RemoveContext(const std::string& root, const std::string& name) {
@@ -104,7 +108,8 @@ Status RemoveContext(const std::string& root, const std::string& name) {
 
 Result<SaveReport> ImportContext(const std::string& root, const std::string& folder,
                                  const std::string& name) {
-  GYRATOR_ASSIGN_OR_RETURN(const WrittenSnapshot written, OpenCatalog(root).Import(name, folder));
+  GYRATOR_ASSIGN_OR_RETURN(const WrittenSnapshot written,
+                           OpenCatalog(root).Import(name, folder, CheckLoadable));
   return ToReport(written);
 }
 

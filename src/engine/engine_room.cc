@@ -74,14 +74,18 @@ Status EngineLoop::Enter(Request* request) {
   // One that is held stays as it is: a row decoded again attends to what is there now.
   const bool whole = status.ok() && request->holds &&
                      cache.sequence().CommonPrefix(request->tokens) == std::ssize(request->tokens);
-  if (whole) return status;
   const int32_t before = sequences_->tokens(cache.slot()).size();
-  const Result<Reused> reused =
-      status.ok() ? cache.Sync(request->tokens, reuse) : Result<Reused>(std::move(status));
+  Result<Reused> reused = Reused();
+  if (whole) {
+    cache.Truncate(static_cast<int32_t>(request->tokens.size()));  // the rest was dropped
+  } else {
+    reused = status.ok() ? cache.Sync(request->tokens, reuse) : Result<Reused>(std::move(status));
+  }
   const int32_t left = sequences_->tokens(cache.slot()).size();
   if (left < before && request->session->window().mode == EvictMode::kShift) {
     request->session->window_state().Rewind(left);
   }
+  if (whole) return {};
   if (!reused.ok()) {
     sequences_->SetBusy(cache.slot(), false);
     return reused.status();

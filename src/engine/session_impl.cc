@@ -26,7 +26,8 @@ SessionImpl::SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState sta
       opaque_prefix_(std::move(state.opaque_prefix)),
       template_variables_(std::move(state.template_variables)),
       foreign_(std::move(state.foreign)),
-      edited_from_(state.edited_from) {
+      edited_from_(state.edited_from),
+      dropped_from_(state.dropped_from) {
   draws_at_.resize(transcript_.size());
 }
 
@@ -45,11 +46,19 @@ Status SessionImpl::Rewind(size_t count) {
   }
   if (count == transcript_.size()) return {};
   edited_from_ = std::min(edited_from_, count);
+  const int32_t needed = TokensOfMessages(count);
+  dropped_from_ = std::min(dropped_from_.value_or(needed), needed);
   sampler_ = Sampler(sampler_.options(), draws_at_[count]);
   transcript_.resize(count);
   ranges_.resize(count);
   draws_at_.resize(count);
   return {};
+}
+
+int32_t SessionImpl::TokensOfMessages(size_t count) const {
+  auto end = static_cast<int32_t>(opaque_prefix_.size());
+  for (size_t i = 0; i < count; ++i) end = std::max(end, ranges_[i].end);
+  return end;
 }
 
 Status SessionImpl::Edit(size_t index, std::string content) {
@@ -260,6 +269,7 @@ Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
   if (!request->status.ok()) return std::move(request->status);
   const bool responds = asked.kind == WorkKind::kRespond;
   if (responds || asked.kind == WorkKind::kPrepare) edited_from_ = kNoMessage;
+  dropped_from_.reset();  // the tokens are those that were asked for
   const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
                     reply.stop == StopReason::kLength;
   if (responds && said) AppendReply(reply.text, asked);
@@ -302,25 +312,37 @@ RestoredState SessionImpl::CopyState() const {
           .opaque_prefix = opaque_prefix_,
           .template_variables = template_variables_,
           .foreign = foreign_,
-          .edited_from = edited_from_};
+          .edited_from = edited_from_,
+          .dropped_from = dropped_from_};
 }
 
 Status SessionImpl::Hold() {
-  const bool fits = window_.Fits(std::ssize(held_));
+  const int64_t total = std::ssize(held_) + window_.num_evicted();
+  const int64_t kept = std::min<int64_t>(dropped_from_.value_or(total), total);
+  const bool stays = kept == total && window_.Fits(std::ssize(held_));
   bool resident = false;
   engine_->Call([&] {
-    resident = fits && !cache_.sequences().IsParked(cache_.slot());
+    resident = stays && !cache_.sequences().IsParked(cache_.slot());
     if (resident) engine_->loop().Hold(cache_.slot());
   });
   if (resident) return {};
   const GenerateOptions options = {.tokens_max = 0};
   Work work{
-      .session = this, .kind = Work::Kind::kHold, .tokens = all_tokens(), .options = &options};
-  if (!fits) {
-    const int32_t exact = window_.exact(static_cast<int32_t>(held_.size()));
-    work.tokens.assign(held_.begin(), held_.begin() + exact);
-  }
+      .session = this, .kind = Work::Kind::kHold, .tokens = HeldTokens(kept), .options = &options};
   return engine_->Serve({&work, 1})[0].status();
+}
+
+std::vector<TokenId> SessionImpl::HeldTokens(int64_t kept) const {
+  std::vector<TokenId> tokens = all_tokens();
+  const bool fits = window_.Fits(std::ssize(held_));
+  const int64_t least =  // of all tokens, that the window reaches over
+      window_.empty() ? 0 : int64_t{window_.gone().back().at} + window_.num_evicted();
+  if (fits && kept >= least) {
+    tokens.resize(static_cast<size_t>(kept));
+    return tokens;
+  }
+  const int64_t exact = window_.exact(static_cast<int32_t>(held_.size()));
+  return {held_.begin(), held_.begin() + std::min(exact, kept)};
 }
 
 void SessionImpl::Release() {

@@ -19,7 +19,7 @@
 #include "engine/window.h"
 #include "gyrator/engine.h"
 #include "kv/sequence_manager.h"
-#include "snapshot/writer.h"
+#include "snapshot/reader.h"
 
 namespace gyrator {
 
@@ -57,7 +57,15 @@ struct RestoredState {
   std::string template_variables;
   ForeignKeys foreign;              // of the snapshot it came from
   size_t edited_from = kNoMessage;  // see EditedFrom
+  std::optional<int32_t> dropped_from;  // see SessionImpl
 };
+
+// Transcript, sampler and identity of the conversation, from the parts that are not K and V.
+// kCorruption "state_inconsistent"; kUnsupported.
+Result<RestoredState> RestoreState(const Snapshot& snapshot);
+// What a load refuses of a snapshot that was opened, short of the model that it is to go on with.
+// `verify` and an import ask the same: what they take in can be opened.
+Status CheckLoadable(const Snapshot& snapshot);
 
 // How things stood when a request was made.
 struct Asked {
@@ -126,8 +134,14 @@ class SessionImpl final : public Session {
   RenderOptions Rendering() const;
   Result<PromptLayout> PresentLayout() const;  // of all tokens, as far as they are the transcript's
   RestoredState CopyState() const;             // what a fork of it starts from
-  // Brings a parked session back, to the bit, and keeps it until Release.
+  // Forgets the tokens of dropped messages, brings a parked session back, to the bit, and keeps it
+  // until Release.
   Status Hold();
+  // The tokens that a held session has: the first `kept` of all tokens, or fewer where the window
+  // was made for more than those.
+  std::vector<TokenId> HeldTokens(int64_t kept) const;
+  // How many of all tokens the first `count` messages need.
+  int32_t TokensOfMessages(size_t count) const;
   void Release();
   Result<SaveReport> SaveHeld(const SaveOptions& options);
   void AppendReply(std::string text, const Asked& asked);
@@ -148,6 +162,9 @@ class SessionImpl final : public Session {
   std::string template_variables_;
   ForeignKeys foreign_;
   size_t edited_from_ = kNoMessage;  // the first message that is not what was decoded in its place
+  // Messages were dropped, and the session's tokens from here on (of all tokens) are theirs. They
+  // serve the next request as far as its prompt begins with them, but they are never saved.
+  std::optional<int32_t> dropped_from_;
   SessionCounts counts_;
 };
 

@@ -9,9 +9,6 @@
 
 namespace gyrator {
 
-namespace {
-
-// Transcript, sampler and identity of the conversation, from the parts that are not K and V.
 Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   RestoredState state;
   GYRATOR_ASSIGN_OR_RETURN(ParsedChat chat, ParseChat(snapshot.chat));
@@ -46,7 +43,10 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   return state;
 }
 
-}  // namespace
+Status CheckLoadable(const Snapshot& snapshot) {
+  GYRATOR_RETURN_IF_ERROR(CheckPositions(snapshot));
+  return RestoreState(snapshot).status();
+}
 
 Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& folder,
                                                          LoadReport* report) {
@@ -88,7 +88,6 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
     loop_->Release(slot.id());
   });
   if (report != nullptr) {
-    notes.insert(notes.end(), snapshot.notes.begin(), snapshot.notes.end());
     if (!state.opaque_prefix.empty()) {
       notes.push_back("opaque prefix: the first " + std::to_string(state.opaque_prefix.size()) +
                       " tokens have no chat log and are kept as they are");

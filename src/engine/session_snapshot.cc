@@ -112,11 +112,12 @@ Result<ParsedChat> ParseChat(std::string_view text) {
     TokenRange range;
     if (item.is_object() && item.contains("span")) {
       const Json& span = item["span"];
-      if (!span.is_array() || span.size() != 2 || !span[0].is_number_integer() ||
-          !span[1].is_number_integer()) {
-        return StateInconsistent("chat.json", "span: two integers expected");
+      const bool is_pair = span.is_array() && span.size() == 2 && span[0].is_number_integer() &&
+                           span[1].is_number_integer();
+      if (!is_pair && !span.is_null()) {
+        return StateInconsistent("chat.json", "span: two integers or null expected");
       }
-      range = {span[0].get<int32_t>(), span[1].get<int32_t>()};
+      if (is_pair) range = {span[0].get<int32_t>(), span[1].get<int32_t>()};
       item.erase("span");
     }
     parsed.ranges.push_back(range);

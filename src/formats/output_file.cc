@@ -1,14 +1,15 @@
 #include "formats/output_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <utility>
 
 #include "base/fs.h"
+#include "base/posix.h"
 
 namespace gyrator {
 
@@ -26,12 +27,25 @@ class PartialFile {
     ::unlink(partial_.c_str());
   }
 
+  // A link that somebody planted is removed, not followed; so is what a killed writer left. A writer
+  // that is at work holds its file: kIo "busy".
   Status Create() {
-    fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return fd_ < 0 ? Failed("create") : Status();
+    constexpr int kAttempts = 8;  // of which all but the first find something to remove
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+      if (fd_ >= 0) return ::flock(fd_, LOCK_EX | LOCK_NB) == 0 ? Status() : Failed("lock");
+      if (errno != EEXIST) return Failed("create");
+      const Descriptor left(::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+      if (left.get() >= 0 && ::flock(left.get(), LOCK_EX | LOCK_NB) != 0) {
+        return Status::Io(partial_ + ": being written by another process").Named("busy");
+      }
+      if (::unlink(partial_.c_str()) != 0 && errno != ENOENT) return Failed("remove");
+    }
+    return Failed("create");
   }
 
   Status Write(ByteSpan bytes) {
+    const FileSizeSignalBlocked blocked;
     while (!bytes.empty()) {
       const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
@@ -45,16 +59,14 @@ class PartialFile {
     if (::fsync(fd_) != 0) return Failed("fsync");
     if (std::rename(partial_.c_str(), path_.c_str()) != 0) return Failed("rename");
     ::close(std::exchange(fd_, -1));
-    return PosixFileSystem().SyncDirectory(ParentPath(path_));
+    // The new file has its name now. Without this sync a power cut may bring the old one back, whole
+    // as well: that is no failure to report for a file that is there.
+    (void)PosixFileSystem().SyncDirectory(ParentPath(path_));
+    return {};
   }
 
  private:
-  Status Failed(const char* call) const {
-    const int error = errno;
-    const std::string message = path_ + ": " + call + ": " + std::strerror(error);
-    if (error == ENOSPC || error == EDQUOT) return Status::Exhausted(message);
-    return error == ENOENT || error == ENOTDIR ? Status::NotFound(message) : Status::Io(message);
-  }
+  Status Failed(const char* call) const { return ErrnoStatus(path_, call, errno); }
 
   const std::string path_;
   const std::string partial_;

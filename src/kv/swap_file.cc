@@ -198,6 +198,7 @@ Status SwapFile::ReadSlot(uint32_t slot, BlockPieces pieces) {
 }
 
 Status SwapFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
+  const FileSizeSignalBlocked blocked;
   while (!bytes.empty()) {
     const ssize_t put =
         ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));

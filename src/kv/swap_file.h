@@ -64,7 +64,7 @@ class SwapFile {
 
   // Copies a block to the lowest free slot. On failure nothing changes and the slot stays free:
   // kExhausted "swap_full" when the cap is reached (names cap and use); kExhausted "no_space" when
-  // disk, quota or the process's limit of file size is (the process must ignore SIGXFSZ for that);
+  // disk, quota or the process's limit of file size is (no signal is raised then);
   // kIo. A system that notices a full disk only later gives damage to Read(), which finds it.
   // REQUIRES: the pieces have block_bytes together.
   Result<uint32_t> Write(BlockPieces pieces);

@@ -225,12 +225,10 @@ TEST_F(Swap, AFullDiskChangesNothing) {
 Result<uint32_t> WriteUnderLimit(SwapFile& swap, uint64_t bytes_max) {
   rlimit before;
   EXPECT_EQ(0, ::getrlimit(RLIMIT_FSIZE, &before));
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit low = {bytes_max, before.rlim_max};
   EXPECT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &low));
   auto slot = swap.Write(Block(9).pieces());
   EXPECT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &before));
-  std::signal(SIGXFSZ, handler);
   return slot;
 }
 

@@ -11,10 +11,8 @@ namespace gyrator {
 
 namespace {
 
-constexpr std::string_view kIntentSuffix = ".intent";
-constexpr std::string_view kLockSuffix = ".lock";
-constexpr uint64_t kSmallFileMax = 4096;
 constexpr size_t kCopyBytes = 256 << 10;
+constexpr int kHoldAttemptsMax = 10'000;  // each failed one is a whole save of somebody else
 
 bool IsNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -28,6 +26,13 @@ bool TrueOrder(const CatalogEntry& a, const CatalogEntry& b) {
   if (x.sequence != y.sequence) return x.sequence < y.sequence;
   if (a.stamp != b.stamp) return NaturalLess(a.stamp, b.stamp);
   return a.name < b.name;
+}
+
+void Summarize(FileSystem& fs, const std::string& folder, CatalogEntry* entry) {
+  entry->folder = folder;
+  Result<SnapshotSummary> summary = ReadSummary(fs, folder);
+  if (summary.ok()) entry->summary = *std::move(summary);
+  entry->problem = summary.status();
 }
 
 // Copies one file of a folder into another that is being written.
@@ -83,14 +88,6 @@ Result<std::unique_ptr<FileLock>> Catalog::LockName(std::string_view name) {
   return LockId(name);
 }
 
-Result<std::unique_ptr<FileLock>> Catalog::LockId(std::string_view id) {
-  GYRATOR_RETURN_IF_ERROR(CreateDirectories(fs_, NamesFolder()));
-  Result<std::unique_ptr<FileLock>> lock =
-      fs_.Lock(HiddenPath(id, kLockSuffix), LockMode::kExclusive);
-  if (lock.ok() || lock.status().name() != "busy") return lock;
-  return Status::Io("context '" + std::string(id) + "': in use by another process").Named("busy");
-}
-
 Result<WrittenSnapshot> Catalog::Save(std::string_view name, const SnapshotSource& source,
                                       const WriteOptions& options, const FileLock* held) {
   GYRATOR_RETURN_IF_ERROR(CheckSource(source));
@@ -103,9 +100,27 @@ Result<WrittenSnapshot> Catalog::Save(std::string_view name, const SnapshotSourc
   });
 }
 
-Result<WrittenSnapshot> Catalog::Import(std::string_view name, const std::string& folder) {
+Status Catalog::RefuseTaken(std::string_view name) {
+  const Result<std::string> stamp = ReadName(name);
+  if (stamp.status().code() == Code::kNotFound) return {};
+  GYRATOR_RETURN_IF_ERROR(stamp.status());
+  return Status::InvalidArgument("context '" + std::string(name) +
+                                 "': exists already and would be lost; choose another name, or keep "
+                                 "a copy of it elsewhere (gyrator save) before you remove it")
+      .Named("exists");
+}
+
+Result<WrittenSnapshot> Catalog::Import(std::string_view name, const std::string& folder,
+                                        const Accepts& accepts) {
+  if (!name.empty()) {
+    GYRATOR_RETURN_IF_ERROR(CheckContextName(name));
+    GYRATOR_RETURN_IF_ERROR(RefuseTaken(name));
+  }
   GYRATOR_ASSIGN_OR_RETURN(const Snapshot snapshot, VerifySnapshot(fs_, folder, {}));
-  return Publish(name, nullptr, [&](FolderWriter& writer, WrittenSnapshot* written) {
+  GYRATOR_RETURN_IF_ERROR(accepts(snapshot));
+  return Publish(name, nullptr, [&](FolderWriter& writer, WrittenSnapshot* written) -> Status {
+    // Under the lock of the name, which another process may have given away meanwhile.
+    if (!name.empty()) GYRATOR_RETURN_IF_ERROR(RefuseTaken(name));
     return CopyFolder(fs_, snapshot, writer, written);
   });
 }
@@ -134,7 +149,7 @@ Result<WrittenSnapshot> Catalog::Publish(std::string_view name, const FileLock* 
   }
   std::vector<std::string> garbage = {written.stamp};
   if (!old.empty()) garbage.push_back(old);
-  GYRATOR_RETURN_IF_ERROR(WriteIntent(name, garbage));
+  GYRATOR_RETURN_IF_ERROR(AddToIntent(name, garbage));
   Status status = fill(*writer, &written);
   if (!status.ok()) {
     (void)Settle(name, nullptr);  // the failure to report is that of the save
@@ -148,111 +163,39 @@ Result<WrittenSnapshot> Catalog::Publish(std::string_view name, const FileLock* 
   return written;
 }
 
-Result<std::string> Catalog::ReadName(std::string_view name) {
-  GYRATOR_ASSIGN_OR_RETURN(std::string text, ReadFile(fs_, NamePath(name), kSmallFileMax));
-  if (!text.empty() && text.back() == '\n') text.pop_back();
-  if (IsStamp(text)) return text;
-  return StateInconsistent("names/" + std::string(name), "does not hold a stamp; remove it");
-}
-
-Result<std::vector<Catalog::Pointer>> Catalog::ReadNames() {
-  std::vector<Pointer> pointers;
-  const Result<std::vector<std::string>> names = fs_.List(NamesFolder());
-  if (!names.ok()) {
-    if (names.status().code() == Code::kNotFound) return pointers;
-    return names.status();
-  }
-  for (const std::string& name : *names) {
-    if (!CheckContextName(name).ok()) continue;  // locks, intents, temporary files
-    Result<std::string> stamp = ReadName(name);
-    if (stamp.status().code() == Code::kNotFound) continue;  // just removed
-    pointers.push_back({name, stamp.ok() ? *stamp : std::string(), stamp.status()});
-  }
-  return pointers;
-}
-
-Status Catalog::WriteIntent(std::string_view id, const std::vector<std::string>& stamps) {
-  std::string text;
-  for (const std::string& stamp : stamps) text += stamp + "\n";
-  return ReplaceFile(fs_, HiddenPath(id, kIntentSuffix), AsBytes(text));
-}
-
-Result<std::vector<std::string>> Catalog::ReadIntent(const std::string& path) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs_, path, kSmallFileMax));
-  std::vector<std::string> stamps;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    stamps.push_back(text.substr(begin, end - begin));
-    if (!IsStamp(stamps.back())) return std::vector<std::string>();
-    begin = end + 1;
-  }
-  return stamps;
-}
-
-Status Catalog::Settle(std::string_view id, std::vector<std::string>* removed) {
-  const std::string path = HiddenPath(id, kIntentSuffix);
-  const Result<std::vector<std::string>> stamps = ReadIntent(path);
-  if (stamps.status().code() == Code::kNotFound) return {};
-  GYRATOR_RETURN_IF_ERROR(stamps.status());
-  // Names must be durable before a folder goes that one of them may point at after a power cut.
-  GYRATOR_RETURN_IF_ERROR(fs_.SyncDirectory(NamesFolder()));
-  GYRATOR_ASSIGN_OR_RETURN(const std::vector<Pointer> pointers, ReadNames());
-  std::set<std::string> kept;
-  for (const Pointer& pointer : pointers) {
-    GYRATOR_RETURN_IF_ERROR(pointer.problem);  // it may point at any of them
-    kept.insert(pointer.stamp);
-  }
-  for (const std::string& stamp : *stamps) {
-    const std::string folder = JoinPath(root_, stamp);
-    if (kept.contains(stamp) || !fs_.Stat(folder).ok()) continue;
-    GYRATOR_RETURN_IF_ERROR(RemoveTree(fs_, folder));
-    if (removed != nullptr) removed->push_back(folder);
-  }
-  GYRATOR_RETURN_IF_ERROR(fs_.SyncDirectory(root_));
-  return fs_.RemoveFile(path);
-}
-
-Result<std::vector<std::string>> Catalog::IntentIds() {
-  std::vector<std::string> ids;
-  const Result<std::vector<std::string>> names = fs_.List(NamesFolder());
-  if (names.status().code() == Code::kNotFound) return ids;
-  GYRATOR_RETURN_IF_ERROR(names.status());
-  for (const std::string& name : *names) {
-    if (!name.starts_with(".") || !name.ends_with(kIntentSuffix)) continue;
-    const std::string id = name.substr(1, name.size() - 1 - kIntentSuffix.size());
-    if (IsStamp(id) || CheckContextName(id).ok()) ids.push_back(id);
-  }
-  return ids;
-}
-
 Result<std::vector<CatalogEntry>> Catalog::List() {
   std::vector<CatalogEntry> entries;
+  const Result<std::vector<std::string>> folders = fs_.List(root_);
+  if (!folders.ok() && folders.status().code() != Code::kNotFound) return folders.status();
+  // Stamps that are listed by their name, or belong to a save or removal that has not ended. A save
+  // that ends between these readings is in one of them.
+  GYRATOR_ASSIGN_OR_RETURN(std::set<std::string> not_listed, Intended());
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<Pointer> pointers, ReadNames());
-  std::set<std::string> not_listed;  // again, or because a save or removal did not end
+  GYRATOR_ASSIGN_OR_RETURN(const std::set<std::string> intended, Intended());
+  not_listed.insert(intended.begin(), intended.end());
   for (const Pointer& pointer : pointers) {
-    CatalogEntry& entry = entries.emplace_back();
+    CatalogEntry entry;
     entry.name = pointer.name;
     entry.stamp = pointer.stamp;
     entry.problem = pointer.problem;
     not_listed.insert(pointer.stamp);
+    if (pointer.problem.ok()) {
+      const Result<HeldFolder> held = Hold(pointer.name);
+      if (held.status().code() == Code::kNotFound) continue;  // removed meanwhile
+      if (held.ok()) entry.stamp = held->folder.substr(held->folder.rfind('/') + 1);
+      not_listed.insert(entry.stamp);
+      entry.problem = held.status();
+      if (held.ok()) Summarize(fs_, held->folder, &entry);
+    }
+    entries.push_back(std::move(entry));
   }
-  GYRATOR_ASSIGN_OR_RETURN(const std::vector<std::string> ids, IntentIds());
-  for (const std::string& id : ids) {
-    const Result<std::vector<std::string>> stamps = ReadIntent(HiddenPath(id, kIntentSuffix));
-    if (stamps.ok()) not_listed.insert(stamps->begin(), stamps->end());
-  }
-  const Result<std::vector<std::string>> folders = fs_.List(root_);
-  if (!folders.ok() && folders.status().code() != Code::kNotFound) return folders.status();
   for (const std::string& stamp : folders.ok() ? *folders : std::vector<std::string>()) {
     if (!IsStamp(stamp) || not_listed.contains(stamp)) continue;
-    entries.emplace_back().stamp = stamp;
-  }
-  for (CatalogEntry& entry : entries) {
-    if (!entry.problem.ok()) continue;
-    entry.folder = JoinPath(root_, entry.stamp);
-    Result<SnapshotSummary> summary = ReadSummary(fs_, entry.folder);
-    if (summary.ok()) entry.summary = *std::move(summary);
-    entry.problem = summary.status();
+    const std::string folder = JoinPath(root_, stamp);
+    CatalogEntry entry;
+    entry.stamp = stamp;
+    Summarize(fs_, folder, &entry);
+    if (entry.problem.ok() || fs_.Stat(folder).ok()) entries.push_back(std::move(entry));
   }
   std::sort(entries.begin(), entries.end(), TrueOrder);
   return entries;
@@ -260,16 +203,37 @@ Result<std::vector<CatalogEntry>> Catalog::List() {
 
 Result<std::string> Catalog::Resolve(std::string_view name_or_path) {
   const std::string text(name_or_path);
+  const bool is_path = text.find('/') != std::string::npos || text == "." || text == "..";
+  if (is_path) {
+    if (fs_.List(text).ok()) return text;
+    return Status::NotFound("'" + text + "': no folder at this path").Named("not_found");
+  }
+  if (IsStamp(text) && fs_.Stat(JoinPath(root_, text)).ok()) return JoinPath(root_, text);
   if (CheckContextName(text).ok()) {
     const Result<std::string> stamp = ReadName(text);
     if (stamp.ok()) return JoinPath(root_, *stamp);
     if (stamp.status().code() != Code::kNotFound) return stamp.status();
   }
-  if (IsStamp(text) && fs_.Stat(JoinPath(root_, text)).ok()) return JoinPath(root_, text);
-  if (!text.empty() && fs_.List(text).ok()) return text;
+  const bool is_folder = !text.empty() && fs_.List(text).ok();
   return Status::NotFound("'" + text + "': no context of this name in " + root_ +
-                          ", and no folder at this path")
+                          (is_folder ? "; for the folder here write './" + text + "'"
+                                     : "; 'gyrator ls' lists those that there are"))
       .Named("not_found");
+}
+
+Result<HeldFolder> Catalog::Hold(std::string_view name_or_path) {
+  for (int attempt = 0; attempt < kHoldAttemptsMax; ++attempt) {
+    GYRATOR_ASSIGN_OR_RETURN(std::string folder, Resolve(name_or_path));
+    Result<std::unique_ptr<FileLock>> lock = HoldFolder(fs_, folder);
+    GYRATOR_ASSIGN_OR_RETURN(const std::string now, Resolve(name_or_path));
+    if (now != folder) continue;
+    if (lock.ok()) return HeldFolder{std::move(folder), *std::move(lock)};
+    const bool dangles = lock.status().code() == Code::kNotFound && folder != name_or_path;
+    if (!dangles) return lock.status();
+    return MissingElement("names/" + std::string(name_or_path) + ": the folder " + folder);
+  }
+  return Status::Io("'" + std::string(name_or_path) + "': is saved faster than it can be read")
+      .Named("busy");
 }
 
 Status Catalog::Remove(std::string_view name_or_stamp) {
@@ -277,11 +241,11 @@ Status Catalog::Remove(std::string_view name_or_stamp) {
   const bool is_stamp = IsStamp(id);
   if (!is_stamp) GYRATOR_RETURN_IF_ERROR(CheckContextName(id));
   const std::string folder = JoinPath(root_, id);
-  const Status found = fs_.Stat(is_stamp ? folder : NamePath(id)).status();
-  if (found.code() == Code::kNotFound) {
+  const Result<FileInfo> found = fs_.Stat(is_stamp ? folder : NamePath(id));
+  if (found.status().code() == Code::kNotFound) {
     return Status::NotFound("'" + id + "': no such context in " + root_).Named("not_found");
   }
-  GYRATOR_RETURN_IF_ERROR(found);
+  GYRATOR_RETURN_IF_ERROR(found.status());
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockId(id));
   GYRATOR_RETURN_IF_ERROR(Settle(id, nullptr));
   if (is_stamp) {
@@ -291,41 +255,17 @@ Status Catalog::Remove(std::string_view name_or_stamp) {
       return Status::InvalidArgument("'" + id + "': the name '" + pointer.name +
                                      "' points at it; remove the name");
     }
-    GYRATOR_RETURN_IF_ERROR(WriteIntent(id, {id}));
-    return Settle(id, nullptr);
+    GYRATOR_RETURN_IF_ERROR(AddToIntent(id, {id}));
+  } else {
+    const Result<std::string> stamp = ReadName(id);
+    if (stamp.ok()) GYRATOR_RETURN_IF_ERROR(AddToIntent(id, {*stamp}));
+    // A damaged one may be a folder.
+    GYRATOR_RETURN_IF_ERROR(found->kind == FileKind::kDirectory ? fs_.RemoveDirectory(NamePath(id))
+                                                                : fs_.RemoveFile(NamePath(id)));
+    GYRATOR_RETURN_IF_ERROR(fs_.SyncDirectory(NamesFolder()));
   }
-  const Result<std::string> stamp = ReadName(id);
-  if (stamp.ok()) GYRATOR_RETURN_IF_ERROR(WriteIntent(id, {*stamp}));
-  GYRATOR_RETURN_IF_ERROR(fs_.RemoveFile(NamePath(id)));
-  GYRATOR_RETURN_IF_ERROR(fs_.SyncDirectory(NamesFolder()));
-  return Settle(id, nullptr);
-}
-
-Result<std::vector<std::string>> Catalog::Recover() {
-  std::vector<std::string> removed;
-  GYRATOR_ASSIGN_OR_RETURN(const std::vector<std::string> ids, IntentIds());
-  for (const std::string& id : ids) {
-    const Result<std::unique_ptr<FileLock>> lock = LockId(id);
-    if (lock.status().name() == "busy") continue;
-    GYRATOR_RETURN_IF_ERROR(lock.status());
-    GYRATOR_RETURN_IF_ERROR(Settle(id, &removed));
-  }
-  const Result<std::vector<std::string>> names = fs_.List(root_);
-  if (names.status().code() == Code::kNotFound) return removed;
-  GYRATOR_RETURN_IF_ERROR(names.status());
-  const bool has_temp = std::any_of(names->begin(), names->end(), [](const std::string& name) {
-    return name.starts_with(kTempPrefix);
-  });
-  if (!has_temp) return removed;
-  const auto lock = fs_.Lock(JoinPath(root_, kRootLockFile), LockMode::kExclusive);
-  if (lock.status().name() == "busy") return removed;
-  GYRATOR_RETURN_IF_ERROR(lock.status());
-  for (const std::string& name : *names) {
-    if (!name.starts_with(kTempPrefix)) continue;
-    GYRATOR_RETURN_IF_ERROR(RemoveTree(fs_, JoinPath(root_, name)));
-    removed.push_back(JoinPath(root_, name));
-  }
-  return removed;
+  GYRATOR_RETURN_IF_ERROR(Settle(id, nullptr));
+  return SweepId(id);
 }
 
 }  // namespace gyrator

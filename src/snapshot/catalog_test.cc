@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/fs_fault.h"
+#include "base/fs_forward_testing.h"
 #include "snapshot/stamp.h"
 #include "snapshot/state_testing.h"
 
@@ -19,6 +20,7 @@ using ::testing::IsEmpty;
 
 constexpr char kRoot[] = "/home/contexts";
 const WriteOptions kOptions{.writer_version = "1"};
+const Catalog::Accepts kAnything = [](const Snapshot&) { return Status(); };
 
 TestState Small(uint64_t seed, int32_t cp = 3) {
   return TestState({.num_layers = 1, .num_kv_heads = 1, .head_dim = 2, .cp = cp, .seed = seed});
@@ -188,7 +190,7 @@ TEST(Catalog, ImportKeepsTheDigestAndRefusesDamage) {
   const TestState state(shape);
   const WrittenSnapshot elsewhere = MustWrite(fs, state, true, "/usb");
   Catalog catalog(fs, clock, kRoot);
-  const auto imported = catalog.Import("chat", elsewhere.folder);
+  const auto imported = catalog.Import("chat", elsewhere.folder, kAnything);
   ASSERT_TRUE(imported.ok()) << imported.status().ToString();
   EXPECT_EQ(imported->root_digest, elsewhere.root_digest);
   EXPECT_EQ(OpenSnapshot(fs, imported->folder)->window, state.window);
@@ -197,7 +199,8 @@ TEST(Catalog, ImportKeepsTheDigestAndRefusesDamage) {
   std::string bytes = *ReadFile(fs, elsewhere.folder + "/past_key_values/0_key.npy", 1 << 20);
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   fs.Damage(elsewhere.folder + "/past_key_values/0_key.npy", bytes);
-  EXPECT_EQ(catalog.Import("chat", elsewhere.folder).status().name(), "manifest_mismatch");
+  EXPECT_EQ(catalog.Import("other", elsewhere.folder, kAnything).status().name(),
+            "manifest_mismatch");
   EXPECT_EQ(*LoadBits(fs, catalog, "chat"), state.LogicalBytes());
 }
 
@@ -329,33 +332,10 @@ TEST(Faults, ARemovalLeavesTheContextOrNothing) {
 }
 
 // A file system that forgets one kind of sync: the tests above must be able to see that.
-class Forgetful final : public FileSystem {
+class Forgetful final : public ForwardingFileSystem {
  public:
-  explicit Forgetful(FileSystem* base) : base_(base) {}
-  Result<FileInfo> Stat(const std::string& path) override { return base_->Stat(path); }
-  Result<std::vector<std::string>> List(const std::string& path) override {
-    return base_->List(path);
-  }
-  Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override {
-    return base_->OpenForRead(path);
-  }
-  Result<std::unique_ptr<WritableFile>> CreateFile(const std::string& path) override {
-    return base_->CreateFile(path);
-  }
-  Status CreateDirectory(const std::string& path) override { return base_->CreateDirectory(path); }
-  Status Rename(const std::string& from, const std::string& to) override {
-    return base_->Rename(from, to);
-  }
-  Status RemoveFile(const std::string& path) override { return base_->RemoveFile(path); }
-  Status RemoveDirectory(const std::string& path) override { return base_->RemoveDirectory(path); }
+  using ForwardingFileSystem::ForwardingFileSystem;
   Status SyncDirectory(const std::string&) override { return {}; }
-  Result<uint64_t> FreeBytes(const std::string& path) override { return base_->FreeBytes(path); }
-  Result<std::unique_ptr<FileLock>> Lock(const std::string& path, LockMode mode) override {
-    return base_->Lock(path, mode);
-  }
-
- private:
-  FileSystem* base_;
 };
 
 TEST(Faults, AMissingSyncOfAFolderIsSeenByTheseTests) {

@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "snapshot/errors.h"
 #include "snapshot/format.h"
+#include "snapshot/stamp.h"
 
 namespace gyrator {
 
@@ -21,6 +22,10 @@ Status ListInto(FileSystem& fs, const std::string& folder, const std::string& pr
     const std::string path = prefix.empty() ? name : prefix + "/" + name;
     GYRATOR_ASSIGN_OR_RETURN(const FileInfo info, fs.Stat(JoinPath(folder, path)));
     const bool nested = !prefix.empty();
+    if (info.kind == FileKind::kDirectory && IsStamp(prefix)) {
+      return NotAContext(folder, "it holds saved folders; name one of them: " +
+                                     JoinPath(folder, prefix));
+    }
     if (info.kind == FileKind::kOther || (info.kind == FileKind::kDirectory && nested)) {
       return StateInconsistent(path, "neither a file nor a folder that belongs here");
     }
@@ -41,14 +46,24 @@ Status CompareDigest(const ManifestEntry& entry, const Sha256Digest& digest) {
                                           "..., the file has " + found.substr(0, 16) + "...");
 }
 
+Status NoFolder(FileSystem& fs, const std::string& folder) {
+  if (fs.Stat(folder).ok()) return NotAContext(folder, "not a folder");
+  return Status::NotFound(folder + ": no such folder").Named("not_found");
+}
+
 }  // namespace
+
+Result<std::unique_ptr<FileLock>> HoldFolder(FileSystem& fs, const std::string& folder) {
+  Result<std::unique_ptr<FileLock>> lock = fs.LockDirectory(folder, LockMode::kShared);
+  if (lock.ok() || lock.status().code() != Code::kNotFound) return lock;
+  return NoFolder(fs, folder);
+}
 
 Result<FolderFiles> ListFolder(FileSystem& fs, const std::string& folder) {
   const Result<std::vector<std::string>> names = fs.List(folder);
   if (!names.ok()) {
     if (names.status().code() != Code::kNotFound) return names.status();
-    if (fs.Stat(folder).ok()) return NotAContext(folder, "not a folder");
-    return Status::NotFound(folder + ": no such folder").Named("not_found");
+    return NoFolder(fs, folder);
   }
   FolderFiles files;
   GYRATOR_RETURN_IF_ERROR(ListInto(fs, folder, "", &files));
@@ -73,13 +88,18 @@ Status CheckFiles(const FolderFiles& files, const Manifest& manifest) {
   return {};
 }
 
+Status ElementError(const Status& status, std::string_view path) {
+  if (status.code() == Code::kNotFound) return MissingElement(path);
+  const bool by_the_system = status.code() == Code::kIo || status.name() == "no_space";
+  if (by_the_system) return status;
+  return StateInconsistent(path, status.message());
+}
+
 Result<std::string> ReadElement(FileSystem& fs, const std::string& folder, std::string_view path,
                                 uint64_t bytes_max) {
   Result<std::string> text = ReadFile(fs, JoinPath(folder, path), bytes_max);
   if (text.ok()) return text;
-  if (text.status().code() == Code::kNotFound) return MissingElement(path);
-  if (text.status().code() == Code::kIo) return text;
-  return StateInconsistent(path, text.status().message());
+  return ElementError(text.status(), path);
 }
 
 Result<std::string> ReadVerified(FileSystem& fs, const std::string& folder, std::string_view path,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,9 @@ namespace gyrator {
 // Relative path -> bytes. Of the folder and the folders in it; no deeper.
 using FolderFiles = std::map<std::string, uint64_t, std::less<>>;
 
+// Keeps a folder from being removed while the lock lives. "not_found", "not_a_context"; kIo.
+Result<std::unique_ptr<FileLock>> HoldFolder(FileSystem& fs, const std::string& folder);
+
 // "not_found", "not_a_context" (no folder), "state_inconsistent" names a link, device or folder
 // that has no place here; kIo.
 Result<FolderFiles> ListFolder(FileSystem& fs, const std::string& folder);
@@ -21,6 +25,10 @@ Result<FolderFiles> ListFolder(FileSystem& fs, const std::string& folder);
 // Whether the files are those of the manifest, each with its size: "missing_element",
 // "manifest_mismatch" (size, or a file that the manifest does not list).
 Status CheckFiles(const FolderFiles& files, const Manifest& manifest);
+
+// What a failure to open or read the file `path` of a folder means: "missing_element" when it is not
+// there, "state_inconsistent" when it is no file that can be read; what the system refused stays.
+Status ElementError(const Status& status, std::string_view path);
 
 // The text of a file of at most `bytes_max` bytes. Errors name `path`.
 Result<std::string> ReadElement(FileSystem& fs, const std::string& folder, std::string_view path,

@@ -73,16 +73,11 @@ class TensorPass {
   uint64_t offset_ = 0;
 };
 
-Status OpenError(Status status, const std::string& path) {
-  if (status.code() == Code::kNotFound) return MissingElement(path);
-  return status.code() == Code::kIo ? status : StateInconsistent(path, status.message());
-}
-
 Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
                   const HeadPlace& place) {
   const std::string path = KvFile(place.layer, place.tensor);
   Result<std::unique_ptr<ReadableFile>> file = fs.OpenForRead(JoinPath(snapshot.folder, path));
-  if (!file.ok()) return OpenError(file.status(), path);
+  if (!file.ok()) return ElementError(file.status(), path);
   const ManifestEntry* entry = snapshot.manifest.Find(path);
   if (entry != nullptr) {
     if ((*file)->size() != entry->bytes) return ManifestMismatch(path, "its size changed");

@@ -268,14 +268,18 @@ ForeignKeys Snapshot::foreign() const {
 }
 
 Result<Snapshot> OpenSnapshot(FileSystem& fs, const std::string& folder) {
+  GYRATOR_ASSIGN_OR_RETURN(std::shared_ptr<const FileLock> hold, HoldFolder(fs, folder));
   GYRATOR_ASSIGN_OR_RETURN(const FolderFiles files, ListFolder(fs, folder));
   GYRATOR_ASSIGN_OR_RETURN(const bool full, IsFull(files, folder));
   Result<Snapshot> snapshot = full ? OpenFull(fs, folder, files) : OpenBare(fs, folder, files);
-  if (snapshot.ok()) GYRATOR_RETURN_IF_ERROR(CheckInvariants(&*snapshot));
+  if (!snapshot.ok()) return snapshot;
+  snapshot->hold = std::move(hold);
+  GYRATOR_RETURN_IF_ERROR(CheckInvariants(&*snapshot));
   return snapshot;
 }
 
 Result<SnapshotSummary> ReadSummary(FileSystem& fs, const std::string& folder) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> hold, HoldFolder(fs, folder));
   GYRATOR_ASSIGN_OR_RETURN(const FolderFiles files, ListFolder(fs, folder));
   GYRATOR_ASSIGN_OR_RETURN(const bool full, IsFull(files, folder));
   SnapshotSummary summary;
@@ -300,6 +304,16 @@ Result<SnapshotSummary> ReadSummary(FileSystem& fs, const std::string& folder) {
   return summary;
 }
 
+Status CheckPositions(const Snapshot& snapshot) {
+  for (size_t i = 0; i < snapshot.positions.size(); ++i) {
+    if (snapshot.positions[i] == static_cast<Position>(i)) continue;
+    return Status::Unsupported(std::string(kPositionIdsFile) + ": token " + std::to_string(i) +
+                               " has position " + std::to_string(snapshot.positions[i]) +
+                               "; a sequence with gaps cannot be continued");
+  }
+  return {};
+}
+
 Result<std::vector<std::string>> CheckCompatible(const Snapshot& snapshot,
                                                  const KeyValues& live_config, int64_t capacity) {
   KeyValues config = snapshot.config;
@@ -308,12 +322,7 @@ Result<std::vector<std::string>> CheckCompatible(const Snapshot& snapshot,
   GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
                            CheckIdentity(config, live_config, bare));
   if (snapshot.cp() > capacity) return CapacityError(snapshot.cp(), capacity);
-  for (size_t i = 0; i < snapshot.positions.size(); ++i) {
-    if (snapshot.positions[i] == static_cast<Position>(i)) continue;
-    return Status::Unsupported(std::string(kPositionIdsFile) + ": token " + std::to_string(i) +
-                               " has position " + std::to_string(snapshot.positions[i]) +
-                               "; a sequence with gaps cannot be continued");
-  }
+  GYRATOR_RETURN_IF_ERROR(CheckPositions(snapshot));
   notes.insert(notes.begin(), snapshot.notes.begin(), snapshot.notes.end());
   return notes;
 }

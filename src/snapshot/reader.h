@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ namespace gyrator {
 enum class Verification : uint8_t { kFull, kBare };
 std::string_view VerificationName(Verification level);  // "full", "bare"
 
-// A snapshot at rest: all of it but K and V. A value; immutable after OpenSnapshot.
+// A snapshot at rest: all of it but K and V. A value; immutable after OpenSnapshot. While it lives
+// no catalog removes its folder.
 struct Snapshot {
   std::string folder;
   Verification verification = Verification::kBare;
@@ -44,6 +46,7 @@ struct Snapshot {
   // bare: where row t of the K and V files goes; -1: padding. Rows beyond are trimmed. Empty in
   // full.
   std::vector<int32_t> row_positions;
+  std::shared_ptr<const FileLock> hold;
 
   int32_t cp() const { return static_cast<int32_t>(tokens.size()); }
   // Keys that this program does not know, for the next save (writer.h).
@@ -66,6 +69,9 @@ struct SnapshotSummary {
   uint64_t bytes = 0;
 };
 Result<SnapshotSummary> ReadSummary(FileSystem& fs, const std::string& folder);
+
+// kUnsupported when positions are not 0, 1, 2, ...: such a sequence cannot be continued.
+Status CheckPositions(const Snapshot& snapshot);
 
 // May a live session with these config keys and this capacity continue it? kMismatch
 // "model_mismatch"; kExhausted "capacity" when cp is beyond it; kUnsupported when positions have

@@ -211,6 +211,17 @@ TEST_P(Damage, EveryTruncationIsRefusedAndNamed) {
   }
 }
 
+TEST(DamagedFolder, AFolderOfSavedFoldersIsToldFromOne) {
+  const TestState state({});
+  MemoryFileSystem fs;
+  const WrittenSnapshot written = MustWrite(fs, state, true, "/backup");
+  for (const char* path : {"/backup", "/backup/"}) {
+    const Status status = OpenSnapshot(fs, path).status();
+    EXPECT_EQ(status.name(), "not_a_context");
+    EXPECT_THAT(status.message(), HasSubstr("/backup/" + written.stamp));
+  }
+}
+
 TEST(DamagedFolder, SwappedSectionsAreRefused) {
   const TestState state({});
   MemoryFileSystem fs;

@@ -1,0 +1,125 @@
+// A file appears whole or not at all, and nothing that lies in its way is followed or filled.
+#include "formats/output_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "base/failing_calls_testing.h"
+#include "base/fs.h"
+
+namespace gyrator {
+namespace {
+
+class OutputFileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = testing::TempDir() + "/gyrator_output_" + std::to_string(::getpid());
+    ASSERT_TRUE(RemoveTree(fs_, root_).ok());
+    ASSERT_TRUE(CreateDirectories(fs_, root_).ok());
+    path_ = root_ + "/model.gguf";
+    partial_ = path_ + ".partial";
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(fs_, root_).ok()); }
+
+  Status Write(const std::string& text) {
+    return WriteWholeFile(path_, [&](const ByteSink& sink) { return sink(AsBytes(text)); });
+  }
+  std::string Content(const std::string& path) {
+    const auto text = ReadFile(fs_, path, 1 << 20);
+    return text.ok() ? *text : text.status().ToString();
+  }
+
+  FileSystem& fs_ = PosixFileSystem();
+  std::string root_, path_, partial_;
+};
+
+TEST_F(OutputFileTest, ReplacesAndLeavesNothingBeside) {
+  ASSERT_TRUE(Write("one").ok());
+  ASSERT_TRUE(Write("two").ok());
+  EXPECT_EQ("two", Content(path_));
+  EXPECT_FALSE(fs_.Stat(partial_).ok());
+}
+
+TEST_F(OutputFileTest, AWriterThatFailsLeavesWhatWasThere) {
+  ASSERT_TRUE(Write("old").ok());
+  const Status status = WriteWholeFile(path_, [](const ByteSink& sink) -> Status {
+    GYRATOR_RETURN_IF_ERROR(sink(AsBytes("half")));
+    return Status::Cancelled("stopped");
+  });
+  EXPECT_EQ(Code::kCancelled, status.code());
+  EXPECT_EQ("old", Content(path_));
+  EXPECT_FALSE(fs_.Stat(partial_).ok());
+}
+
+TEST_F(OutputFileTest, APlantedLinkIsReplacedAndNotFollowed) {
+  const std::string victim = root_ + "/victim";
+  for (const std::string& target : {victim, root_ + "/nothing", root_}) {
+    ASSERT_TRUE(ReplaceFile(fs_, victim, AsBytes("precious")).ok());
+    ASSERT_EQ(0, ::symlink(target.c_str(), partial_.c_str()));
+    ASSERT_TRUE(Write("new").ok()) << target;
+    EXPECT_EQ("new", Content(path_));
+    EXPECT_EQ("precious", Content(victim));
+    EXPECT_FALSE(fs_.Stat(root_ + "/nothing").ok());
+    EXPECT_FALSE(fs_.Stat(partial_).ok());
+  }
+  ASSERT_EQ(0, ::link(victim.c_str(), partial_.c_str()));
+  ASSERT_TRUE(Write("newer").ok());
+  EXPECT_EQ("precious", Content(victim)) << "a second name of the file";
+}
+
+TEST_F(OutputFileTest, WhatAKilledWriterLeftIsReplaced) {
+  ASSERT_TRUE(WriteNewFile(fs_, partial_, AsBytes("a longer text than the new one")).ok());
+  ASSERT_TRUE(Write("new").ok());
+  EXPECT_EQ("new", Content(path_));
+  ASSERT_EQ(0, ::mkfifo(partial_.c_str(), 0600));
+  ASSERT_TRUE(Write("newer").ok());
+  EXPECT_EQ("newer", Content(path_));
+}
+
+TEST_F(OutputFileTest, ASecondWriterIsRefusedAndTheFirstGoesOn) {
+  Status second;
+  const Status first = WriteWholeFile(path_, [&](const ByteSink& sink) -> Status {
+    GYRATOR_RETURN_IF_ERROR(sink(AsBytes("fi")));
+    second = Write("second");
+    return sink(AsBytes("rst"));
+  });
+  EXPECT_EQ("busy", second.name());
+  EXPECT_EQ(Code::kIo, second.code());
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ("first", Content(path_));
+}
+
+TEST_F(OutputFileTest, TheLimitOfFileSizeIsNoSpaceAndNoSignal) {
+  ASSERT_TRUE(Write("old").ok());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit low = {100, 100};
+    ::setrlimit(RLIMIT_FSIZE, &low);
+    ::_exit(Write(std::string(1000, 'x')).name() == "no_space" ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_EQ("old", Content(path_));
+}
+
+// The new file has its name by then: an error would say that the old one is still there.
+TEST_F(OutputFileTest, AFolderThatCannotBeSyncedIsNoFailureOfAFileThatIsThere) {
+  ASSERT_TRUE(Write("old").ok());
+  EXPECT_EQ(0, WithoutDirectories([&] { return Write("new").ok() ? 0 : 1; }));
+  EXPECT_EQ("new", Content(path_));
+}
+
+TEST_F(OutputFileTest, AFileThatCannotBeSyncedIsNotPutInPlace) {
+  ASSERT_TRUE(Write("old").ok());
+  EXPECT_EQ(0, WithoutCall(SYS_fsync, [&] { return Write("new").code() == Code::kIo ? 0 : 1; }));
+  EXPECT_EQ("old", Content(path_));
+}
+
+}  // namespace
+}  // namespace gyrator
