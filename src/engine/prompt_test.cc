@@ -6,11 +6,13 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/source_path_testing.h"
+
 namespace gyrator {
 namespace {
 
 std::string FileText(const std::string& path) {
-  std::ifstream file(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/" + path, std::ios::binary);
+  std::ifstream file(SourcePath("tests/golden/") + path, std::ios::binary);
   EXPECT_TRUE(file.is_open()) << path;
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -21,8 +23,8 @@ struct Case {
 };
 
 std::unique_ptr<TextModelImpl> Text(const Case& which) {
-  auto tokenizer = Tokenizer::FromHuggingFace(std::string(GYRATOR_SOURCE_DIR) +
-                                              "/tests/golden/tokenizer/" + which.tokenizer);
+  auto tokenizer =
+      Tokenizer::FromHuggingFace(SourcePath("tests/golden/tokenizer/") + which.tokenizer);
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
   auto chat = ChatTemplate::Parse(FileText("templates/" + std::string(which.chat) + ".jinja"));
   EXPECT_TRUE(chat.ok()) << chat.status().ToString();

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/source_path_testing.h"
 #include "engine/engine_testing.h"
 #include "gyrator/contexts.h"
 
@@ -405,14 +406,12 @@ TEST(Engine, RefusesWhatItCannotServe) {
             Engine::Create(LoadGolden("llama2", ComputeType::kF32), options).status().code());
   EXPECT_EQ(
       Code::kInvalidArgument,
-      Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
+      Model::Load(SourcePath("tests/golden/models/llama3"),
                   {.compute = {}, .isa = "sse9", .threads = 1, .digest_cache = {}, .progress = {}})
           .status()
           .code());
   EXPECT_EQ(Code::kNotFound,
-            Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/nothing", {})
-                .status()
-                .code());
+            Model::Load(SourcePath("tests/golden/models/nothing"), {}).status().code());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/sha256.h"
+#include "base/source_path_testing.h"
 #include "formats/npy.h"
 #include "snapshot/reader.h"
 #include "snapshot/state_testing.h"
@@ -18,8 +19,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const std::string kGolden = GYRATOR_SOURCE_DIR "/tests/golden/snapshots";
-const std::string kCompat = GYRATOR_SOURCE_DIR "/tests/compat/snapshot_v1_0_";  // minor
+const std::string kGolden = SourcePath("tests/golden/snapshots");
+const std::string kCompat = SourcePath("tests/compat/snapshot_v1_0_");  // minor
 
 Json ReadJson(const std::string& path) {
   const auto text = ReadFile(PosixFileSystem(), path, 10 << 20);

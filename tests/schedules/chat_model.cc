@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/source_path_testing.h"
 
 namespace gyrator {
 
@@ -65,7 +66,7 @@ void Write(const fs::path& path, const Json& json) {
 }  // namespace
 
 std::shared_ptr<const Model> LoadChatModel(const std::string& name, ComputeType compute) {
-  const fs::path golden = fs::path(GYRATOR_SOURCE_DIR) / "tests/golden/models" / name;
+  const fs::path golden = fs::path(SourcePath("tests/golden/models")) / name;
   const fs::path folder =
       fs::temp_directory_path() / ("schedules_" + std::to_string(::getpid()) + "_" + name);
   fs::create_directories(folder);
