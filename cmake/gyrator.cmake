@@ -28,7 +28,7 @@ endfunction()
 
 # The one object that knows where the tree and the build folder are (src/base/source_path_testing.h).
 add_library(gyrator_source_path OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/source_path.cc)
-target_include_directories(gyrator_source_path PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_include_directories(gyrator_source_path PUBLIC ${PROJECT_SOURCE_DIR}/src)
 target_compile_features(gyrator_source_path PRIVATE cxx_std_20)
 target_compile_definitions(gyrator_source_path PRIVATE
   GYRATOR_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GYRATOR_BINARY_DIR="${PROJECT_BINARY_DIR}")
