@@ -78,9 +78,9 @@ Status Chat::Resume(const std::string& folder) {
     GYRATOR_RETURN_IF_ERROR(session_->SetSampler(args_.sampler.Over(session_->sampler())));
     unsaved_ = true;
   }
-  // What was evicted was evicted by options that were saved with it; before that there are none.
+  // A folder of an older version may not say what happens when the talk is full.
   WindowOptions window = session_->window();
-  if (session_->info().evicted == 0 && !args_.engine.no_cache) window.overflow = Overflow::kMessage;
+  if (!report.has_window && !args_.engine.no_cache) window.overflow = Overflow::kMessage;
   GYRATOR_RETURN_IF_ERROR(session_->SetWindow(args_.window.Over(window)));
   told_eviction_ = session_->info().evicted > 0;
   if (pretty()) PrintNote("resumed '" + args_.context + "': " + Fill());

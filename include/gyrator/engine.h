@@ -9,6 +9,16 @@
 // Threads: an Engine may be used by any number of threads at once, a Session by one at a time. One
 // thread of the engine does the work; callbacks run on the thread that called. Several engines may
 // share a model. The child of a fork() cannot use its parent's engines.
+//
+// A session in use: until the call that runs a request returns, its session refuses every call but
+// the plain queries (info, tokens, all_tokens, transcript, last_logits, sampler, window), with
+// kInvalidArgument "busy". That holds for a callback of the request and for another thread. The
+// queries tell how the session stood when the request began. Other sessions are free. To destroy a
+// session while it runs a request is a bug, which ends the program with a message.
+//
+// A callback that throws ends its call: the requests of the call stop, the exception passes, and
+// no reply joins a transcript. Every session of the call keeps what was decoded and sampled until
+// then, and says so.
 #pragma once
 
 #include <chrono>
@@ -27,6 +37,7 @@
 #include "gyrator/stats.h"
 #include "gyrator/status.h"
 #include "gyrator/types.h"
+#include "gyrator/window.h"
 
 namespace gyrator {
 
@@ -99,39 +110,6 @@ struct GenerateOptions {
   std::function<void(std::span<const float>)> on_prompt_logits = {};
 };
 
-// What happens when a conversation does not fit its capacity. What is evicted leaves the window,
-// the part of the conversation that is in the cache; the transcript is never edited.
-enum class Overflow : uint8_t {
-  kError,    // kExhausted "capacity"; a reply ends there (kLength)
-  kMessage,  // the oldest turns go, whole
-  kFifo,     // the oldest tokens
-  kSink,     // all but the first few and the newest half
-  kScore,    // the blocks of 16 that the last 32 tokens attend to least
-};
-
-// What becomes of K and V of the tokens that stay behind a gap.
-enum class EvictMode : uint8_t {
-  // They move up, their keys rotated to the new positions. Fast. They still carry what they
-  // attended to: the state is a function of the tokens and of the log of evictions.
-  kShift,
-  kRecompute,  // they are decoded again, as if the window were all that was ever said
-};
-
-// The system prompt is never evicted, nor a tool's call without its result, nor the newest turn of
-// a prompt. Each eviction frees at least a quarter of what may go.
-struct WindowOptions {
-  Overflow overflow = Overflow::kError;
-  EvictMode mode = EvictMode::kShift;
-  int32_t sinks = 4;       // tokens behind the system prompt that stay (but for kMessage)
-  int32_t headroom = 256;  // kept free behind a prompt; at most a quarter of the capacity
-  bool operator==(const WindowOptions&) const = default;
-};
-
-std::string_view OverflowName(Overflow overflow);  // "error", "message", "fifo", "sink", "score"
-std::optional<Overflow> OverflowFromName(std::string_view name);
-std::string_view EvictModeName(EvictMode mode);  // "shift", "recompute"
-std::optional<EvictMode> EvictModeFromName(std::string_view name);
-
 struct Reply {
   std::string text;
   std::vector<TokenId> tokens;  // sampled, without the end-of-generation token
@@ -190,7 +168,7 @@ class Session {
   virtual Status Append(Message message) = 0;
   // runturn: renders the transcript, decodes what is not in the cache, samples a reply, appends it.
   // kExhausted ("capacity", names capacity and cp) keeps the session valid, what was sampled
-  // included. On every failure cp, tokens and KV agree.
+  // included. On every failure, a callback that throws included, cp, tokens, logits and KV agree.
   virtual Result<Reply> Respond(const GenerateOptions& options) = 0;
   // The same without a reply: afterwards the next Respond decodes nothing. Gives what was decoded,
   // reused and evicted; options' tokens_max means nothing.
@@ -245,15 +223,26 @@ struct SessionOptions {
   SamplerOptions sampler = {};
   WindowOptions window = {};
   // Sessions of one namespace share prefixes; those of different ones never see that the other
-  // has a prefix.
+  // has a prefix. Saved with the session.
   std::string cache_namespace = {};
-  // Variables of the chat template for every render, a JSON object; empty: none.
+  // Variables of the chat template for every render, a JSON object; empty: none. Saved with the
+  // session.
   std::string template_variables = {};
+};
+
+// What a session is to have instead of what was saved with it. A field that is not set, or that is
+// equal, changes nothing; another value is told as a note and is what the next save writes.
+struct LoadSessionOptions {
+  std::optional<std::string> cache_namespace = {};
+  std::optional<std::string> template_variables = {};
 };
 
 struct LoadReport {
   std::string verification;        // "full", or "bare" for a folder without a manifest
   std::vector<std::string> notes;  // soft differences: template, capacity, writer, numerics
+  // Whether the folder says what happens when the session is full. Folders below minor 4 from which
+  // nothing was evicted do not; Session::window() has the defaults then.
+  bool has_window = false;
 };
 
 // One conversation's work of a joint run.
@@ -270,17 +259,21 @@ class Engine {
                                                 const EngineOptions& options);
   virtual ~Engine() = default;
 
-  // Sessions must not outlive their engine.
+  // Sessions must not outlive their engine. kInvalidArgument names the option.
   virtual Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) = 0;
   // Verifies all of `folder`, then makes a session of it; no other session is touched. kNotFound,
   // kCorruption, kMismatch ("model_mismatch" names field, expected, found), kExhausted
-  // ("capacity"), kUnsupported.
+  // ("capacity"), kUnsupported. The session has the sampler, the window's options, the template's
+  // variables and the namespace that it was saved with, but for what `options` say.
   virtual Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
-                                                       LoadReport* report) = 0;
+                                                       LoadReport* report,
+                                                       const LoadSessionOptions& options = {}) = 0;
   // Runs all requests together in shared batches; results in order. Equal bits to running each
   // alone. A request whose prefix another one is computing waits for it. When the pool has no room,
   // idle sessions are parked (to the swap file, or to be computed again), requests wait, and those
-  // that came last are parked; kExhausted "kv_pool" when one alone does not fit.
+  // that came last are parked; kExhausted "kv_pool" when one alone does not fit. kInvalidArgument
+  // for that one request: "no_session" (null), "foreign_session" (another engine's), "busy" (the
+  // session runs a request already, for example the same session's earlier in this batch).
   virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;
 
   virtual EngineStats stats() const = 0;

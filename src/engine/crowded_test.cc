@@ -317,6 +317,7 @@ TEST_P(CrowdedTest, ASessionIsInABatchOnce) {
   const auto replies = engine->Run(batch);
   EXPECT_TRUE(replies[0].ok());
   EXPECT_EQ(Code::kInvalidArgument, replies[1].status().code());
+  EXPECT_EQ(Join(Numbers(10, 3), {replies[0]->tokens[0]}), session->tokens());
 }
 
 INSTANTIATE_TEST_SUITE_P(Computes, CrowdedTest,

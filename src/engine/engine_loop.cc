@@ -160,14 +160,6 @@ Pace EngineLoop::RunRound(bool overdue) {
   return plan.empty() ? Pace::kSoon : Pace::kNow;
 }
 
-Status EngineLoop::Accept(Request* request) const {
-  const auto same = [&](const Request* other) { return other->session == request->session; };
-  if (std::any_of(waiting_.begin(), waiting_.end(), same) ||
-      std::any_of(running_.begin(), running_.end(), same)) {
-    return Status::InvalidArgument("session: it has a request in flight already");
-  }
-  return CheckTokens(request->tokens);
-}
 
 Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
   const int32_t vocab = model_->loaded().config.vocab;
@@ -185,7 +177,7 @@ void EngineLoop::Submit(Request* request) {
       static_cast<int64_t>(counted_.passes) + kPriorityPasses * int64_t{request->options->priority},
       tickets_++};
   ++counted_.requests;
-  Status status = Accept(request);
+  Status status = CheckTokens(request->tokens);
   Queue(request);
   if (!status.ok()) Fail(request, std::move(status));
 }
@@ -426,7 +418,7 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
   request->reply.generate_ms = static_cast<double>(now - request->first_token_ns) * 1e-6;
   const SlotId slot = request->session->cache().slot();
   if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
-  request->left = sequences_->tokens(slot).ToVector();
+  request->left = request->session->TakeView();
   if (request->holds) {
     Hold(slot);
   } else {
@@ -439,7 +431,7 @@ void EngineLoop::Fail(Request* request, Status status) {
   request->status = std::move(status);
   ++counted_.requests_failed;
   const SlotId slot = request->session->cache().slot();
-  request->left = sequences_->tokens(slot).ToVector();
+  request->left = request->session->TakeView();
   if (request->state == RequestState::kRunning) sequences_->SetBusy(slot, false);
   request->state = RequestState::kDone;
 }

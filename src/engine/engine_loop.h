@@ -40,7 +40,8 @@ class EngineLoop {
   void Release(SlotId slot);
   // Forgets cached prefixes that begin with `tokens`, of those that nobody holds.
   void DropCached(const std::string& name_space, std::span<const TokenId> tokens);
-  // The request and what it points to stay until its caller is told that it is done.
+  // The request and what it points to stay until its caller is told that it is done. REQUIRES: no
+  // other request of its session is in flight (SessionImpl::Claim).
   void Submit(Request* request);
   // kInvalidArgument: a token that the model does not have. Any thread.
   Status CheckTokens(std::span<const TokenId> tokens) const;
@@ -57,7 +58,6 @@ class EngineLoop {
   EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options);
 
   Pace RunRound(bool overdue);            // without the clock
-  Status Accept(Request* request) const;  // what can be refused at once
   // Lets waiting requests run, in order, as far as the pool has room.
   void Admit();
   Status Enter(Request* request);

@@ -83,7 +83,9 @@ Status EngineLoop::Enter(Request* request) {
   }
   const int32_t left = sequences_->tokens(cache.slot()).size();
   if (left < before && request->session->window().mode == EvictMode::kShift) {
-    request->session->window_state().Rewind(left);
+    Window window = request->session->window_state();
+    window.Rewind(left);
+    request->session->set_window_state(std::move(window));
   }
   if (whole) return {};
   if (!reused.ok()) {

@@ -40,17 +40,20 @@ void EngineThread::Post(std::function<void()> command) {
 
 void EngineThread::Call(const std::function<void()>& command) {
   GYRATOR_CHECK(std::this_thread::get_id() != thread_.get_id());
-  std::mutex mutex;
-  std::condition_variable ended;
-  bool done = false;
-  Post([&] {
-    command();
-    const std::lock_guard lock(mutex);
-    done = true;
-    ended.notify_one();
+  struct {
+    const std::function<void()>* command;
+    std::mutex mutex;
+    std::condition_variable ended;
+    bool done = false;
+  } call{.command = &command, .mutex = {}, .ended = {}};
+  Post([&call] {  // one pointer: nothing is allocated for it
+    (*call.command)();
+    const std::lock_guard lock(call.mutex);
+    call.done = true;
+    call.ended.notify_one();
   });
-  std::unique_lock lock(mutex);
-  ended.wait(lock, [&] { return done; });
+  std::unique_lock lock(call.mutex);
+  call.ended.wait(lock, [&call] { return call.done; });
 }
 
 void EngineThread::Wake() {

@@ -97,7 +97,7 @@ Status EngineLoop::View(Request* request) {
   if (request->viewed) return {};
   SessionCache& cache = request->session->cache();
   request->held = sequences_->tokens(cache.slot()).ToVector();
-  Window& window = request->session->window_state();
+  const Window& window = request->session->window_state();
   if (!window.empty() && window.Matches(request->tokens, request->held)) {
     if (request->wants_prompt_logits()) {
       return Status::Unsupported("logits of the prompt: tokens before it were evicted");
@@ -108,7 +108,7 @@ Status EngineLoop::View(Request* request) {
     const int32_t exact = window.exact(static_cast<int32_t>(request->held.size()));
     cache.Truncate(exact);
     request->held.resize(static_cast<size_t>(exact));
-    window = {};
+    request->session->set_window_state({});
     request->reply.window_rebuilt = true;
     ++counted_.windows_rebuilt;
   }
@@ -144,7 +144,9 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
     const std::vector<TokenSpan> spans = Before(eviction.spans, own);
     if (!spans.empty()) GYRATOR_RETURN_IF_ERROR(cache.Evict(own, spans));
   }
-  session.window_state().Evict(eviction, &request->tokens);
+  Window window = session.window_state();
+  window.Evict(eviction, &request->tokens);
+  session.set_window_state(std::move(window));
   const auto length = static_cast<int32_t>(request->tokens.size());
   request->prompt_length = IsReplying(*request) ? std::min(request->prompt_length, length) : length;
   const int32_t evicted = LengthOf(eviction.spans);

@@ -10,6 +10,7 @@
 
 #include "engine/caller.h"
 #include "engine/prompt.h"
+#include "engine/session_view.h"
 #include "gyrator/engine.h"
 #include "tokenizer/stream_decoder.h"
 
@@ -73,7 +74,7 @@ struct Request {
   bool awaits = false;          // an answer; stands still until then
   bool late = false;            // it has awaited for longer than others are held up for it
   bool stalled = false;         // no room for its next row, and it cannot be parked
-  std::vector<TokenId> left;    // tokens of the session when it was done
+  SessionView left;             // the session's cache when it was done
 
   std::atomic<Answer> answer = Answer::kNone;  // by the caller
 

@@ -45,7 +45,7 @@ Result<ParsedSampler> ReadSampler(const KeyValues& keys);
 std::string DrawsText(std::span<const uint64_t> draws_at);
 Result<std::vector<uint64_t>> ReadDraws(const KeyValues& keys);
 
-// window.txt of a window from which something was evicted, and back.
+// window.txt, also of a window from which nothing was evicted, and back.
 std::string TextOfWindow(const Window& window, const WindowOptions& options);
 Window WindowFromText(const WindowText& text);
 WindowOptions WindowOptionsFromText(const WindowText& text);

@@ -36,6 +36,9 @@ inline constexpr std::string_view kManifestFile = "metadata/manifest.txt";
 inline constexpr int32_t kFormatMinor = 3;
 inline constexpr int32_t kWindowMinor = 3;  // the first that knows metadata/window.txt
 
+// The key of session.txt that says with whom prefixes are shared.
+inline constexpr std::string_view kNamespaceKey = "cache_namespace";
+
 // Largest files that are read whole.
 inline constexpr uint64_t kTextBytesMax = 256u << 10;  // config, protocol, session, keylog, chain
 inline constexpr uint64_t kManifestBytesMax = 4u << 20;

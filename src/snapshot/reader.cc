@@ -259,7 +259,8 @@ ForeignKeys Snapshot::foreign() const {
       "template_sha256", "quantisation",   "compute",
       "numerics"};
   constexpr std::string_view kSessionKnown[] = {
-      "id", "parent", "turn", "phase", "cp", "sampler.", "rng.", "stop_reason", "chat.", "engine."};
+      "id",      "parent",      "turn",  "phase",   "cp",                 "sampler.",
+      "rng.",    "stop_reason", "chat.", "engine.", "template_variables", "cache_namespace"};
   constexpr std::string_view kKeylogKnown[] = {"session_id", "source"};
   return {.config = ForeignOf(config, {}, kConfigKnown),
           .protocol = ForeignOf(protocol_text, MakeProtocol({}, ""), {}),
