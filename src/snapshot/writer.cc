@@ -178,7 +178,7 @@ Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
   GYRATOR_RETURN_IF_ERROR(AddAllKv(writer, source, options));
   GYRATOR_RETURN_IF_ERROR(AddLogits(writer, source, vocab_size));
   const bool has_window = !source.window.empty();
-  KeyValues protocol = MakeProtocol({.minor = MinorOf(GeometryOf(source.kv), has_window),
+  KeyValues protocol = MakeProtocol({.minor = kFormatMinor,
                                      .writer = "gyrator",
                                      .writer_version = options.writer_version,
                                      .created_nanos = writer.created_nanos(),
