@@ -126,12 +126,12 @@ constexpr Row kConfigRows[] = {
 // Does not compile when config.json is read for another field: it needs its rows above.
 std::set<std::string> FieldsOfConfig() {
   const HfConfig config;
-  const auto& [model_type, architecture, hidden_act, num_hidden_layers, hidden_size,
+  [[maybe_unused]] const auto& [model_type, architecture, hidden_act, num_hidden_layers, hidden_size,
                num_attention_heads, num_key_value_heads, head_dim, intermediate_size, vocab_size,
                max_position_embeddings, max_window_layers, sliding_window, sliding_window_given,
                use_sliding_window, layer_types, rms_norm_eps, tie_word_embeddings, attention_bias,
                mlp_bias, quantized, rope] = config;
-  const auto& [type, theta, factor, factor_given, low_freq_factor, high_freq_factor,
+  [[maybe_unused]] const auto& [type, theta, factor, factor_given, low_freq_factor, high_freq_factor,
                attention_factor, beta_fast, beta_slow, mscale, mscale_all_dim,
                partial_rotary_factor, original_max_position_embeddings, truncate] = rope;
   return {"model_type",
