@@ -52,6 +52,8 @@ Status Chat::Open() {
     }
   }
   GYRATOR_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, OpenModel(args_.model, &progress_));
+  // Before the first line, so that a file that is replaced during the talk costs no save.
+  if (named()) GYRATOR_RETURN_IF_ERROR(model->WeightsDigest(false).status());
   if (saved && args_.engine.context == 0) {
     args_.engine.context = SavedCapacity(*saved, model->info());
   }

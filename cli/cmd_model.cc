@@ -36,8 +36,9 @@ Status RunModelInfo(const ModelInfoArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            OpenModel(args.model, &progress));
-  const Json info = JsonOf(model->info());
+  Json info = JsonOf(model->info());
   if (context.json) {
+    info["notes"] = model->info().notes;
     PrintJson(info);
     return {};
   }

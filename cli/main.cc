@@ -1,4 +1,5 @@
 // gyrator: parse, dispatch, report. Exit codes are those of gyrator/status.h.
+#include "cli/bus_error.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/interrupt.h"
@@ -37,6 +38,7 @@ int Main(int argc, const char* const* argv) {
     PrintError(invocation.status(), AsksForJson(argc, argv));
     return static_cast<int>(invocation.status().code());
   }
+  CatchBusErrors(invocation->json);
   const Context context = {.json = invocation->json, .terminals = FindTerminals()};
   const Status status = std::visit(Dispatch{context}, invocation->args);
   if (!status.ok()) PrintError(status, context.json);

@@ -19,7 +19,10 @@ Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, Progress
                                 .threads = flags.threads,
                                 .digest_cache = home.ok() ? home->digest_cache : std::string(),
                                 .progress = progress->Callback()};
-  return Model::Load(path, options);
+  GYRATOR_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, Model::Load(path, options));
+  progress->Clear();
+  for (const std::string& note : model->info().notes) PrintNote(note);
+  return model;
 }
 
 EngineOptions EngineOptionsOf(const EngineFlags& flags, int threads) {

@@ -165,8 +165,13 @@ Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
   const int32_t vocab = model_->loaded().config.vocab;
   for (TokenId token : tokens) {
     if (token >= 0 && token < vocab) continue;
-    return Status::InvalidArgument("token id: 0 to " + std::to_string(vocab - 1) +
-                                   " expected, found " + std::to_string(token));
+    const TextModelImpl* text = model_->text_impl();
+    const bool of_tokenizer = text != nullptr && token >= vocab && token < text->vocab_size();
+    return Status::InvalidArgument(
+        "token id: 0 to " + std::to_string(vocab - 1) + " expected, found " +
+        std::to_string(token) +
+        (of_tokenizer ? ", which is in the tokenizer but not in the model's vocabulary (vocab_size)"
+                      : ""));
   }
   return {};
 }

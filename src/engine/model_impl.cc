@@ -1,10 +1,12 @@
 #include "engine/model_impl.h"
 
-#include <filesystem>
+#include <algorithm>
 #include <thread>
 #include <utility>
 
-#include "engine/digest_cache.h"
+#include "base/mapped_file.h"
+#include "engine/model_path.h"
+#include "formats/gguf.h"
 
 namespace gyrator {
 
@@ -15,13 +17,43 @@ int ThreadCount(int requested) {
                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// The text side, or null for a folder that has weights only.
-Result<std::shared_ptr<const TextModelImpl>> OpenText(const std::string& path) {
-  auto text = TextModelImpl::Open(path);
+// `text`, or null for a model that has weights only.
+Result<std::shared_ptr<const TextModelImpl>> OrNone(
+    Result<std::shared_ptr<const TextModelImpl>> text) {
   if (!text.ok() && text.status().code() == Code::kNotFound) {
     return std::shared_ptr<const TextModelImpl>();
   }
   return text;
+}
+
+// Both sides of a model. Of a GGUF file they come from one mapping.
+struct OpenedModel {
+  std::shared_ptr<const TextModelImpl> text;
+  LoadedModel loaded;
+};
+
+Result<OpenedModel> OpenBoth(const std::string& path, const ModelLoadOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(const ModelPath kind, ClassifyModelPath(path));
+  OpenedModel model;
+  if (kind == ModelPath::kFolder) {
+    GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::Open(path)));
+    GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(path, options));
+    return model;
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::FromGguf(file, path)));
+  GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(file, path, options));
+  return model;
+}
+
+// Ids that the tokenizer has and the embedding lacks can be written by a text, never read.
+void CompareVocabularies(OpenedModel* model) {
+  if (model->text == nullptr) return;
+  const int32_t ids = model->text->vocab_size(), rows = model->loaded.config.vocab;
+  if (ids <= rows) return;
+  model->loaded.notes.push_back("the tokenizer has " + std::to_string(ids) +
+                                " ids, the model's vocabulary " + std::to_string(rows) +
+                                ": a text that needs a later id is refused");
 }
 
 ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
@@ -43,10 +75,9 @@ ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
                  .vocab = config.vocab,
                  .context_max = config.context_max,
                  .rope = config.rope.scaling};
-  for (const std::string& file : loaded.files) {
-    std::error_code error;
-    const auto bytes = std::filesystem::file_size(file, error);
-    if (!error) info.file_bytes += static_cast<int64_t>(bytes);
+  info.notes = loaded.notes;
+  for (const auto& file : loaded.tensors.files()) {
+    info.file_bytes += static_cast<int64_t>(file->bytes().size());
   }
   return info;
 }
@@ -65,13 +96,14 @@ Result<const Ops*> ChooseOps(const std::string& isa) {
 Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
                                                  const ModelOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(options.isa));
-  GYRATOR_ASSIGN_OR_RETURN(auto text, OpenText(path));
   ThreadPool threads(ThreadCount(options.threads));
-  GYRATOR_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(path, {.compute = options.compute,
-                                                                .threads = &threads,
-                                                                .progress = options.progress}));
-  return std::shared_ptr<const Model>(
-      std::make_shared<const ModelImpl>(std::move(loaded), std::move(text), ops, options));
+  GYRATOR_ASSIGN_OR_RETURN(
+      OpenedModel model,
+      OpenBoth(path,
+               {.compute = options.compute, .threads = &threads, .progress = options.progress}));
+  CompareVocabularies(&model);
+  return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
+      std::move(model.loaded), std::move(model.text), ops, options));
 }
 
 ModelImpl::ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> text, const Ops* ops,
@@ -81,7 +113,8 @@ ModelImpl::ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> te
       public_text_(text_),
       ops_(ops),
       options_(std::move(options)),
-      info_(Describe(loaded_, *ops)) {
+      info_(Describe(loaded_, *ops)),
+      digest_(&loaded_.tensors, options_.digest_cache) {
   info_.numerics = numerics();
 }
 
@@ -98,17 +131,11 @@ std::string ModelImpl::numerics() const {
 }
 
 Result<std::string> ModelImpl::WeightsDigest(bool recompute) const {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string key, DigestCacheKey(loaded_.files));
-  const bool cached = !options_.digest_cache.empty();
-  if (cached && !recompute) {
-    if (auto digest = FindDigest(options_.digest_cache, key)) return *std::move(digest);
-  }
-  ThreadPool threads(ThreadCount(options_.threads));
-  const std::string digest =
-      HexText(gyrator::WeightsDigest(loaded_.tensors, &threads, options_.progress));
-  // A cache that cannot be written only costs time.
-  if (cached) (void)StoreDigest(options_.digest_cache, key, digest);
-  return digest;
+  const auto hash = [this] {
+    ThreadPool threads(ThreadCount(options_.threads));
+    return HexText(gyrator::WeightsDigest(loaded_.tensors, &threads, options_.progress));
+  };
+  return recompute ? digest_.Recompute(hash) : digest_.Get(hash);
 }
 
 }  // namespace gyrator

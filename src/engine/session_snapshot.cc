@@ -16,8 +16,13 @@ namespace {
 
 constexpr std::string_view kRngName = "philox4x32-10";
 
-std::string StyleName(RopeStyle style) {
-  return style == RopeStyle::kHalf ? "half" : "interleaved";
+std::string IdText(const std::optional<TokenId>& id) { return id ? std::to_string(*id) : "none"; }
+
+// Which ids the template may write and end a reply: they change what is said, not what K and V mean.
+void SetSpecialTokens(const Tokenizer& tokenizer, KeyValues* keys) {
+  keys->Set("bos_token_id", IdText(tokenizer.bos()));
+  keys->Set("eos_token_id", IdText(tokenizer.eos()));
+  keys->Set("end_of_generation", fmt::format("{}", fmt::join(tokenizer.end_of_generation(), ",")));
 }
 
 std::string BiasText(const std::vector<std::pair<TokenId, float>>& bias) {
@@ -78,14 +83,7 @@ Result<KeyValues> LiveIdentity(const ModelImpl& model, int32_t capacity) {
   const TextModelImpl* text = model.text_impl();
   KeyValues keys;
   keys.Set("model", config.name.empty() ? config.family : config.name);
-  keys.Set("arch", config.family);
-  keys.SetInt("n_heads", config.num_heads);
-  keys.SetInt("vocab_size", config.vocab);
-  keys.Set("rope.theta", fmt::format("{}", config.rope.theta));
-  keys.SetInt("rope.dim", config.rope.rotary_dim);
-  keys.Set("rope.style", StyleName(config.rope.style));
-  keys.Set("rope.scaling", config.rope.scaling);
-  keys.SetInt("sliding_window", config.sliding_window);
+  keys.AddMissing(IdentityOf(config));
   keys.Set("quantisation", DTypeName(model.loaded().stored));
   keys.Set("compute", ComputeTypeName(model.loaded().compute));
   keys.Set("numerics", model.numerics());
@@ -93,6 +91,7 @@ Result<KeyValues> LiveIdentity(const ModelImpl& model, int32_t capacity) {
   keys.Set("weights_sha256", weights);
   keys.Set("tokenizer_sha256", text == nullptr ? "none" : text->tokenizer().digest());
   keys.Set("template_sha256", text == nullptr ? "none" : text->template_digest());
+  if (text != nullptr) SetSpecialTokens(text->tokenizer(), &keys);
   return keys;
 }
 

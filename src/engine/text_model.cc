@@ -1,11 +1,11 @@
 #include "engine/text_model.h"
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/sha256.h"
 #include "engine/messages.h"
+#include "engine/model_path.h"
 #include "formats/gguf.h"
 
 namespace gyrator {
@@ -22,18 +22,6 @@ Result<Json> ParseField(std::string_view text, std::string_view field, Json::val
   return value;
 }
 
-Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return Tokenizer::FromHuggingFace(path);
-  if (!std::filesystem::exists(path, error)) {
-    return Status::NotFound(path + ": no such model file or folder");
-  }
-  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
-  if (!file.Has("tokenizer.ggml.model"))
-    return Status::NotFound(path + ": no tokenizer in the file");
-  return Tokenizer::FromGguf(file);
-}
-
 }  // namespace
 
 TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
@@ -43,7 +31,22 @@ TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
       template_digest_(HexText(Sha256Of(AsBytes(tokenizer_->chat_template())))) {}
 
 Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::string& path) {
-  GYRATOR_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(path));
+  GYRATOR_ASSIGN_OR_RETURN(const ModelPath kind, ClassifyModelPath(path));
+  if (kind == ModelPath::kFolder) return Make(Tokenizer::FromHuggingFace(path), path);
+  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  return FromGguf(file, path);
+}
+
+Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::FromGguf(const GgufFile& file,
+                                                                     const std::string& path) {
+  if (!file.Has("tokenizer.ggml.model"))
+    return Status::NotFound(path + ": no tokenizer in the file");
+  return Make(Tokenizer::FromGguf(file), path);
+}
+
+Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Make(
+    Result<std::unique_ptr<Tokenizer>> opened, const std::string& path) {
+  GYRATOR_ASSIGN_OR_RETURN(auto tokenizer, std::move(opened));
   std::unique_ptr<ChatTemplate> chat;
   if (!tokenizer->chat_template().empty()) {
     auto parsed = ChatTemplate::Parse(tokenizer->chat_template());

@@ -16,6 +16,9 @@ class TextModelImpl final : public TextModel {
   // `chat` may be null: a model without a template.
   TextModelImpl(std::unique_ptr<Tokenizer> tokenizer, std::unique_ptr<ChatTemplate> chat);
   static Result<std::shared_ptr<const TextModelImpl>> Open(const std::string& path);
+  // Of an opened GGUF file; `path` is for messages. kNotFound when it has no tokenizer.
+  static Result<std::shared_ptr<const TextModelImpl>> FromGguf(const GgufFile& file,
+                                                               const std::string& path);
 
   std::vector<TokenId> Encode(std::string_view text, bool add_special) const override;
   std::string Decode(std::span<const TokenId> ids, bool skip_special) const override;
@@ -34,6 +37,8 @@ class TextModelImpl final : public TextModel {
   const std::string& template_digest() const { return template_digest_; }  // SHA-256, hex
 
  private:
+  static Result<std::shared_ptr<const TextModelImpl>> Make(
+      Result<std::unique_ptr<Tokenizer>> opened, const std::string& path);
   Result<std::string> RenderValue(const Json& messages, const RenderOptions& options) const;
 
   std::unique_ptr<Tokenizer> tokenizer_;

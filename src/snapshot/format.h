@@ -31,11 +31,11 @@ inline constexpr std::string_view kMapFile = "metadata/symbolic_map.npy";
 inline constexpr std::string_view kWindowFile = "metadata/window.txt";
 inline constexpr std::string_view kManifestFile = "metadata/manifest.txt";
 
-// The number after protocol "v1.0": the highest that this program writes, and may be required to
-// know (`requires` in protocol.txt).
+// The number after protocol "v1.0": what this program writes, and the highest that it may be
+// required to know (`requires` in protocol.txt).
 inline constexpr int32_t kFormatMinor = 4;
-inline constexpr int32_t kWindowMinor = 3;  // the first that knows metadata/window.txt
-inline constexpr int32_t kLargeMinor = 4;   // the first that reads files of any size
+inline constexpr int32_t kWindowMinor = 3;    // the first that knows metadata/window.txt
+inline constexpr int32_t kIdentityMinor = 4;  // the first that names all arithmetic in config.txt
 
 // The key of session.txt that says with whom prefixes are shared.
 inline constexpr std::string_view kNamespaceKey = "cache_namespace";
@@ -70,11 +70,6 @@ uint64_t KvTensorBytes(const KvGeometry& kv, KvTensor tensor, int64_t tokens);
 // What the elements of a file are: the dtype of the geometry, f32 of scales.
 inline DType KvElementDType(DType dtype, KvTensor tensor) {
   return tensor == KvTensor::kKey || tensor == KvTensor::kValue ? dtype : DType::kF32;
-}
-// The lowest minor that a reader of such a folder must know: 3 with metadata/window.txt, else 2 for
-// int8, else 1.
-inline int32_t MinorOf(const KvGeometry& kv, bool has_window) {
-  return has_window ? kWindowMinor : kv.dtype == DType::kI8 ? 2 : 1;
 }
 // The keys of one of the text files. "state_inconsistent" names `path`: the grammar, or more keys
 // than limits.h allows.

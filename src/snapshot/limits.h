@@ -34,11 +34,4 @@ inline constexpr uint64_t kNpyHeaderBytesMax = 10'012;
 // A tensor that is laid out in another way than this program writes it is read whole.
 inline constexpr uint64_t kWholeTensorBytesMax = 1u << 30;
 
-// Larger files need minor 4: older readers refuse them by their size.
-inline constexpr uint64_t kTextBytesBefore4 = 256u << 10;  // config, protocol, session, keylog
-inline constexpr uint64_t kManifestBytesBefore4 = 4u << 20;
-inline constexpr uint64_t kChatBytesBefore4 = 64u << 20;
-inline constexpr uint64_t kWindowBytesBefore4 = 64u << 20;
-inline constexpr uint64_t kIndexBytesBefore4 = 256u << 20;  // ids, mask, positions, logits
-
 }  // namespace gyrator

@@ -298,7 +298,10 @@ ForeignKeys Snapshot::foreign() const {
       "sliding_window",  "dtype",          "kv_dtype",
       "cache_",          "weights_sha256", "tokenizer_sha256",
       "template_sha256", "quantisation",   "compute",
-      "numerics"};
+      "numerics",        "hidden_size",    "ffn_size",
+      "norm_eps",        "tied_head",      "qkv_bias",
+      "output_bias",     "ffn_bias",       "qk_norm",
+      "bos_token_id",    "eos_token_id",   "end_of_generation"};
   constexpr std::string_view kSessionKnown[] = {
       "id",      "parent",      "turn",  "phase",   "cp",                 "sampler.",
       "rng.",    "stop_reason", "chat.", "engine.", "template_variables", "cache_namespace"};
@@ -363,7 +366,8 @@ Result<std::vector<std::string>> CheckCompatible(const Snapshot& snapshot,
   const bool bare = snapshot.verification == Verification::kBare;
   if (bare) config.AddMissing(MakeConfig({}, snapshot.kv));
   GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
-                           CheckIdentity(config, live_config, bare));
+                           CheckIdentity(config, live_config,
+                                         {.bare = bare, .minor = snapshot.protocol.minor}));
   if (snapshot.cp() > capacity) return CapacityError(snapshot.cp(), capacity);
   GYRATOR_RETURN_IF_ERROR(CheckPositions(snapshot));
   notes.insert(notes.begin(), snapshot.notes.begin(), snapshot.notes.end());

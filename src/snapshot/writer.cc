@@ -60,33 +60,25 @@ Texts TextsOf(const SnapshotSource& source) {
   return texts;
 }
 
-// How much is written, and whether a reader of minor 3 takes it.
-struct Sizes {
+// How much room the folder takes on the disk.
+uint64_t TotalBytes(const SnapshotSource& source, const Texts& texts) {
   uint64_t total = 0;
-  bool is_large = false;
-};
-
-Sizes SizesOf(const SnapshotSource& source, const Texts& texts) {
-  Sizes sizes;
-  const auto add = [&sizes](uint64_t bytes, uint64_t bytes_before_4) {
-    sizes.total += bytes + kFileOverhead;
-    sizes.is_large = sizes.is_large || bytes > bytes_before_4;
-  };
+  const auto add = [&total](uint64_t bytes) { total += bytes + kFileOverhead; };
   for (const KeyValues* keys :
        {&texts.config, &texts.session, &texts.keylog, &ForeignOf(source).protocol}) {
-    add(keys->Serialize().size() + kProtocolBytesMax, kTextBytesBefore4);
+    add(keys->Serialize().size() + kProtocolBytesMax);
   }
-  add(source.chat.size(), kChatBytesBefore4);
-  add(source.window.size(), kWindowBytesBefore4);
-  add(source.logits.size_bytes() + kNpyHeaderBytesMax, kIndexBytesBefore4);
+  add(source.chat.size());
+  add(source.window.size());
+  add(source.logits.size_bytes() + kNpyHeaderBytesMax);
   for (int file = 0; file < 3; ++file) {  // ids, mask, positions
-    add(source.tokens.size() * sizeof(int64_t) + kNpyHeaderBytesMax, kIndexBytesBefore4);
+    add(source.tokens.size() * sizeof(int64_t) + kNpyHeaderBytesMax);
   }
   const uint64_t kv_files =
       KvTensorsOf(source.kv.dtype).size() * static_cast<uint64_t>(source.kv.num_layers);
-  add(kv_files * kManifestLineMax, kManifestBytesBefore4);
-  sizes.total += KvBytes(GeometryOf(source.kv), CpOf(source)) + kv_files * kFileOverhead;
-  return sizes;
+  add(kv_files * kManifestLineMax);
+  total += KvBytes(GeometryOf(source.kv), CpOf(source)) + kv_files * kFileOverhead;
+  return total;
 }
 
 Status AddArray(FolderWriter& writer, std::string_view path, const TensorView& array) {
@@ -232,15 +224,13 @@ Status CheckSource(const SnapshotSource& source) {
 Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
                      const WriteOptions& options) {
   const Texts texts = TextsOf(source);
-  const Sizes sizes = SizesOf(source, texts);
-  GYRATOR_RETURN_IF_ERROR(writer.RequireSpace(sizes.total));
+  GYRATOR_RETURN_IF_ERROR(writer.RequireSpace(TotalBytes(source, texts)));
   GYRATOR_ASSIGN_OR_RETURN(const int64_t vocab_size, texts.config.GetInt("vocab_size"));
   GYRATOR_RETURN_IF_ERROR(AddIndexRows(writer, source));
   GYRATOR_RETURN_IF_ERROR(AddAllKv(writer, source, options));
   GYRATOR_RETURN_IF_ERROR(AddLogits(writer, source, vocab_size));
   const bool has_window = !source.window.empty();
-  const int32_t minor = MinorOf(GeometryOf(source.kv), has_window);
-  KeyValues protocol = MakeProtocol({.minor = sizes.is_large ? kLargeMinor : minor,
+  KeyValues protocol = MakeProtocol({.minor = kFormatMinor,
                                      .writer = "gyrator",
                                      .writer_version = options.writer_version,
                                      .created_nanos = writer.created_nanos(),

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mapped_file.h"
+#include "formats/lfs_pointer.h"
 #include "tokenizer/hf_tokenizer.h"
 #include "tokenizer/json_fields.h"
 
@@ -21,6 +22,7 @@ Result<Json> ReadOptionalJson(const std::string& folder, const char* name) {
   Result<std::string> text = ReadSmallFile(path, kConfigBytesMax);
   if (!text.ok() && text.status().code() == Code::kNotFound) return Json(nullptr);
   GYRATOR_RETURN_IF_ERROR(std::move(text).status());
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(path, *text));
   Result<Json> json = ParseJson(*text);
   if (!json.ok()) return std::move(json).status().Annotate(path);
   return json;
@@ -115,6 +117,7 @@ Result<TokenizerNames> ReadNames(const std::string& folder, const Tokenizer& tok
   GYRATOR_RETURN_IF_ERROR(AppendIds(configs.generation, "eos_token_id", &names.end_of_generation));
   Result<std::string> source = ReadSmallFile(folder + "/chat_template.jinja", kConfigBytesMax);
   if (source.ok()) {
+    GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(folder + "/chat_template.jinja", *source));
     names.chat_template = *std::move(source);
   } else if (source.status().code() != Code::kNotFound) {
     return std::move(source).status();
@@ -129,6 +132,7 @@ Result<TokenizerNames> ReadNames(const std::string& folder, const Tokenizer& tok
 Result<std::unique_ptr<Tokenizer>> Tokenizer::FromHuggingFace(const std::string& folder) {
   const std::string path = folder + "/tokenizer.json";
   GYRATOR_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kTokenizerBytesMax));
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(path, text));
   Result<std::unique_ptr<PipelineTokenizer>> tokenizer = ParseHfTokenizer(text);
   if (!tokenizer.ok()) return std::move(tokenizer).status().Annotate(path);
   Result<TokenizerNames> names = ReadNames(folder, **tokenizer);
