@@ -39,8 +39,7 @@ Status RunModelInfo(const ModelInfoArgs& args, const Context& context) {
   Json info = JsonOf(model->info());
   if (context.json) {
     info["notes"] = model->info().notes;
-    PrintJson(info);
-    return {};
+    return PrintJson(info);
   }
   std::string text;
   for (const auto& [key, value] : info.items()) {
@@ -62,8 +61,7 @@ Status RunModelVerify(const ModelVerifyArgs& args, const Context& context) {
                               ", but hashed to " + known + " before");
   }
   if (context.json) {
-    PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
-    return {};
+    return PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
   }
   return PrintText("ok " + model->info().path + "\nweights sha256 " + found + "\n");
 }

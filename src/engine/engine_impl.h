@@ -19,8 +19,10 @@ namespace gyrator {
 
 class EngineImpl final : public Engine {
  public:
+  // `clock`: see EngineLoop::Make.
   static Result<std::unique_ptr<EngineImpl>> Make(std::shared_ptr<const ModelImpl> model,
-                                                  const EngineOptions& options);
+                                                  const EngineOptions& options,
+                                                  ClockNs clock = NowNs);
 
   Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) override;
   Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
