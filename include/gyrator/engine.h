@@ -8,7 +8,8 @@
 //
 // Threads: an Engine may be used by any number of threads at once, a Session by one at a time. One
 // thread of the engine does the work; callbacks run on the thread that called. Several engines may
-// share a model. The child of a fork() cannot use its parent's engines.
+// share a model. The child of a fork() can destroy what it inherited; its parent's engines refuse
+// it (kUnsupported "forked").
 //
 // A session in use: until the call that runs a request returns, its session refuses every call but
 // the plain queries (info, tokens, all_tokens, transcript, last_logits, sampler, window), with
@@ -69,6 +70,10 @@ struct EngineOptions {
   // Bytes on disk for sessions that do not fit, and for cached prefixes beside them; 0: none.
   uint64_t swap_budget = 0;
   std::string swap_directory = {};  // where; must exist when swap_budget > 0
+  // Bytes of memory beside the pool for idle sessions that cannot be computed again (loaded ones,
+  // and those behind an eviction) and find no place in a swap file. Taken when they are needed. 0:
+  // as many as the pool has; less than a block: none.
+  uint64_t spill_budget = 0;
   // Bytes of cached prefixes, those that sessions use counted: beyond it, cached blocks that nobody
   // uses are dropped when a prefix is published. Less than a block: all of them. 0: as large as the
   // pool.
@@ -120,7 +125,10 @@ struct Reply {
   int32_t tokens_evicted = 0;  // from the window, prompt tokens that were never decoded included
   // The history differs at or before an evicted token: the window was made anew.
   bool window_rebuilt = false;
-  double prompt_ms = 0;
+  // Until it had room in the pool, each time that it had none, and while another request computed
+  // the beginning of its prompt. In neither of the two below.
+  double wait_ms = 0;
+  double prompt_ms = 0;  // until the first token
   double generate_ms = 0;
 };
 
@@ -259,7 +267,8 @@ struct BatchRequest {
 
 class Engine {
  public:
-  // kUnsupported: a sliding window shorter than the capacity. kExhausted: the pool does not fit.
+  // kUnsupported: a sliding window shorter than the capacity. kExhausted: the machine does not have
+  // such a pool, or the system refuses memory or threads. kInvalidArgument names the option.
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
                                                 const EngineOptions& options);
   virtual ~Engine() = default;
@@ -275,8 +284,9 @@ class Engine {
                                                        const LoadSessionOptions& options = {}) = 0;
   // Runs all requests together in shared batches; results in order. Equal bits to running each
   // alone. A request whose prefix another one is computing waits for it. When the pool has no room,
-  // idle sessions are parked (to the swap file, or to be computed again), requests wait, and those
-  // that came last are parked; kExhausted "kv_pool" when one alone does not fit. kInvalidArgument
+  // idle sessions are parked (to the swap file, to the spill memory, or to be computed again),
+  // requests wait, and those that came last are parked; kExhausted "kv_pool" when one alone does
+  // not fit, or when pool and spill memory are both full of what cannot be computed again. kInvalidArgument
   // for that one request: "no_session" (null), "foreign_session" (another engine's), "busy" (the
   // session runs a request already, for example the same session's earlier in this batch).
   virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;

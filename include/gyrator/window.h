@@ -1,4 +1,5 @@
-// What a session does when its conversation outgrows it: Session::SetWindow.
+// What happens when a conversation outgrows its session: options of the window, the part of the
+// conversation that is in the cache. docs/window.md has the policies.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,9 @@ enum class EvictMode : uint8_t {
   kRecompute,  // they are decoded again, as if the window were all that was ever said
 };
 
-// The system prompt is never evicted, nor a tool's call without its result, nor the newest turn of
-// a prompt. Each eviction frees at least a quarter of what may go.
+// The system prompt is never evicted, nor a tool's call without its results, nor the newest turn of
+// a prompt; of that, calls of tools before the last one may go, each with its results, when no
+// older turn is left. Each eviction frees at least a quarter of what may go.
 struct WindowOptions {
   Overflow overflow = Overflow::kError;
   EvictMode mode = EvictMode::kShift;

@@ -16,6 +16,7 @@ InFlight::InFlight(Work* work, const Tokenizer* tokenizer)
   request_.prompt_length = asked_.prompt_length;
   request_.holds = work->kind == WorkKind::kHold;
   request_.room = work->room;
+  request_.continues = work->continues;
 }
 
 InFlight::~InFlight() { Settle(); }

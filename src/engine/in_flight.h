@@ -22,6 +22,7 @@ struct Work {
   const GenerateOptions* options = nullptr;
   PromptLayout layout = {};  // of tokens
   int32_t room = 0;
+  bool continues = false;  // its prompt was a request of its own, which was counted
 };
 
 class InFlight {

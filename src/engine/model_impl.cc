@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/mapped_file.h"
+#include "base/thread_pool.h"
+#include "base/wall.h"
 #include "engine/model_path.h"
 #include "formats/gguf.h"
 
@@ -96,14 +98,22 @@ Result<const Ops*> ChooseOps(const std::string& isa) {
 Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
                                                  const ModelOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(options.isa));
-  ThreadPool threads(ThreadCount(options.threads));
-  GYRATOR_ASSIGN_OR_RETURN(
-      OpenedModel model,
-      OpenBoth(path,
-               {.compute = options.compute, .threads = &threads, .progress = options.progress}));
-  CompareVocabularies(&model);
-  return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
-      std::move(model.loaded), std::move(model.text), ops, options));
+  if (options.threads < 0 || options.threads > kThreadsMax) {
+    return Status::InvalidArgument("threads: 0 (one a core) to " + std::to_string(kThreadsMax) +
+                                   " expected, found " + std::to_string(options.threads));
+  }
+  const int num_threads = ThreadCount(options.threads);
+  const std::string what = path + ": loading with " + std::to_string(num_threads) + " threads";
+  return BehindWall(what, [&]() -> Result<std::shared_ptr<const Model>> {
+    ThreadPool threads(num_threads);
+    GYRATOR_ASSIGN_OR_RETURN(
+        OpenedModel model,
+        OpenBoth(path,
+                 {.compute = options.compute, .threads = &threads, .progress = options.progress}));
+    CompareVocabularies(&model);
+    return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
+        std::move(model.loaded), std::move(model.text), ops, options));
+  });
 }
 
 ModelImpl::ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> text, const Ops* ops,
