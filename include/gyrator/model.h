@@ -37,11 +37,18 @@ struct RenderOptions {
   std::string variables = {};  // JSON object of template variables; empty: none
 };
 
+struct TextOptions {
+  // How a byte-level GGUF file's text is cut into words where the file does not say
+  // (tokenizer.ggml.pre), by one of its values: docs/tokenizer.md. Empty: as the file says.
+  std::string tokenizer_pre = {};
+};
+
 // Tokenizer and chat template; needs only the tokenizer's files.
 class TextModel {
  public:
-  // kNotFound, kCorruption, kUnsupported (names the component).
-  static Result<std::shared_ptr<const TextModel>> Load(const std::string& path);
+  // kNotFound, kCorruption, kUnsupported (names the component), kInvalidArgument (options).
+  static Result<std::shared_ptr<const TextModel>> Load(const std::string& path,
+                                                       const TextOptions& options = {});
   virtual ~TextModel() = default;
 
   // `add_special`: the model's BOS (and EOS) as its post-processor adds them. Special tokens
@@ -67,6 +74,7 @@ struct ModelOptions {
   std::string isa = "auto";       // "auto", "ref", "avx2", "avx512", "amx"
   int threads = 0;                // 0: one a core
   std::string digest_cache = {};  // file that remembers weight digests; empty: none
+  TextOptions text = {};
   Progress progress = {};
 };
 
@@ -91,8 +99,10 @@ class Model {
   virtual ~Model() = default;
 
   virtual const ModelInfo& info() const = 0;
-  // Null when the folder has no tokenizer: such a model takes token ids only.
+  // Null when the folder has no tokenizer that is read: such a model takes token ids only.
   virtual const std::shared_ptr<const TextModel>& text() const = 0;
+  // OK, or why text() is null and what to do: kUnsupported.
+  virtual const Status& text_status() const = 0;
   // SHA-256 of the stored weights, hex; computed once (with progress), then taken from the cache.
   // `recompute` ignores the cache.
   virtual Result<std::string> WeightsDigest(bool recompute) const = 0;

@@ -15,13 +15,19 @@ int ThreadCount(int requested) {
                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// The text side, or null for a folder that has weights only.
-Result<std::shared_ptr<const TextModelImpl>> OpenText(const std::string& path) {
-  auto text = TextModelImpl::Open(path);
-  if (!text.ok() && text.status().code() == Code::kNotFound) {
-    return std::shared_ptr<const TextModelImpl>();
-  }
-  return text;
+// The text side, or null and the reason in `missing` for a folder that has no tokenizer that is
+// read.
+Result<std::shared_ptr<const TextModelImpl>> OpenText(const std::string& path,
+                                                      const TextOptions& options, Status* missing) {
+  auto text = TextModelImpl::Open(path, options);
+  if (text.ok()) return text;
+  const Status& status = text.status();
+  const bool none = status.code() == Code::kNotFound || status.name() == "foreign_tokenizer";
+  if (!none) return text;
+  *missing = status.code() == Code::kNotFound
+                 ? Status::Unsupported(path + ": no tokenizer; give token ids (--tokens)")
+                 : status;
+  return std::shared_ptr<const TextModelImpl>();
 }
 
 ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
@@ -65,19 +71,20 @@ Result<const Ops*> ChooseOps(const std::string& isa) {
 Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
                                                  const ModelOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(options.isa));
-  GYRATOR_ASSIGN_OR_RETURN(auto text, OpenText(path));
+  Status missing;
+  GYRATOR_ASSIGN_OR_RETURN(auto text, OpenText(path, options.text, &missing));
   ThreadPool threads(ThreadCount(options.threads));
   GYRATOR_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(path, {.compute = options.compute,
                                                                 .threads = &threads,
                                                                 .progress = options.progress}));
-  return std::shared_ptr<const Model>(
-      std::make_shared<const ModelImpl>(std::move(loaded), std::move(text), ops, options));
+  return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
+      std::move(loaded), TextSide{std::move(text), missing}, ops, options));
 }
 
-ModelImpl::ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> text, const Ops* ops,
-                     ModelOptions options)
+ModelImpl::ModelImpl(LoadedModel loaded, TextSide text, const Ops* ops, ModelOptions options)
     : loaded_(std::move(loaded)),
-      text_(std::move(text)),
+      text_(std::move(text.model)),
+      text_status_(std::move(text.missing)),
       public_text_(text_),
       ops_(ops),
       options_(std::move(options)),
