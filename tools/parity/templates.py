@@ -152,25 +152,25 @@ def conversations():
 
 # --- Templates.
 
-def sources_of(path):
-    """(where, source) of every template in a file."""
+def sources_of(path, place):
+    """(where, source) of every template in a file, which is called `place` in reports."""
     name = os.path.basename(path)
     if name.endswith((".jinja", ".jinja2")):
         with open(path, encoding="utf-8", newline="") as file:
-            yield path, file.read()
+            yield place, file.read()
     elif name.endswith(".json") and "tokenizer_config" in name:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
         found = config.get("chat_template") if isinstance(config, dict) else None
         if isinstance(found, str):
-            yield path, found
+            yield place, found
         for item in found if isinstance(found, list) else []:
-            yield f"{path} ({item['name']})", item["template"]
+            yield f"{place} ({item['name']})", item["template"]
     elif name.endswith(".gguf"):
         import gguf
         for key, field in gguf.GGUFReader(path).fields.items():
             if re.fullmatch(r"tokenizer\.chat_template(\..*)?", key):
-                yield f"{path} ({key})", field.contents()
+                yield f"{place} ({key})", field.contents()
 
 
 def templates_in(paths):
@@ -182,7 +182,8 @@ def templates_in(paths):
             files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
         for file in files:
             try:
-                for where, source in sources_of(file):
+                place = os.path.relpath(file, path) if os.path.isdir(path) else os.path.basename(file)
+                for where, source in sources_of(file, place):
                     if source.strip():
                         found.setdefault(source, where)
             except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
