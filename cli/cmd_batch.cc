@@ -301,9 +301,7 @@ Status RunBatch(const BatchArgs& args, const Context& context) {
   const std::vector<Job> jobs = ReadJobs(text, args);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            OpenModel(args.model, &progress));
-  if (model->text() == nullptr) {
-    return Status::Unsupported(model->info().path + ": no tokenizer; a batch needs one");
-  }
+  if (model->text() == nullptr) return model->text_status();
   const size_t parallel = std::min(static_cast<size_t>(args.parallel), jobs.size());
   EngineOptions options = EngineOptionsOf(args.engine, args.model.threads);
   options.sessions_max = static_cast<int32_t>(std::max<size_t>(parallel, 1));

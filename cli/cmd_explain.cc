@@ -46,7 +46,7 @@ Result<Asked> Load(const ContextDetails& details, Engine& engine) {
 
 Result<Explanation> Explained(const ExplainArgs& args, const Engine& engine, Session& session) {
   if (args.raw) {
-    if (engine.model().text() == nullptr) return Status::Unsupported("this model has no tokenizer");
+    if (engine.model().text() == nullptr) return engine.model().text_status();
     return session.Explain(engine.model().text()->Encode(*args.prompt, false));
   }
   if (args.prompt) {

@@ -21,9 +21,7 @@ struct LogitsDump {
 
 Result<std::vector<TokenId>> RawTokens(const RunArgs& args, const Model& model) {
   if (!args.tokens.empty()) return args.tokens;
-  if (model.text() == nullptr) {
-    return Status::Unsupported("this model has no tokenizer; give --tokens");
-  }
+  if (model.text() == nullptr) return model.text_status();
   return model.text()->Encode(*args.prompt, false);
 }
 

@@ -19,7 +19,8 @@ Result<Json> UserJson(const std::string& text, const std::string& what) {
 
 Status RunTemplate(const TemplateArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const std::string path, ModelPath(args.model));
-  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const TextModel> text, TextModel::Load(path));
+  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const TextModel> text,
+                           TextModel::Load(path, {.tokenizer_pre = args.tokenizer_pre}));
   GYRATOR_ASSIGN_OR_RETURN(const std::string messages, ReadInput(args.messages_file));
   RenderOptions options;
   if (!args.tools_file.empty()) {

@@ -10,7 +10,8 @@ namespace gyrator::cli {
 
 Status RunTokenize(const TokenizeArgs& args, const Context&) {
   GYRATOR_ASSIGN_OR_RETURN(const std::string path, ModelPath(args.model));
-  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const TextModel> text, TextModel::Load(path));
+  GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const TextModel> text,
+                           TextModel::Load(path, {.tokenizer_pre = args.tokenizer_pre}));
   GYRATOR_ASSIGN_OR_RETURN(const std::string input, ReadInput(args.text_file));
   std::string_view rest = input;
   std::string out;

@@ -47,13 +47,16 @@ struct Parse {
   std::vector<std::string> logit_bias, variables;
 };
 
-void AddModelPath(CLI::App* app, std::string* model) {
+void AddModelPath(CLI::App* app, std::string* model, std::string* tokenizer_pre) {
   app->add_option("-m,--model", *model,
                   "Hugging Face folder or GGUF file (default: the shipped model)");
+  app->add_option("--tokenizer-pre", *tokenizer_pre,
+                  "how a GGUF file's text is cut where it does not say: llama-bpe, qwen2, gpt-2 "
+                  "and others");
 }
 
 void AddModel(CLI::App* app, ModelFlags* flags, Parse* parse) {
-  AddModelPath(app, &flags->model);
+  AddModelPath(app, &flags->model, &flags->tokenizer_pre);
   app->add_option("--compute", parse->compute,
                   "arithmetic of the products: f32, bf16, int8 (default: what "
                   "suits the file)")
@@ -226,13 +229,13 @@ void AddLooks(CLI::App* app, Parse* parse) {
 
 void AddText(CLI::App* app, Parse* parse) {
   CLI::App* tokenize = AddCommand(app, "tokenize", "token ids of each line, as JSON arrays", parse);
-  AddModelPath(tokenize, &parse->tokenize.model);
+  AddModelPath(tokenize, &parse->tokenize.model, &parse->tokenize.tokenizer_pre);
   tokenize->add_option("-f,--text-file", parse->tokenize.text_file, "the text, -: standard input")
       ->required();
   tokenize->add_flag("--add-special", parse->tokenize.add_special, "with the model's BOS and EOS");
 
   CLI::App* render = AddCommand(app, "template", "the prompt that messages become", parse);
-  AddModelPath(render, &parse->chat_template.model);
+  AddModelPath(render, &parse->chat_template.model, &parse->chat_template.tokenizer_pre);
   render->add_option("--messages", parse->chat_template.messages_file, "JSON array of messages")
       ->required();
   render->add_option("--tools", parse->chat_template.tools_file, "JSON array of tool schemas");

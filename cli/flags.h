@@ -17,7 +17,8 @@
 namespace gyrator::cli {
 
 struct ModelFlags {
-  std::string model;  // -m; empty: the shipped one
+  std::string model;          // -m; empty: the shipped one
+  std::string tokenizer_pre;  // empty: as the file says
   std::optional<ComputeType> compute;
   std::string isa = "auto";
   int threads = 0;  // -t; 0: one a core
@@ -137,12 +138,12 @@ struct RmArgs {
   std::vector<std::string> names;
 };
 struct TokenizeArgs {
-  std::string model;
+  std::string model, tokenizer_pre;
   std::string text_file;  // "-": standard input
   bool add_special = false;
 };
 struct TemplateArgs {
-  std::string model;
+  std::string model, tokenizer_pre;
   std::string messages_file;
   std::string tools_file;
   std::vector<std::pair<std::string, std::string>> variables;  // name, JSON text

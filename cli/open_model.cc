@@ -18,6 +18,7 @@ Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, Progress
                                 .isa = flags.isa,
                                 .threads = flags.threads,
                                 .digest_cache = home.ok() ? home->digest_cache : std::string(),
+                                .text = {.tokenizer_pre = flags.tokenizer_pre},
                                 .progress = progress->Callback()};
   GYRATOR_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, Model::Load(path, options));
   progress->Clear();

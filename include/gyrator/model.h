@@ -37,12 +37,19 @@ struct RenderOptions {
   std::string variables = {};  // JSON object of template variables; empty: none
 };
 
+struct TextOptions {
+  // How a byte-level GGUF file's text is cut into words where the file does not say
+  // (tokenizer.ggml.pre), by one of its values: docs/tokenizer.md. Empty: as the file says.
+  std::string tokenizer_pre = {};
+};
+
 // Tokenizer and chat template; needs only the tokenizer's files.
 class TextModel {
  public:
-  // kNotFound, kCorruption, kUnsupported (names the component), kInvalidArgument (a path that leads
-  // to something else than a model).
-  static Result<std::shared_ptr<const TextModel>> Load(const std::string& path);
+  // kNotFound, kCorruption, kUnsupported (names the component), kInvalidArgument (options, or a path
+  // that leads to something else than a model).
+  static Result<std::shared_ptr<const TextModel>> Load(const std::string& path,
+                                                       const TextOptions& options = {});
   virtual ~TextModel() = default;
 
   // `add_special`: the model's BOS (and EOS) as its post-processor adds them. Special tokens
@@ -68,6 +75,7 @@ struct ModelOptions {
   std::string isa = "auto";       // "auto", "ref", "avx2", "avx512", "amx"
   int threads = 0;                // 0: one a core
   std::string digest_cache = {};  // file that remembers weight digests; empty: none
+  TextOptions text = {};
   Progress progress = {};
 };
 
@@ -94,8 +102,10 @@ class Model {
   virtual ~Model() = default;
 
   virtual const ModelInfo& info() const = 0;
-  // Null when the folder has no tokenizer: such a model takes token ids only.
+  // Null when the folder has no tokenizer that is read: such a model takes token ids only.
   virtual const std::shared_ptr<const TextModel>& text() const = 0;
+  // OK, or why text() is null and what to do: kUnsupported.
+  virtual const Status& text_status() const = 0;
   // SHA-256 of the stored weights, hex: of those that were loaded and are computed with. Hashed at
   // most once a model object (with progress), or taken from the cache. kMismatch "model_changed":
   // the file was written since it was loaded, or moved before it was hashed, so that the weights

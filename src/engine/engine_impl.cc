@@ -120,7 +120,7 @@ EngineStats EngineImpl::stats() const {
 
 Result<const TextModelImpl*> EngineImpl::text() const {
   if (model_->text_impl() != nullptr) return model_->text_impl();
-  return Status::Unsupported(model_->info().path + ": no tokenizer; give token ids (--tokens)");
+  return model_->text_status();
 }
 
 std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {

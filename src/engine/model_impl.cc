@@ -19,31 +19,37 @@ int ThreadCount(int requested) {
                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// `text`, or null for a model that has weights only.
+// `text`, or null and the reason in `missing` for a model that has no tokenizer that is read.
 Result<std::shared_ptr<const TextModelImpl>> OrNone(
-    Result<std::shared_ptr<const TextModelImpl>> text) {
-  if (!text.ok() && text.status().code() == Code::kNotFound) {
-    return std::shared_ptr<const TextModelImpl>();
-  }
-  return text;
+    Result<std::shared_ptr<const TextModelImpl>> text, const std::string& path, Status* missing) {
+  if (text.ok()) return text;
+  const Status& status = text.status();
+  const bool none = status.code() == Code::kNotFound || status.name() == "foreign_tokenizer";
+  if (!none) return text;
+  *missing = status.code() == Code::kNotFound
+                 ? Status::Unsupported(path + ": no tokenizer; give token ids (--tokens)")
+                 : status;
+  return std::shared_ptr<const TextModelImpl>();
 }
 
 // Both sides of a model. Of a GGUF file they come from one mapping.
 struct OpenedModel {
-  std::shared_ptr<const TextModelImpl> text;
+  std::shared_ptr<const TextModelImpl> text;  // null: none that is read, for the reason `missing`
+  Status missing;
   LoadedModel loaded;
 };
 
-Result<OpenedModel> OpenBoth(const std::string& path, const ModelLoadOptions& options) {
+Result<OpenedModel> OpenBoth(const std::string& path, const TextOptions& text,
+                             const ModelLoadOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const ModelPath kind, ClassifyModelPath(path));
   OpenedModel model;
   if (kind == ModelPath::kFolder) {
-    GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::Open(path)));
+    GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::Open(path, text), path, &model.missing));
     GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(path, options));
     return model;
   }
   GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
-  GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::FromGguf(file, path)));
+  GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::FromGguf(file, path, text), path, &model.missing));
   GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(file, path, options));
   return model;
 }
@@ -108,18 +114,18 @@ Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
     ThreadPool threads(num_threads);
     GYRATOR_ASSIGN_OR_RETURN(
         OpenedModel model,
-        OpenBoth(path,
+        OpenBoth(path, options.text,
                  {.compute = options.compute, .threads = &threads, .progress = options.progress}));
     CompareVocabularies(&model);
     return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
-        std::move(model.loaded), std::move(model.text), ops, options));
+        std::move(model.loaded), TextSide{std::move(model.text), model.missing}, ops, options));
   });
 }
 
-ModelImpl::ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> text, const Ops* ops,
-                     ModelOptions options)
+ModelImpl::ModelImpl(LoadedModel loaded, TextSide text, const Ops* ops, ModelOptions options)
     : loaded_(std::move(loaded)),
-      text_(std::move(text)),
+      text_(std::move(text.model)),
+      text_status_(std::move(text.missing)),
       public_text_(text_),
       ops_(ops),
       options_(std::move(options)),

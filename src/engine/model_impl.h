@@ -11,13 +11,19 @@
 
 namespace gyrator {
 
+// The tokenizer and template of a model, or null and why there are none.
+struct TextSide {
+  std::shared_ptr<const TextModelImpl> model;
+  Status missing;
+};
+
 class ModelImpl final : public Model {
  public:
-  ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> text, const Ops* ops,
-            ModelOptions options);
+  ModelImpl(LoadedModel loaded, TextSide text, const Ops* ops, ModelOptions options);
 
   const ModelInfo& info() const override { return info_; }
   const std::shared_ptr<const TextModel>& text() const override { return public_text_; }
+  const Status& text_status() const override { return text_status_; }
   Result<std::string> WeightsDigest(bool recompute) const override;
 
   const LoadedModel& loaded() const { return loaded_; }
@@ -30,6 +36,7 @@ class ModelImpl final : public Model {
  private:
   LoadedModel loaded_;
   std::shared_ptr<const TextModelImpl> text_;
+  Status text_status_;
   std::shared_ptr<const TextModel> public_text_;
   const Ops* ops_;
   ModelOptions options_;

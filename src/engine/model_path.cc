@@ -72,8 +72,8 @@ Result<ModelPath> ClassifyModelPath(const std::string& path) {
   if (!fs::exists(found)) return NothingThere(path);
   if (fs::is_directory(found)) {
     // A folder with a tokenizer alone is a text model.
-    for (const char* file :
-         {"/config.json", "/tokenizer.json", "/tokenizer.model", "/vocab.json"}) {
+    for (const char* file : {"/config.json", "/tokenizer.json", "/tokenizer.model", "/vocab.json",
+                             "/tekken.json", "/spiece.model", "/vocab.txt"}) {
       if (fs::exists(path + file, error)) return ModelPath::kFolder;
     }
     return NotAModelFolder(path);

@@ -1,5 +1,6 @@
 #include "engine/text_model.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -22,26 +23,100 @@ Result<Json> ParseField(std::string_view text, std::string_view field, Json::val
   return value;
 }
 
+Status CheckFolderOptions(const TextOptions& options) {
+  if (options.tokenizer_pre.empty()) return {};
+  return Status::InvalidArgument(
+      "tokenizer pre: expected a GGUF file, found a folder, whose tokenizer.json says how text is "
+      "cut");
+}
+
 }  // namespace
 
 TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
                              std::unique_ptr<ChatTemplate> chat)
     : tokenizer_(std::move(tokenizer)),
       chat_(std::move(chat)),
-      template_digest_(HexText(Sha256Of(AsBytes(tokenizer_->chat_template())))) {}
+      special_tokens_(Json::object()),
+      template_digest_(HexText(Sha256Of(AsBytes(tokenizer_->chat_template())))) {
+  for (const NamedToken& token : tokenizer_->named_tokens()) {
+    special_tokens_[token.name] = token.text;
+  }
+  ParseToolTemplate();
+  FindEndOfTurn();
+}
 
-Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::string& path) {
+// A template that is wrong does no harm until tools are given.
+void TextModelImpl::ParseToolTemplate() {
+  for (const NamedTemplate& other : tokenizer_->other_templates()) {
+    if (other.name != "tool_use") continue;
+    auto parsed = ChatTemplate::Parse(other.source);
+    if (!parsed.ok()) parsed = std::move(parsed).status().Annotate("chat template 'tool_use'");
+    tool_chat_ = std::make_unique<const Result<std::unique_ptr<ChatTemplate>>>(std::move(parsed));
+  }
+}
+
+// The files of many folders name another token as the end (that of texts) than the one with which
+// the template ends a reply, so the template is asked: the special token right behind the words of
+// an assistant.
+void TextModelImpl::FindEndOfTurn() {
+  const std::span<const TokenId> named = tokenizer_->end_of_generation();
+  end_of_generation_.assign(named.begin(), named.end());
+  if (chat_ == nullptr) return;
+  const std::string words = "gyrator";
+  const Json messages = Json::array(
+      {{{"role", "user"}, {"content", "a"}}, {{"role", "assistant"}, {"content", words}}});
+  const auto text = chat_->Render(
+      {.messages = &messages, .variables = &special_tokens_, .add_generation_prompt = false});
+  const size_t at = text.ok() ? text->rfind(words) : std::string::npos;
+  if (at == std::string::npos) return;
+  const size_t behind = text->find_first_not_of(" \t\r\n", at + words.size());
+  if (behind == std::string::npos) return;
+  const std::vector<TokenId> tokens =
+      tokenizer_->Encode(std::string_view(*text).substr(behind), {.add_special = false});
+  if (tokens.empty() || !tokenizer_->IsSpecial(tokens[0])) return;
+  const auto place = std::ranges::lower_bound(end_of_generation_, tokens[0]);
+  if (place == end_of_generation_.end() || *place != tokens[0]) {
+    end_of_generation_.insert(place, tokens[0]);
+  }
+}
+
+// As transformers: with tools the one called tool_use, if there is one.
+Result<const ChatTemplate*> TextModelImpl::ChooseTemplate(bool has_tools) const {
+  if (has_tools && tool_chat_ != nullptr) {
+    if (!tool_chat_->ok()) return tool_chat_->status();
+    return (*tool_chat_)->get();
+  }
+  if (chat_ != nullptr) return chat_.get();
+  std::string names;
+  for (const NamedTemplate& other : tokenizer_->other_templates()) {
+    names += (names.empty() ? "'" : ", '") + other.name + "'";
+  }
+  if (names.empty()) {
+    return Status::Unsupported("the model has no chat template; use a raw prompt (--raw)");
+  }
+  return Status::Unsupported("the model's chat templates are called " + names +
+                             " and none is called 'default'" +
+                             (tool_chat_ != nullptr ? ", and 'tool_use' is for tools" : "") +
+                             "; give one of them that name, or use a raw prompt (--raw)");
+}
+
+Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::string& path,
+                                                                 const TextOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const ModelPath kind, ClassifyModelPath(path));
-  if (kind == ModelPath::kFolder) return Make(Tokenizer::FromHuggingFace(path), path);
+  if (kind == ModelPath::kFolder) {
+    GYRATOR_RETURN_IF_ERROR(CheckFolderOptions(options));
+    return Make(Tokenizer::FromHuggingFace(path), path);
+  }
   GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
-  return FromGguf(file, path);
+  return FromGguf(file, path, options);
 }
 
 Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::FromGguf(const GgufFile& file,
-                                                                     const std::string& path) {
+                                                                     const std::string& path,
+                                                                     const TextOptions& options) {
   if (!file.Has("tokenizer.ggml.model"))
     return Status::NotFound(path + ": no tokenizer in the file");
-  return Make(Tokenizer::FromGguf(file), path);
+  return Make(Tokenizer::FromGguf(file, options.tokenizer_pre), path);
 }
 
 Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Make(
@@ -56,8 +131,9 @@ Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Make(
   return std::make_shared<const TextModelImpl>(std::move(tokenizer), std::move(chat));
 }
 
-Result<std::shared_ptr<const TextModel>> TextModel::Load(const std::string& path) {
-  GYRATOR_ASSIGN_OR_RETURN(auto text, TextModelImpl::Open(path));
+Result<std::shared_ptr<const TextModel>> TextModel::Load(const std::string& path,
+                                                         const TextOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(auto text, TextModelImpl::Open(path, options));
   return std::shared_ptr<const TextModel>(std::move(text));
 }
 
@@ -85,12 +161,8 @@ Result<std::string> TextModelImpl::RenderJson(std::string_view messages,
 Result<std::string> TextModelImpl::RenderValue(const Json& messages,
                                                const RenderOptions& options) const {
   num_renders_.fetch_add(1, std::memory_order_relaxed);
-  if (chat_ == nullptr) {
-    return Status::Unsupported("the model has no chat template; use a raw prompt (--raw)");
-  }
-  Json variables = Json::object();
-  if (tokenizer_->bos()) variables["bos_token"] = tokenizer_->IdToToken(*tokenizer_->bos());
-  if (tokenizer_->eos()) variables["eos_token"] = tokenizer_->IdToToken(*tokenizer_->eos());
+  GYRATOR_ASSIGN_OR_RETURN(const ChatTemplate* chat, ChooseTemplate(!options.tools.empty()));
+  Json variables = special_tokens_;
   if (!options.variables.empty()) {
     GYRATOR_ASSIGN_OR_RETURN(const Json more,
                              ParseField(options.variables, "variables", Json::value_t::object));
@@ -100,10 +172,10 @@ Result<std::string> TextModelImpl::RenderValue(const Json& messages,
   if (!options.tools.empty()) {
     GYRATOR_ASSIGN_OR_RETURN(tools, ParseField(options.tools, "tools", Json::value_t::array));
   }
-  return chat_->Render({.messages = &messages,
-                        .tools = options.tools.empty() ? nullptr : &tools,
-                        .variables = &variables,
-                        .add_generation_prompt = options.add_generation_prompt});
+  return chat->Render({.messages = &messages,
+                       .tools = options.tools.empty() ? nullptr : &tools,
+                       .variables = &variables,
+                       .add_generation_prompt = options.add_generation_prompt});
 }
 
 }  // namespace gyrator

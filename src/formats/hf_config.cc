@@ -81,8 +81,9 @@ Status Read(const Json& object, std::string_view field, std::vector<std::string>
 }
 
 // The object that holds the rope parameters: rope_scaling unless empty, else rope_parameters, as
-// transformers chooses. Null when neither is there.
-Result<const Json*> FindRopeObject(const Json& root) {
+// transformers chooses. Null when neither is there, or when there is one for each kind of layer,
+// which `several` then says.
+Result<const Json*> FindRopeObject(const Json& root, std::string* several) {
   for (std::string_view field : {"rope_scaling", "rope_parameters"}) {
     const Json* value = Find(root, field);
     if (value == nullptr) continue;
@@ -90,9 +91,8 @@ Result<const Json*> FindRopeObject(const Json& root) {
     if (value->empty()) continue;
     for (const auto& [key, item] : value->items()) {
       if (item.is_object()) {
-        return Status::Unsupported(
-            "config.json: " + std::string(field) + ": " + key +
-            " has rope parameters of its own; expected one set for all layers");
+        *several = std::string(field) + ": " + key;
+        return nullptr;
       }
     }
     return value;
@@ -120,7 +120,7 @@ Status ReadRope(const Json& root, HfRope* rope) {
   std::optional<double> theta;
   GYRATOR_RETURN_IF_ERROR(Read(root, "rope_theta", &theta));
   GYRATOR_RETURN_IF_ERROR(Read(root, "partial_rotary_factor", &rope->partial_rotary_factor));
-  GYRATOR_ASSIGN_OR_RETURN(const Json* object, FindRopeObject(root));
+  GYRATOR_ASSIGN_OR_RETURN(const Json* object, FindRopeObject(root, &rope->several));
   if (object != nullptr) {
     GYRATOR_RETURN_IF_ERROR(Read(*object, "type", &rope->type));
     GYRATOR_RETURN_IF_ERROR(Read(*object, "rope_type", &rope->type));

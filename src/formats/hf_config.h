@@ -31,6 +31,7 @@ struct HfRope {
   std::optional<double> partial_rotary_factor;              // here or at the top level
   std::optional<int32_t> original_max_position_embeddings;  // the top level's wins
   std::optional<bool> truncate;
+  std::string several;  // "rope_parameters: full_attention" when some layers have their own; empty
 };
 
 struct HfConfig {

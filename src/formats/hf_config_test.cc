@@ -83,8 +83,6 @@ TEST(HfConfig, RefusesBrokenFilesByName) {
       {R"({"model_type": "llama", "rope_scaling": "yarn"})", Code::kCorruption, "rope_scaling"},
       {R"({"model_type": "llama", "rope_scaling": {"type": "linear", "factor": "4"}})",
        Code::kCorruption, "factor"},
-      {R"({"model_type": "llama", "rope_parameters": {"full_attention": {"rope_type": "default"}}})",
-       Code::kUnsupported, "full_attention"},
   };
   for (const Broken& broken : cases) {
     const auto config = ParseHfConfig(broken.json);
@@ -93,6 +91,15 @@ TEST(HfConfig, RefusesBrokenFilesByName) {
     EXPECT_NE(std::string::npos, config.status().message().find(broken.message))
         << config.status().message();
   }
+}
+
+// Whether that is refused is for the model to say, which knows the architecture.
+TEST(HfConfig, RopeParametersOfSomeLayersAreTold) {
+  const auto config = ParseHfConfig(
+      R"({"model_type": "gemma3_text", "rope_parameters": {"full_attention": {"rope_theta": 1e6}}})");
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ("rope_parameters: full_attention", config->rope.several);
+  EXPECT_EQ(10000.0, config->rope.theta);
 }
 
 TEST(HfConfig, RefusesDeepNesting) {

@@ -21,8 +21,9 @@ Result<const Family*> FindFamily(const HfConfig& source) {
     }
     known += (known.empty() ? "" : ", ") + std::string(family->name);
   }
-  return Status::Unsupported("config.json: model_type: expected one of " + known + ", found " +
-                             source.model_type.substr(0, 60));
+  return Status::Unsupported(
+      "config.json: model_type: expected an architecture that is supported, one of " + known +
+      ", found " + source.model_type.substr(0, 60));
 }
 
 Status Required(std::string_view field, const std::optional<int32_t>& value, int32_t* out) {
@@ -109,6 +110,10 @@ Result<ModelConfig> ConfigFromHf(const HfConfig& source) {
   }
   if (source.rope.partial_rotary_factor.value_or(1) != 1) {
     return Status::Unsupported("config.json: partial_rotary_factor: expected 1, found another");
+  }
+  if (!source.rope.several.empty()) {
+    return Status::Unsupported("config.json: " + source.rope.several.substr(0, 60) +
+                               " has rope parameters of its own; expected one set for all layers");
   }
   ModelConfig config;
   config.family = family->name;

@@ -78,12 +78,23 @@ class Importer {
   }
 };
 
+// As transformers: fields that are null are dropped, for many templates print "None" or fail where
+// a field that is missing does no harm.
+Json WithoutNulls(const Json& message) {
+  Json kept = Json::object();
+  auto& fields = kept.get_ref<Json::object_t&>();  // its names are all different: no search
+  for (const auto& item : message.get_ref<const Json::object_t&>()) {
+    if (!item.second.is_null()) fields.emplace_back(item.first, item.second);
+  }
+  return kept;
+}
+
 // As transformers: what a model thought is passed under one of three names, and templates find it
 // under two, `thinking` and `reasoning_content`.
-Json WithReasoning(const Json& message) {
+Json WithReasoning(Json message) {
   for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
     const auto found = message.find(name);
-    if (found == message.end() || found->is_null()) continue;
+    if (found == message.end()) continue;
     Json aliased = Json::object();
     aliased["thinking"] = *found;
     for (const auto& item : message.items()) aliased[item.key()] = item.value();
@@ -93,19 +104,23 @@ Json WithReasoning(const Json& message) {
   return message;
 }
 
-Result<Json> WithReasoning(const Json* messages) {
-  Json aliased = Json::array();
-  if (messages == nullptr) return aliased;
+// The conversation as a template sees it.
+Result<Json> SeenMessages(const Json* messages) {
+  Json seen = Json::array();
+  if (messages == nullptr) return seen;
   if (!messages->is_array()) {
     return Status::InvalidArgument("chat template: messages must be an array");
+  }
+  if (messages->empty()) {
+    return Status::InvalidArgument("chat template: at least one message expected, found none");
   }
   for (const Json& message : *messages) {
     if (!message.is_object()) {
       return Status::InvalidArgument("chat template: a message must be an object");
     }
-    aliased.push_back(WithReasoning(message));
+    seen.push_back(WithReasoning(WithoutNulls(message)));
   }
-  return aliased;
+  return seen;
 }
 
 }  // namespace
@@ -148,7 +163,7 @@ Result<std::string> ChatTemplate::Render(const Inputs& inputs) const {
       GYRATOR_RETURN_IF_ERROR(set(item.key(), item.value()));
     }
   }
-  GYRATOR_ASSIGN_OR_RETURN(const Json messages, WithReasoning(inputs.messages));
+  GYRATOR_ASSIGN_OR_RETURN(const Json messages, SeenMessages(inputs.messages));
   GYRATOR_RETURN_IF_ERROR(set("messages", messages));
   GYRATOR_RETURN_IF_ERROR(set("tools", inputs.tools != nullptr ? *inputs.tools : Json()));
   if (variables.Find("documents") == nullptr) GYRATOR_RETURN_IF_ERROR(set("documents", Json()));

@@ -22,14 +22,17 @@ class ChatTemplate {
   ~ChatTemplate();
 
   struct Inputs {
-    const Json* messages = nullptr;   // array of {role, content, ...}
+    // Array of {role, content, ...}; null fields are dropped. Null: a template without a
+    // conversation.
+    const Json* messages = nullptr;
     const Json* tools = nullptr;      // array or null
     const Json* variables = nullptr;  // object: bos_token, eos_token and more; or null
     bool add_generation_prompt = true;
     const std::tm* now = nullptr;  // local time for strftime_now; null: the machine's clock
   };
-  // kInvalidArgument carries the template's own raise_exception text or the evaluation error with
-  // its line. Bounded: steps, output size and recursion have limits (kExhausted).
+  // kInvalidArgument: an array without a message, inputs of another type; or it carries the
+  // template's own raise_exception text or the evaluation error with its line. Bounded: steps,
+  // output size and recursion have limits (kExhausted).
   Result<std::string> Render(const Inputs& inputs) const;
 
   const std::string& source() const;

@@ -245,6 +245,10 @@ TEST(ChatTemplate, RefusesInputsThatAreNoConversation) {
   const Json not_utf8 = Json::array({{{"role", "user"}, {"content", "\xff"}}});
   EXPECT_THAT((*chat_template)->Render({.messages = &not_utf8}).status().message(),
               HasSubstr("not UTF-8"));
+  const Json none = Json::array();
+  const Status empty = (*chat_template)->Render({.messages = &none}).status();
+  EXPECT_EQ(empty.code(), Code::kInvalidArgument);
+  EXPECT_THAT(empty.message(), HasSubstr("at least one message expected, found none"));
   const Json too_big = Json::array({{{"n", 18446744073709551615u}}});
   EXPECT_THAT((*chat_template)->Render({.messages = &too_big}).status().message(),
               HasSubstr("18446744073709551615"));
@@ -253,6 +257,32 @@ TEST(ChatTemplate, RefusesInputsThatAreNoConversation) {
   const Json deep_messages = Json::array({{{"content", deep}}});
   EXPECT_EQ((*chat_template)->Render({.messages = &deep_messages}).status().code(),
             Code::kExhausted);
+}
+
+// What `source` makes of a conversation, at GoldenClock().
+std::string Rendered(const std::string& source, const std::string& messages) {
+  const auto chat_template = ChatTemplate::Parse(source);
+  if (!chat_template.ok()) return chat_template.status().ToString();
+  const Json conversation = *ParseJson(messages);
+  const std::tm now = GoldenClock();
+  const auto text = (*chat_template)->Render({.messages = &conversation, .now = &now});
+  return text.ok() ? *text : text.status().ToString();
+}
+
+TEST(ChatTemplate, NullFieldsOfMessagesAreDropped) {
+  const std::string keys = "{% for m in messages %}{{ m }}{% endfor %}";
+  EXPECT_EQ(
+      Rendered(keys, R"([{"role":"user","content":null,"name":null,"n":0,"e":"","f":false}])"),
+      "{'role': 'user', 'n': 0, 'e': '', 'f': False}");
+  // Only the message's own: what lies deeper is the template's affair.
+  EXPECT_EQ(Rendered(keys, R"([{"tool_calls":[{"id":null}],"audio":null,"x":{"y":null}}])"),
+            "{'tool_calls': [{'id': None}], 'x': {'y': None}}");
+  EXPECT_EQ(Rendered(keys, R"([{"role":null}])"), "{}");
+  EXPECT_EQ(Rendered(keys, R"([{"reasoning_content":null,"thinking":null,"reasoning":"r"}])"),
+            "{'thinking': 'r', 'reasoning': 'r', 'reasoning_content': 'r'}");
+  EXPECT_EQ(Rendered("{{ messages[0].tool_calls is defined }}{{ messages[0].content is none }}",
+                     R"([{"role":"assistant","content":null,"tool_calls":null}])"),
+            "FalseFalse");
 }
 
 TEST(ChatTemplate, ParsesOnceAndRendersOften) {

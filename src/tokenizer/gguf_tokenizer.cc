@@ -5,11 +5,13 @@
 // types: ggml docs/gguf.md, llama.cpp src/llama-vocab.cpp.
 #include <algorithm>
 #include <array>
+#include <span>
 #include <tuple>
 #include <utility>
 
 #include "base/utf8.h"
 #include "formats/gguf.h"
+#include "tokenizer/gguf_pre.h"
 #include "tokenizer/pipeline_tokenizer.h"
 
 namespace gyrator {
@@ -19,49 +21,6 @@ namespace {
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 enum TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4 };
-
-constexpr std::string_view kLlama3Pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2Pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kTekkenPattern =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-    R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-// What a value of tokenizer.ggml.pre means.
-struct PreType {
-  std::string_view name;
-  std::vector<std::string_view> patterns;
-  bool nfc = false;
-  bool ignore_merges = false;
-  bool add_bos = false;  // where the file does not say
-};
-
-const std::vector<PreType>& PreTypes() {
-  static const std::vector<PreType> kTypes = [] {
-    const std::vector<std::string_view> llama3 = {kLlama3Pattern}, qwen2 = {kQwen2Pattern},
-                                        gpt2 = {kGpt2Pattern}, digits = {R"(\p{N})", kGpt2Pattern};
-    return std::vector<PreType>{
-        {"llama-bpe", llama3, false, true, true},
-        {"llama3", llama3, false, true, true},
-        {"llama-v3", llama3, false, true, true},
-        {"qwen2", qwen2, true},
-        {"deepseek-r1-qwen", qwen2, true},
-        {"smollm", digits},
-        {"starcoder", digits},
-        {"refact", digits},
-        {"gpt-2", gpt2},
-        {"phi-2", gpt2},
-        {"olmo", gpt2},
-        {"tekken", {kTekkenPattern}, false, true, true},
-        {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Pattern, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
-    };
-  }();
-  return kTypes;
-}
 
 // The texts that llama.cpp takes for the end of a turn, where they are control tokens.
 constexpr std::array<std::string_view, 9> kEndTexts = {
@@ -107,9 +66,7 @@ void AddTokens(const Arrays& arrays, TokenizerParts* parts) {
 }
 
 // "left right"; the first space that is not the first byte parts them, for a token may be a space.
-Status AddMerges(const GgufFile& file, TokenizerParts* parts) {
-  GYRATOR_ASSIGN_OR_RETURN(const auto merges,
-                           file.GetArray<std::string_view>("tokenizer.ggml.merges"));
+Status AddMerges(std::span<const std::string_view> merges, TokenizerParts* parts) {
   for (const std::string_view merge : merges) {
     const size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos) {
@@ -121,15 +78,35 @@ Status AddMerges(const GgufFile& file, TokenizerParts* parts) {
   return {};
 }
 
-Status FillByteLevel(const GgufFile& file, const Arrays& arrays, TokenizerParts* parts,
-                     bool* add_bos) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string_view pre,
-                           file.GetOr<std::string_view>("tokenizer.ggml.pre", "default"));
-  const auto type = std::find_if(PreTypes().begin(), PreTypes().end(),
-                                 [&](const PreType& known) { return known.name == pre; });
-  if (type == PreTypes().end()) {
-    return Status::Unsupported("tokenizer.ggml.pre: " + Quoted(pre) + " is not supported");
+// How text is cut: as the caller says, else the file, else as these merges are known to be used.
+// Where nobody knows, a guess would give other ids in silence.
+Result<const PreType*> ChoosePre(const GgufFile& file, std::string_view pre,
+                                 std::span<const std::string_view> merges) {
+  if (!pre.empty()) {
+    if (const PreType* type = FindPreType(pre)) return type;
+    return Status::InvalidArgument("tokenizer pre: expected " + PreTypeNames() + ", found " +
+                                   Quoted(pre));
   }
+  const std::string advice =
+      "; say how text is cut: --tokenizer-pre NAME, one of " + PreTypeNames();
+  if (!file.Has("tokenizer.ggml.pre")) {
+    if (const PreType* type = PreTypeOfMerges(MergesDigest(merges))) return type;
+    return Status::Unsupported(
+               "tokenizer.ggml.pre: absent, and the vocabulary is none of those that are known" +
+               advice)
+        .Named("unknown_pre");
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const auto named, file.Get<std::string_view>("tokenizer.ggml.pre"));
+  if (const PreType* type = FindPreType(named)) return type;
+  return Status::Unsupported("tokenizer.ggml.pre: " + Quoted(named) + " is not supported" + advice)
+      .Named("unknown_pre");
+}
+
+Status FillByteLevel(const GgufFile& file, const Arrays& arrays, std::string_view pre,
+                     TokenizerParts* parts, bool* add_bos) {
+  GYRATOR_ASSIGN_OR_RETURN(const auto merges,
+                           file.GetArray<std::string_view>("tokenizer.ggml.merges"));
+  GYRATOR_ASSIGN_OR_RETURN(const PreType* type, ChoosePre(file, pre, merges));
   GYRATOR_ASSIGN_OR_RETURN(const bool prefix_space,
                            file.GetOr<bool>("tokenizer.ggml.add_space_prefix", false));
   GYRATOR_ASSIGN_OR_RETURN(parts->pre_tokenizer,
@@ -138,7 +115,7 @@ Status FillByteLevel(const GgufFile& file, const Arrays& arrays, TokenizerParts*
   parts->bpe.ignore_merges = type->ignore_merges;
   *add_bos = type->add_bos;
   AddTokens(arrays, parts);
-  return AddMerges(file, parts);
+  return AddMerges(merges, parts);
 }
 
 // SentencePiece's merges are implied: any two tokens that make a third, the third's score first. In
@@ -228,6 +205,47 @@ Result<std::optional<TokenId>> ReadId(const GgufFile& file, std::string_view key
   return std::optional<TokenId>(id);
 }
 
+// The tokens that templates know by name. An id that the vocabulary lacks names none.
+Status ReadNamedTokens(const GgufFile& file, const Arrays& arrays, TokenizerNames* names) {
+  constexpr std::pair<const char*, const char*> kKeys[] = {
+      {"bos_token", "tokenizer.ggml.bos_token_id"},
+      {"eos_token", "tokenizer.ggml.eos_token_id"},
+      {"unk_token", "tokenizer.ggml.unknown_token_id"},
+      {"sep_token", "tokenizer.ggml.seperator_token_id"},  // the format's own spelling
+      {"pad_token", "tokenizer.ggml.padding_token_id"},
+      {"cls_token", "tokenizer.ggml.cls_token_id"},
+      {"mask_token", "tokenizer.ggml.mask_token_id"},
+  };
+  for (const auto& [name, key] : kKeys) {
+    GYRATOR_ASSIGN_OR_RETURN(const std::optional<TokenId> id, ReadId(file, key));
+    if (id && *id >= 0 && static_cast<size_t>(*id) < arrays.tokens.size()) {
+      names->named_tokens.push_back({name, std::string(arrays.tokens[static_cast<size_t>(*id)])});
+    }
+  }
+  return {};
+}
+
+// tokenizer.chat_template, and tokenizer.chat_template.NAME for the names that
+// tokenizer.chat_templates lists.
+Status ReadTemplates(const GgufFile& file, TokenizerNames* names) {
+  const std::string base = "tokenizer.chat_template";
+  GYRATOR_ASSIGN_OR_RETURN(const auto source, file.GetOr<std::string_view>(base, ""));
+  names->chat_template = std::string(source);
+  for (const std::string_view key : file.keys()) {
+    if (!key.starts_with(base + ".")) continue;
+    GYRATOR_ASSIGN_OR_RETURN(const auto other, file.Get<std::string_view>(key));
+    const std::string name(key.substr(base.size() + 1));
+    if (name == "default") {
+      names->chat_template = std::string(other);
+    } else {
+      names->other_templates.push_back({name, std::string(other)});
+    }
+  }
+  std::sort(names->other_templates.begin(), names->other_templates.end(),
+            [](const NamedTemplate& a, const NamedTemplate& b) { return a.name < b.name; });
+  return {};
+}
+
 Result<TokenizerNames> ReadNames(const GgufFile& file, const Arrays& arrays) {
   TokenizerNames names;
   GYRATOR_ASSIGN_OR_RETURN(names.bos, ReadId(file, "tokenizer.ggml.bos_token_id"));
@@ -242,15 +260,14 @@ Result<TokenizerNames> ReadNames(const GgufFile& file, const Arrays& arrays) {
       names.end_of_generation.push_back(static_cast<TokenId>(id));
     }
   }
-  GYRATOR_ASSIGN_OR_RETURN(const std::string_view source,
-                           file.GetOr<std::string_view>("tokenizer.chat_template", ""));
-  names.chat_template = std::string(source);
+  GYRATOR_RETURN_IF_ERROR(ReadNamedTokens(file, arrays, &names));
+  GYRATOR_RETURN_IF_ERROR(ReadTemplates(file, &names));
   return names;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
+Result<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(const GgufFile& file, std::string_view pre) {
   GYRATOR_ASSIGN_OR_RETURN(const std::string_view model,
                            file.Get<std::string_view>("tokenizer.ggml.model"));
   GYRATOR_ASSIGN_OR_RETURN(const Arrays arrays, ReadArrays(file));
@@ -258,8 +275,12 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
   TokenizerParts parts;
   bool add_bos = false;
   if (model == "gpt2") {
-    GYRATOR_RETURN_IF_ERROR(FillByteLevel(file, arrays, &parts, &add_bos));
+    GYRATOR_RETURN_IF_ERROR(FillByteLevel(file, arrays, pre, &parts, &add_bos));
   } else if (model == "llama") {
+    if (!pre.empty()) {
+      return Status::InvalidArgument("tokenizer pre: expected a byte-level vocabulary, found " +
+                                     Quoted(model) + ", whose text is not cut");
+    }
     GYRATOR_RETURN_IF_ERROR(FillSentencePiece(file, arrays, &parts, &add_bos));
   } else {
     return Status::Unsupported("tokenizer.ggml.model: " + Quoted(model) +

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "tokenizer/folder_tokens.h"
 #include "tokenizer/json_fields.h"
 
 namespace gyrator {
@@ -60,12 +61,24 @@ Status ReadMerges(const Json& model, TokenizerParts* parts) {
   return {};
 }
 
+// Old files have no type; their fields say which it is.
+Result<std::string> ModelType(const Json& model) {
+  if (FindField(model, "type")) return StringField(model, "type");
+  const Json* vocab = FindField(model, "vocab");
+  if (vocab && vocab->is_array()) return std::string("Unigram");  // [["<piece>", score], ...]
+  if (FindField(model, "merges")) return std::string("BPE");
+  if (FindField(model, "max_input_chars_per_word")) return std::string("WordPiece");
+  const bool words = vocab && FindField(model, "unk_token") && model.size() == 2;
+  return std::string(words ? "WordLevel" : "BPE");
+}
+
 Status ReadModel(const Json& root, TokenizerParts* parts) {
   GYRATOR_ASSIGN_OR_RETURN(const Json* model, ObjectField(root, "model", "tokenizer.json"));
-  // Old files have no type where the fields say that it is BPE.
-  GYRATOR_ASSIGN_OR_RETURN(const std::string type, StringField(*model, "type", "BPE"));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string type, ModelType(*model));
   if (type != "BPE") {
-    return Status::Unsupported("model: type " + Quoted(type) + " is not supported, only BPE");
+    const char* guess = FindField(*model, "type") ? "" : " (by its fields; the file names no type)";
+    return Status::Unsupported("model: type " + Quoted(type) + guess +
+                               " is not supported, only BPE");
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     GYRATOR_ASSIGN_OR_RETURN(const std::string affix, StringField(*model, key, ""));
@@ -164,7 +177,8 @@ Status ReadPostProcessor(const Json& json, int depth, TokenizerParts* parts) {
 
 }  // namespace
 
-Result<std::unique_ptr<PipelineTokenizer>> ParseHfTokenizer(std::string_view json_text) {
+Result<std::unique_ptr<PipelineTokenizer>> ParseHfTokenizer(std::string_view json_text,
+                                                            FolderTokens* folder) {
   GYRATOR_ASSIGN_OR_RETURN(const Json root, ParseJson(json_text));
   TokenizerParts parts;
   GYRATOR_RETURN_IF_ERROR(ReadModel(root, &parts));
@@ -176,6 +190,11 @@ Result<std::unique_ptr<PipelineTokenizer>> ParseHfTokenizer(std::string_view jso
     GYRATOR_RETURN_IF_ERROR(ReadPostProcessor(*post_processor, 0, &parts));
   }
   GYRATOR_ASSIGN_OR_RETURN(parts.decoder, TextDecoder::FromJson(FieldOrNull(root, "decoder")));
+  if (folder != nullptr) {
+    const Json* pad = FindField(FieldOrNull(root, "padding"), "pad_token");
+    if (pad != nullptr && pad->is_string()) folder->SetDefaultPad(pad->get<std::string>());
+    GYRATOR_RETURN_IF_ERROR(folder->AddTo(&parts));
+  }
   return PipelineTokenizer::Create(std::move(parts));
 }
 

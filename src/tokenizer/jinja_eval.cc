@@ -155,14 +155,13 @@ Status Evaluator::RunFor(const Stmt& stmt, Frame* frame, Flow* flow) {
 Status Evaluator::RunLoop(Loop* loop, Flow* flow) {
   const Stmt& stmt = *loop->stmt;
   Frame* frame = NewFrame(stmt.frame, loop->outer);
-  bool ran = false;
+  bool finished = false;  // a round reached the end of the body, without a break or a continue
   while (true) {
     Value item;
     Result<bool> pulled = Pull(loop, &item);
     if (!pulled.ok()) return Fail(stmt.line, pulled.status());
     if (!*pulled) break;
     GYRATOR_RETURN_IF_ERROR(Enter(stmt.line));
-    ran = true;
     ++loop->index0;
     loop->previous = std::exchange(loop->current, item);
     Start(stmt.frame, frame);
@@ -171,9 +170,10 @@ Status Evaluator::RunLoop(Loop* loop, Flow* flow) {
     Flow body_flow = Flow::kNext;
     GYRATOR_RETURN_IF_ERROR(Run(stmt.body, frame, &body_flow));
     if (body_flow == Flow::kBreak) break;
+    finished = finished || body_flow == Flow::kNext;
   }
   for (Value& slot : frame->slots) slot = Value();
-  if (ran || stmt.otherwise.empty()) return {};
+  if (finished || stmt.otherwise.empty()) return {};
   return Run(stmt.otherwise, NewFrame(stmt.otherwise_frame, loop->outer), flow);
 }
 

@@ -305,16 +305,74 @@ Result<Value> Absolute(Runtime& /*runtime*/, const Value& self, Arguments /*args
   return EvaluationError(fmt::format("bad operand type for abs(): '{}'", TypeName(self)));
 }
 
+// Python's round() of a finite float to 10^tens, tens > 0: the exact value decides, a tie goes to
+// the even side.
+double RoundToTens(double value, int64_t tens) {
+  const std::string digits = fmt::format("{:.17e}", std::fabs(value));
+  int exponent = 0;  // of the first digit
+  const size_t mark = digits.find('e');
+  const char* from = digits.c_str() + mark + (digits[mark + 1] == '+' ? 2 : 1);
+  std::from_chars(from, digits.c_str() + digits.size(), exponent);
+  const int64_t kept = exponent - tens;  // digits behind the first one that stay
+  if (kept >= 0) return std::strtod(fmt::format("{:.{}e}", value, kept).c_str(), nullptr);
+  const double unit = std::strtod(fmt::format("1e{}", tens).c_str(), nullptr);
+  // Below one unit: the only question is whether the value is more than a half.
+  const bool more = kept == -1 && std::fabs(value) > unit / 2;
+  return std::copysign(more ? unit : 0.0, value);
+}
+
 // round(value, digits) of Python: to the nearest decimal, ties by the exact binary value.
-double RoundDecimal(double value, int64_t digits) {
-  if (!std::isfinite(value) || digits > 300) return value;
-  if (digits < -308) return std::copysign(0.0, value);
-  if (digits >= 0) {
-    const std::string text = fmt::format("{:.{}f}", value, digits);
-    return std::strtod(text.c_str(), nullptr);
+Result<Value> RoundFloat(double value, int64_t digits) {
+  if (!std::isfinite(value) || digits > 323) return Value::Float(value);
+  if (digits < -308) return Value::Float(std::copysign(0.0, value));
+  const double rounded = digits >= 0
+                             ? std::strtod(fmt::format("{:.{}f}", value, digits).c_str(), nullptr)
+                             : RoundToTens(value, -digits);
+  if (!std::isfinite(rounded)) return EvaluationError("rounded value too large to represent");
+  return Value::Float(rounded);
+}
+
+// The same of an integer: to tens only, and again an integer.
+Result<Value> RoundInteger(int64_t value, int64_t digits) {
+  if (digits >= 0) return Value::Int(value);
+  if (digits < -19) return Value::Int(0);
+  constexpr int64_t kHalfOfTen19 = 5'000'000'000'000'000'000;
+  int64_t rounded = 0;
+  bool fits = true;
+  if (digits == -19) {  // 10^19 itself has no 64 bits
+    fits = value >= -kHalfOfTen19 && value <= kHalfOfTen19;
+  } else {
+    int64_t unit = 1;
+    for (int64_t i = digits; i < 0; ++i) unit *= 10;
+    int64_t units = value / unit;
+    const int64_t rest = std::abs(value % unit), lacking = unit - rest;
+    if (rest > lacking || (rest == lacking && units % 2 != 0)) units += value < 0 ? -1 : 1;
+    fits = !__builtin_mul_overflow(units, unit, &rounded);
   }
-  const double scale = std::pow(10.0, static_cast<double>(-digits));
-  return std::nearbyint(value / scale) * scale;
+  if (!fits) return EvaluationError("the rounded integer does not fit in 64 bits");
+  return Value::Int(rounded);
+}
+
+// round(value) of Python, without digits: an integer.
+Result<Value> RoundToInteger(const Value& self) {
+  if (self.IsInteger()) return Value::Int(self.integer());
+  const double whole = std::nearbyint(self.number());
+  if (!(std::fabs(whole) < 9.2e18)) return EvaluationError("the number does not fit in 64 bits");
+  return Value::Int(static_cast<int64_t>(whole));
+}
+
+// math.ceil or math.floor of value * 10^precision, over 10^precision. The function gives an integer
+// in Python, and an integer has no minus zero.
+Result<Value> RoundOneWay(const Value& self, int64_t precision, bool up) {
+  if (self.IsInteger() && precision >= 0) return Value::Float(self.number());
+  const double scale = std::pow(10.0, static_cast<double>(precision));
+  const double scaled = self.number() * scale;
+  if (!std::isfinite(scaled)) return EvaluationError("cannot convert float to integer");
+  if (scale == 0) return EvaluationError("division by zero");
+  const double whole = (up ? std::ceil(scaled) : std::floor(scaled)) + 0.0;
+  if (precision <= 0) return Value::Float(whole / scale);
+  // The quotient of two integers, rounded once; 10^precision alone need not be a double.
+  return Value::Float(std::strtod(fmt::format("{:.0f}e-{}", whole, precision).c_str(), nullptr));
 }
 
 Result<Value> Round(Runtime& /*runtime*/, const Value& self, Arguments args) {
@@ -333,15 +391,10 @@ Result<Value> Round(Runtime& /*runtime*/, const Value& self, Arguments args) {
   if (!self.IsNumber()) {
     return EvaluationError(fmt::format("type {} doesn't define __round__ method", TypeName(self)));
   }
-  if (method == "common") {
-    if (self.IsInteger() && precision >= 0) return Value::Int(self.integer());
-    if (self.IsInteger()) return Status::Unsupported("round of an integer to tens");
-    return Value::Float(RoundDecimal(self.number(), precision));
-  }
-  const double scale = std::pow(10.0, static_cast<double>(precision));
-  const double scaled = self.number() * scale;
-  if (!std::isfinite(scaled)) return EvaluationError("cannot convert float to integer");
-  return Value::Float((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
+  if (method == "common" && args[0].Is(Kind::kNone)) return RoundToInteger(self);
+  if (method != "common") return RoundOneWay(self, precision, method == "ceil");
+  if (self.IsInteger()) return RoundInteger(self.integer(), precision);
+  return RoundFloat(self.number(), precision);
 }
 
 constexpr auto kFilters = std::to_array<Builtin>({

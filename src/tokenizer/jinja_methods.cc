@@ -223,6 +223,29 @@ Result<Value> RaiseException(Runtime& runtime, const Value& /*self*/, Arguments 
   return Status::InvalidArgument(runtime.Str(args[0])).Named("template_exception");
 }
 
+// What Python's datetime writes itself, before the C library sees the format: of a time without a
+// zone %z, %:z and %Z are empty, and %f is the microsecond.
+std::string ExpandFormat(std::string_view format, int64_t microsecond) {
+  std::string out;
+  for (size_t i = 0; i < format.size(); ++i) {
+    const std::string_view rest = format.substr(i);
+    if (rest.starts_with("%z") || rest.starts_with("%Z")) {
+      ++i;
+    } else if (rest.starts_with("%:z")) {
+      i += 2;
+    } else if (rest.starts_with("%f")) {
+      out += fmt::format("{:06}", microsecond);
+      ++i;
+    } else if (rest.starts_with("%%")) {
+      out += "%%";
+      ++i;
+    } else {
+      out += format[i];
+    }
+  }
+  return out;
+}
+
 // datetime.now().strftime(format), in the C locale.
 Result<Value> StrftimeNow(Runtime& runtime, const Value& /*self*/, Arguments args) {
   constexpr size_t kLongest = 4096;
@@ -231,17 +254,19 @@ Result<Value> StrftimeNow(Runtime& runtime, const Value& /*self*/, Arguments arg
     return EvaluationError("strftime_now: the format is too long or has a NUL");
   }
   std::tm now{};
+  std::timespec clock{};
   if (runtime.now() != nullptr) {
     now = *runtime.now();
   } else {
-    const std::time_t seconds = std::time(nullptr);
-    localtime_r(&seconds, &now);
+    std::timespec_get(&clock, TIME_UTC);
+    localtime_r(&clock.tv_sec, &now);
   }
-  if (format.empty()) return runtime.NewString("");
+  const std::string expanded = ExpandFormat(format, clock.tv_nsec / 1000);
+  if (expanded.empty()) return runtime.NewString("");
   const locale_t locale = newlocale(LC_ALL_MASK, "C", nullptr);
   if (locale == nullptr) return Status::Internal("strftime_now: no C locale");
   std::string text(kLongest, '\0');
-  text.resize(strftime_l(text.data(), text.size(), std::string(format).c_str(), &now, locale));
+  text.resize(strftime_l(text.data(), text.size(), expanded.c_str(), &now, locale));
   freelocale(locale);
   return runtime.NewString(std::move(text));
 }

@@ -37,7 +37,9 @@ struct TokenizerParts {
 struct TokenizerNames {
   std::optional<TokenId> bos, eos;
   std::vector<TokenId> end_of_generation;  // any order; eos is added
+  std::vector<NamedToken> named_tokens;
   std::string chat_template;
+  std::vector<NamedTemplate> other_templates;
 };
 
 class PipelineTokenizer : public Tokenizer {
@@ -58,7 +60,9 @@ class PipelineTokenizer : public Tokenizer {
   std::span<const TokenId> end_of_generation() const override { return names_.end_of_generation; }
   std::optional<TokenId> TokenToId(std::string_view token) const override;
   std::string_view IdToToken(TokenId id) const override;
+  std::span<const NamedToken> named_tokens() const override { return names_.named_tokens; }
   const std::string& chat_template() const override { return names_.chat_template; }
+  std::span<const NamedTemplate> other_templates() const override { return names_.other_templates; }
   const std::string& digest() const override { return digest_; }
 
  private:

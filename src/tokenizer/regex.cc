@@ -3,6 +3,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace gyrator {
@@ -10,9 +12,12 @@ namespace gyrator {
 namespace {
 
 constexpr size_t kPatternBytesMax = 32768;
-constexpr uint32_t kMatchLimit = 2'000'000;    // steps of one search
-constexpr uint32_t kDepthLimit = 200'000;      // nested backtracking points of one search
-constexpr uint32_t kHeapLimitKib = 64 * 1024;  // for the interpreter
+// Bounds of one search. Oniguruma gives up after 10,000,000 steps back, so what it finds is found
+// here; a text of its own length may take a pattern a few steps a byte, whatever its length.
+constexpr uint64_t kStepsMin = 20'000'000, kStepsByte = 64;
+constexpr uint64_t kDepthMin = 200'000, kDepthByte = 1;  // nested backtracking points
+constexpr uint64_t kHeapKibMin = 64 * 1024;  // for the interpreter, and half a KiB a byte
+constexpr size_t kShortText = 65536;         // the least bounds are enough
 
 template <auto Free>
 struct Deleter {
@@ -31,6 +36,17 @@ std::string ErrorText(int error) {
   PCRE2_UCHAR text[256];
   pcre2_get_error_message(error, text, sizeof(text));
   return reinterpret_cast<const char*>(text);
+}
+
+uint32_t Bounded(uint64_t limit) {
+  return static_cast<uint32_t>(std::min<uint64_t>(limit, std::numeric_limits<uint32_t>::max()));
+}
+
+// Bounds for texts of `size` bytes.
+void SetLimits(pcre2_match_context* context, uint64_t size) {
+  pcre2_set_match_limit(context, Bounded(std::max(kStepsMin, kStepsByte * size)));
+  pcre2_set_depth_limit(context, Bounded(kDepthMin + kDepthByte * size));
+  pcre2_set_heap_limit(context, Bounded(kHeapKibMin + size / 2));
 }
 
 size_t NextCharacter(std::string_view text, size_t at) {
@@ -84,21 +100,25 @@ Result<Regex> Regex::CompileTranslated(std::string_view pattern, const std::stri
   // Where the JIT cannot run (a hardened kernel, a pattern too large) the interpreter does.
   (void)pcre2_jit_compile(code->code.get(), PCRE2_JIT_COMPLETE);
   code->context.reset(pcre2_match_context_create(nullptr));
-  pcre2_set_match_limit(code->context.get(), kMatchLimit);
-  pcre2_set_depth_limit(code->context.get(), kDepthLimit);
-  pcre2_set_heap_limit(code->context.get(), kHeapLimitKib);
+  SetLimits(code->context.get(), kShortText);
   return Regex(std::string(pattern), is_literal, std::move(code));
 }
 
 void Regex::FindAll(std::string_view text, std::vector<TextRange>* matches) const {
   const MatchDataPtr data(pcre2_match_data_create(1, nullptr));
+  MatchContextPtr wide;  // of this call: the shared one is not written after Compile
+  if (text.size() > kShortText) {
+    wide.reset(pcre2_match_context_copy(code_->context.get()));
+    SetLimits(wide.get(), text.size());
+  }
+  pcre2_match_context* context = wide != nullptr ? wide.get() : code_->context.get();
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   bool matched_before = false;
   size_t last_end = 0;
   for (size_t from = 0; from <= text.size();) {
     const auto search = [&](uint32_t options) {
       return pcre2_match(code_->code.get(), subject, text.size(), from,
-                         PCRE2_NO_UTF_CHECK | options, data.get(), code_->context.get());
+                         PCRE2_NO_UTF_CHECK | options, data.get(), context);
     };
     int found = search(0);
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = search(PCRE2_NO_JIT);

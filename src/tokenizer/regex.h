@@ -33,8 +33,8 @@ class Regex {
   ~Regex();
 
   // The matches in `text` (valid UTF-8), left to right. An empty match that touches the match
-  // before it is left out. A pattern that backtracks beyond a limit counts as not matching from
-  // there on.
+  // before it is left out. A pattern that backtracks beyond a limit, far above what Oniguruma
+  // allows, counts as not matching from there on.
   void FindAll(std::string_view text, std::vector<TextRange>* matches) const;
 
   const std::string& pattern() const { return pattern_; }  // as given

@@ -92,5 +92,43 @@ TEST(Regex, CatastrophicPatternsEnd) {
   EXPECT_EQ(Matches("(a|aa)+$", std::string(5000, 'a') + "b"), Texts{});
 }
 
+// Runs longer than any bound that does not grow with the text. Each pattern steps back once a
+// character from the end of its run.
+TEST(Regex, LongRunsAreMatchedWhole) {
+  const size_t count = 3'000'000;
+  const struct {
+    const char* pattern;
+    std::string run, end;
+    size_t first;  // bytes of the first match
+  } kList[] = {
+      {R"(\s*[\r\n]+|\s+(?!\S)|\s+)", std::string(count, ' '), "a", count - 1},
+      {R"(\s+(?!\S)|\s+)", std::string(count, '\t'), "a", count - 1},
+      {R"([a-z]*[0-9]|[a-z]+)", std::string(count, 'q'), " ", count},
+  };
+  for (const auto& item : kList) {
+    const Result<Regex> regex = Regex::Compile(item.pattern);
+    ASSERT_TRUE(regex.ok()) << regex.status().ToString();
+    std::vector<TextRange> matches;
+    regex->FindAll(item.run + item.end, &matches);
+    ASSERT_FALSE(matches.empty()) << item.pattern;
+    EXPECT_EQ(matches[0].begin, 0u) << item.pattern;
+    EXPECT_EQ(matches[0].end, item.first) << item.pattern;
+  }
+}
+
+// Groups that repeat need a stack, a place for each round.
+TEST(Regex, LongRunsOfGroupsAreMatchedWhole) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "ab12";
+  for (const char* pattern : {"(?:[a-z]+[0-9]+)+", "(?:ab|12|x)+", "(?:a|b|[0-9])+"}) {
+    const Result<Regex> regex = Regex::Compile(pattern);
+    ASSERT_TRUE(regex.ok()) << regex.status().ToString();
+    std::vector<TextRange> matches;
+    regex->FindAll(text, &matches);
+    ASSERT_EQ(matches.size(), 1u) << pattern;
+    EXPECT_EQ(matches[0].end, text.size()) << pattern;
+  }
+}
+
 }  // namespace
 }  // namespace gyrator

@@ -24,13 +24,31 @@ struct EncodeOptions {
   bool parse_special = true;  // special tokens written in the text become their ids
 };
 
+// What the files call a token: {"bos_token", "<s>"}.
+struct NamedToken {
+  std::string name, text;
+  bool operator==(const NamedToken&) const = default;
+};
+
+// A chat template of a model that has several.
+struct NamedTemplate {
+  std::string name, source;
+  bool operator==(const NamedTemplate&) const = default;
+};
+
 class Tokenizer {
  public:
   // tokenizer.json and, where present, tokenizer_config.json, special_tokens_map.json,
-  // generation_config.json of a Hugging Face folder. kNotFound, kCorruption, kUnsupported (names
-  // the component that is not known).
+  // added_tokens.json, generation_config.json, chat_template.jinja and additional_chat_templates/
+  // of a Hugging Face folder. kNotFound, kCorruption, kUnsupported (names the component that is not
+  // known); kUnsupported, called "foreign_tokenizer", when the folder has a tokenizer in another
+  // form alone.
   static Result<std::unique_ptr<Tokenizer>> FromHuggingFace(const std::string& folder);
-  static Result<std::unique_ptr<Tokenizer>> FromGguf(const GgufFile& file);
+  // `pre` stands for the file's tokenizer.ggml.pre where that is absent or another; empty: as the
+  // file says, and where it does not, as its merges are known. kInvalidArgument: `pre` is no name
+  // that is known, or the file is not byte-level; kUnsupported ("unknown_pre"): nobody says it.
+  static Result<std::unique_ptr<Tokenizer>> FromGguf(const GgufFile& file,
+                                                     std::string_view pre = {});
   virtual ~Tokenizer() = default;
 
   virtual std::vector<TokenId> Encode(std::string_view text,
@@ -53,8 +71,12 @@ class Tokenizer {
   virtual std::optional<TokenId> TokenToId(std::string_view token) const = 0;
   virtual std::string_view IdToToken(TokenId id) const = 0;  // as written in the vocabulary
 
-  // The chat template's source; empty when the files have none.
+  // The names of tokens that templates see as variables, in the files' order.
+  virtual std::span<const NamedToken> named_tokens() const = 0;
+  // The chat template's source, of several that called "default"; empty when the files have none.
   virtual const std::string& chat_template() const = 0;
+  // The other templates, "tool_use" among them, by name.
+  virtual std::span<const NamedTemplate> other_templates() const = 0;
   // SHA-256 over the canonical description of everything that Encode and Decode depend on, hex.
   virtual const std::string& digest() const = 0;
 };

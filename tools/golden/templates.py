@@ -22,12 +22,16 @@ import tempfile
 from importlib.metadata import version
 
 import jinja2
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 from _templates_snippets import ERRORS, SNIPPETS
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", "tests", "golden", "templates"))
 NOW = datetime_module.datetime(2026, 11, 3, 14, 5, 9)
+BARE = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE()))  # has no special tokens of its own
 
 
 class FixedClock(datetime_module.datetime):
@@ -142,6 +146,13 @@ PARTS = [
     {"role": "user", "content": [{"type": "text", "text": "Sure?"}, {"type": "image", "url": "a.png"}, {"type": "image"}]},
 ]
 NO_CONTENT = [user("x"), {"role": "assistant", "content": None}, {"role": "user", "content": "y"}]
+NULL_FIELDS = [
+    {"role": "user", "content": "a", "name": None, "audio": None},
+    {"role": "assistant", "content": "b", "refusal": None, "annotations": None, "audio": None, "function_call": None, "tool_calls": None},
+    {"role": "user", "content": "c"},
+    {"role": "assistant", "content": None, "refusal": None, "function_call": None,
+     "tool_calls": [tool_call("search", {"terms": None}, id="call00003")]},
+]
 BAD_ORDER = [user("a"), user("b")]
 ODD_ROLE = [user("a"), assistant("b"), {"role": "critic", "content": "c"}]
 BAD_ID = [user("a"), {"role": "assistant", "tool_calls": [tool_call("f", {}, id="short")]}]
@@ -173,7 +184,7 @@ def chat_cases():
         add(template, "odd role", ODD_ROLE, None, variables)
         add(template, "two users", BAD_ORDER, None, variables)
         add(template, "no content", NO_CONTENT, None, variables)
-        add(template, "no messages", [], None, variables)
+        add(template, "null fields", NULL_FIELDS, None, variables)
     for template in ("llama31", "llama32"):
         for name, messages in {"call": CALL, "one": ONE, "string arguments": STRING_ARGUMENTS, "ipython": IPYTHON}.items():
             add(template, f"tools, {name}", messages, [WEATHER, SEARCH], LLAMA)
@@ -202,11 +213,11 @@ def chat_cases():
 def render(source, messages, tools, variables, prompt):
     """{"expected"}, {"raises"} or {"error"}."""
     try:
-        rendered, _ = chat_template_utils.render_jinja_template(
-            [json.loads(json.dumps(messages))], tools=tools, chat_template=source,
+        rendered = BARE.apply_chat_template(
+            json.loads(json.dumps(messages)), tools=tools, chat_template=source, tokenize=False,
             add_generation_prompt=prompt, **variables)
-        rendered[0].encode("utf-8")
-        return {"expected": rendered[0]}
+        rendered.encode("utf-8")
+        return {"expected": rendered}
     except jinja2.exceptions.TemplateError as error:
         if type(error) is jinja2.exceptions.TemplateError:
             return {"raises": str(error)}
