@@ -36,14 +36,16 @@ TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
                              std::unique_ptr<ChatTemplate> chat)
     : tokenizer_(std::move(tokenizer)),
       chat_(std::move(chat)),
-      special_tokens_(Json::object()),
+      special_tokens_(std::make_unique<Json>(Json::object())),
       template_digest_(HexText(Sha256Of(AsBytes(tokenizer_->chat_template())))) {
   for (const NamedToken& token : tokenizer_->named_tokens()) {
-    special_tokens_[token.name] = token.text;
+    (*special_tokens_)[token.name] = token.text;
   }
   ParseToolTemplate();
   FindEndOfTurn();
 }
+
+TextModelImpl::~TextModelImpl() = default;
 
 // A template that is wrong does no harm until tools are given.
 void TextModelImpl::ParseToolTemplate() {
@@ -66,7 +68,7 @@ void TextModelImpl::FindEndOfTurn() {
   const Json messages = Json::array(
       {{{"role", "user"}, {"content", "a"}}, {{"role", "assistant"}, {"content", words}}});
   const auto text = chat_->Render(
-      {.messages = &messages, .variables = &special_tokens_, .add_generation_prompt = false});
+      {.messages = &messages, .variables = special_tokens_.get(), .add_generation_prompt = false});
   const size_t at = text.ok() ? text->rfind(words) : std::string::npos;
   if (at == std::string::npos) return;
   const size_t behind = text->find_first_not_of(" \t\r\n", at + words.size());
@@ -162,7 +164,7 @@ Result<std::string> TextModelImpl::RenderValue(const Json& messages,
                                                const RenderOptions& options) const {
   num_renders_.fetch_add(1, std::memory_order_relaxed);
   GYRATOR_ASSIGN_OR_RETURN(const ChatTemplate* chat, ChooseTemplate(!options.tools.empty()));
-  Json variables = special_tokens_;
+  Json variables = *special_tokens_;
   if (!options.variables.empty()) {
     GYRATOR_ASSIGN_OR_RETURN(const Json more,
                              ParseField(options.variables, "variables", Json::value_t::object));
