@@ -161,12 +161,14 @@ TEST(CatalogProcesses, ReadersBesideASaverNeverSeeDamage) {
     Catalog mine = catalog("home");
     const auto held = mine.Hold("chat");
     GYRATOR_RETURN_IF_ERROR(held.status());
-    return catalog("away" + std::to_string(::getpid())).Import("", held->folder, kAnything).status();
+    return catalog("away" + std::to_string(::getpid()))
+        .Import("", held->folder, kAnything)
+        .status();
   };
   std::vector<pid_t> readers;
-  for (const std::function<Status()>& reads : {std::function<Status()>(verifies),
-                                               std::function<Status()>(lists),
-                                               std::function<Status()>(copies)}) {
+  for (const std::function<Status()>& reads :
+       {std::function<Status()>(verifies), std::function<Status()>(lists),
+        std::function<Status()>(copies)}) {
     readers.push_back(InChild([&] {
       int failed = 0;
       for (int i = 0; i < 60; ++i) {
@@ -384,7 +386,8 @@ TEST(CatalogNames, AreIndependentOfTheWorkingDirectory) {
       failed += catalog.Resolve(name).status().name() == "not_found" ? 0 : 1;
       failed += catalog.Hold(name).status().name() == "not_found" ? 0 : 1;
     }
-    failed += catalog.Resolve("fresh").status().message().find("./fresh") != std::string::npos ? 0 : 1;
+    failed +=
+        catalog.Resolve("fresh").status().message().find("./fresh") != std::string::npos ? 0 : 1;
     failed += catalog.Resolve("nobody").status().message().find("./") == std::string::npos ? 0 : 1;
     for (const char* path : {"./fresh", "../cwd/fresh", "fresh/"}) {
       failed += catalog.Hold(path).ok() ? 0 : 1;
