@@ -1,6 +1,6 @@
 // Engine: a model with its pool of KV blocks. Session: one conversation on it.
 //
-// The five pillars (docs/architecture.md): capacity is fixed when a session is made and running
+// Five rules: capacity is fixed when a session is made and running
 // over it is a typed error; priming leaves no trace; input goes through the chat template unless
 // asked otherwise; cache, chat, cp, tokens, sampler and last logits are one unit; the engine makes
 // the empty cache and saved tensors are injected into it. Model::Load (initmodel) and NewSession or
@@ -87,7 +87,7 @@ struct GenerateOptions {
   int32_t tokens_max = -1;  // -n; -1: until the end of the reply or of the capacity
   bool ignore_end = false;  // --ignore-eos: ends of generation get -infinity
   // Lower goes first, when there is not room for all. No request waits for ever: a step of
-  // priority is worth 256 passes of waiting.
+  // priority is worth 4,096 rows that are computed meanwhile.
   int32_t priority = 0;
   // Ends the request between two passes, wherever it stands (kCancelled); what was computed and
   // sampled until then stays with the session. A reply of no tokens does not join the transcript.
@@ -165,11 +165,16 @@ class Session {
   // Appends a message; nothing is decoded. kInvalidArgument on an unknown role or broken UTF-8.
   virtual Status Append(Message message) = 0;
   // runturn: renders the transcript, decodes what is not in the cache, samples a reply, appends it.
-  // kExhausted ("capacity", names capacity and cp) keeps the session valid, what was sampled
-  // included. On every failure cp, tokens and KV agree.
+  // A reply that fills the session ends there (kLength). kExhausted ("capacity", names capacity and
+  // cp), of a prompt that does not fit, keeps the session valid. On every failure cp, tokens and KV
+  // agree.
   virtual Result<Reply> Respond(const GenerateOptions& options) = 0;
-  // The same without a reply: afterwards the next Respond decodes nothing. Gives what was decoded,
-  // reused and evicted; options' tokens_max means nothing.
+  // Why the next Respond would refuse the transcript, whatever else runs: the template's error, a
+  // token that the model does not have, kExhausted "capacity" as far as that shows before anything
+  // is evicted. Decodes nothing and changes nothing.
+  virtual Status Check() const = 0;
+  // As Respond, without a reply: afterwards the next Respond decodes nothing. Gives what was
+  // decoded, reused and evicted; options' tokens_max means nothing.
   virtual Result<Reply> Prepare(const GenerateOptions& options) = 0;
   // Continues raw tokens: `prefix` is the whole sequence from position 0. No template, no chat.
   virtual Result<Reply> Complete(std::span<const TokenId> prefix,

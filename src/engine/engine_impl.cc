@@ -58,13 +58,14 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Model> mode
 }
 
 Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const ModelImpl> model,
-                                                     const EngineOptions& requested) {
+                                                     const EngineOptions& requested,
+                                                     ClockNs clock) {
   EngineOptions options = requested;
   GYRATOR_RETURN_IF_ERROR(Resolve(*model, &options));
   const std::string what = "engine with " + std::to_string(options.threads) + " threads and " +
                            std::to_string(options.batch_rows) + " batch rows";
   return BehindWall(what, [&]() -> Result<std::unique_ptr<EngineImpl>> {
-    GYRATOR_ASSIGN_OR_RETURN(auto loop, EngineLoop::Make(model, options));
+    GYRATOR_ASSIGN_OR_RETURN(auto loop, EngineLoop::Make(model, options, clock));
     return std::unique_ptr<EngineImpl>(new EngineImpl(model, options, std::move(loop)));
   });
 }

@@ -30,8 +30,10 @@ struct Work {
 
 class EngineImpl final : public Engine {
  public:
+  // `clock`: see EngineLoop::Make.
   static Result<std::unique_ptr<EngineImpl>> Make(std::shared_ptr<const ModelImpl> model,
-                                                  const EngineOptions& options);
+                                                  const EngineOptions& options,
+                                                  ClockNs clock = NowNs);
   ~EngineImpl() override;
 
   Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) override;

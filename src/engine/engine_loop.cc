@@ -14,7 +14,7 @@ namespace gyrator {
 namespace {
 
 constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
-constexpr int64_t kPriorityPasses = 256;  // what one step of priority is worth in the queue
+constexpr int64_t kPriorityRows = 4096;   // what one step of priority is worth in the queue
 
 // Memory and swap space of the machine.
 uint64_t MachineBytes() {
@@ -75,14 +75,16 @@ std::string KeyOf(const std::string& name_space) {
 }  // namespace
 
 EngineLoop::EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options,
-                       uint32_t num_blocks)
+                       uint32_t num_blocks, ClockNs clock)
     : model_(std::move(model)),
       options_(options),
+      clock_(clock),
+      pass_size_(options.batch_rows, CostOf(model_->loaded().config).per_token),
       threads_(std::make_unique<ThreadPool>(options.threads)),
       pool_(num_blocks) {}
 
 Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const ModelImpl> model,
-                                                     const EngineOptions& options) {
+                                                     const EngineOptions& options, ClockNs clock) {
   const ModelConfig& config = model->loaded().config;
   const ComputeType compute = model->loaded().compute;
   KeyRotation rotation = {.inv_freq = config.rope.inv_freq,
@@ -91,7 +93,7 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
                           .ops = &model->ops()};
   PagedKv layout = OneBlock(config, *options.kv_dtype);
   GYRATOR_ASSIGN_OR_RETURN(const uint32_t num_blocks, PoolBlocks(options, layout));
-  std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options, num_blocks));
+  std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options, num_blocks, clock));
   if (options.swap_budget > 0) {
     GYRATOR_ASSIGN_OR_RETURN(loop->swap_, SwapFile::Create({.directory = options.swap_directory,
                                                             .block_bytes = layout.total_bytes(),
@@ -167,9 +169,9 @@ EngineStats EngineLoop::Stats() const {
 }
 
 Pace EngineLoop::Round(bool overdue) {
-  const uint64_t began = NowNs(), forward_before = counted_.forward_ns;
+  const uint64_t began = clock_(), forward_before = counted_.forward_ns;
   const Pace pace = RunRound(overdue);
-  counted_.loop_ns += NowNs() - began - (counted_.forward_ns - forward_before);
+  counted_.loop_ns += clock_() - began - (counted_.forward_ns - forward_before);
   return pace;
 }
 
@@ -214,7 +216,7 @@ Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
 void EngineLoop::Submit(Request* request) {
   request->started_ns = NowNs();
   request->rank = {
-      static_cast<int64_t>(counted_.passes) + kPriorityPasses * int64_t{request->options->priority},
+      static_cast<int64_t>(counted_.tokens_decoded) + kPriorityRows * request->options->priority,
       tickets_++};
   counted_.requests += request->is_turn() && !request->continues ? 1 : 0;
   Status status = Accept(request);
@@ -276,7 +278,7 @@ std::vector<PlannedRows> EngineLoop::Next() const {
                                : 0;
     pending.push_back({.rows = left, .rows_max = RowsMax(*request), .served = request->served});
   }
-  return PlanRows(pending, options_.batch_rows);
+  return PlanRows(pending, {.rows = options_.batch_rows, .prompt_rows = pass_size_.rows()});
 }
 
 ForwardContext EngineLoop::Context() const {
@@ -312,6 +314,7 @@ void EngineLoop::RunOrFail(std::vector<PlannedRows> plan) {
 Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
   batch_.clear();
   size_t wanted = 0;
+  int32_t prompt_rows = 0, all_rows = 0;
   for (const PlannedRows& item : plan) {
     const Request& request = *running_[static_cast<size_t>(item.request)];
     const Sequence& sequence = request.session->cache().sequence();
@@ -324,11 +327,15 @@ Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
          .table = sequence.table(),
          .num_logits = num_logits});
     wanted += static_cast<size_t>(num_logits);
+    all_rows += item.rows;
+    if (item.rows > 1 || !last) prompt_rows += item.rows;
   }
   logits_.resize(wanted * static_cast<size_t>(model_->loaded().config.vocab));
-  const uint64_t began = NowNs();
+  const uint64_t began = clock_();
   Status status = Forward(Context(), storage_->view(), batch_, logits_.data());
-  counted_.forward_ns += NowNs() - began;
+  const uint64_t took = clock_() - began;
+  counted_.forward_ns += took;
+  pass_size_.Took(prompt_rows, all_rows, took);
   return status;
 }
 

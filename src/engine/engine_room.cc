@@ -126,8 +126,7 @@ bool EngineLoop::AwaitsPrefix(const Request& request) const {
 
 void EngineLoop::Refuse(Request* request, Status status) {
   const bool full = status.code() == Code::kExhausted && status.name() == "capacity";
-  const bool evicts = request->session->window().overflow != Overflow::kError;
-  if (full && evicts && !request->reply.tokens.empty()) {
+  if (full && !request->reply.tokens.empty()) {
     Finish(request, StopReason::kLength);
   } else {
     Fail(request, std::move(status));

@@ -66,6 +66,24 @@ Status EngineLoop::EvictWhatMust(Request* request) {
   return length <= capacity ? Status() : Evict(request, length - capacity);  // without headroom
 }
 
+Status EngineLoop::CheckRoom(const SessionImpl& session, const Prompt& prompt) const {
+  const std::vector<TokenId> held = sequences_->tokens(session.cache().slot()).ToVector();
+  const Window& window = session.window_state();
+  std::vector<TokenId> tokens = prompt.tokens;
+  if (!window.empty()) {
+    if (!window.Matches(tokens, held)) return {};  // the window is made anew: it shows then
+    tokens = window.View(tokens);
+  }
+  const auto length = static_cast<int32_t>(tokens.size());
+  if (length <= options_.context) return {};
+  if (session.window().overflow == Overflow::kError) {
+    return TooLong(length, static_cast<int32_t>(held.size()), options_.context);
+  }
+  std::vector<float> scores(tokens.size() / kBlockPositions, kUnknownScore);
+  const Candidate candidate = {.session = &session, .tokens = tokens, .layout = &prompt.layout};
+  return Plan(candidate, length - options_.context, std::move(scores)).status();
+}
+
 CacheView EngineLoop::Look(const SessionImpl& session, std::span<const TokenId> tokens) const {
   const SessionCache& cache = session.cache();
   const std::vector<TokenId> held = sequences_->tokens(cache.slot()).ToVector();
@@ -124,7 +142,14 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   // That too little can go shows whatever the scores are, and before a parked session comes back:
   // without what parking lost it would have less than it has alone.
   std::vector<float> scores(request->tokens.size() / kBlockPositions, kUnknownScore);
-  GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, Plan(*request, need, std::move(scores)));
+  const auto plan = [&](std::vector<float> looked) {
+    return Plan({.session = &session,
+                 .tokens = request->tokens,
+                 .layout = &request->layout,
+                 .replying = IsReplying(*request)},
+                need, std::move(looked));
+  };
+  GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, plan(std::move(scores)));
   GYRATOR_RETURN_IF_ERROR(cache.Resume());
   // What the session has of it, or had before it was parked.
   const int32_t own = IsReplying(*request) ? static_cast<int32_t>(request->tokens.size()) - 1
@@ -138,7 +163,7 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   }
   if (looks) {
     GYRATOR_ASSIGN_OR_RETURN(scores, Scores(*request));
-    GYRATOR_ASSIGN_OR_RETURN(eviction, Plan(*request, need, std::move(scores)));
+    GYRATOR_ASSIGN_OR_RETURN(eviction, plan(std::move(scores)));
   }
   eviction.cp = own;
   if (shifts) {
@@ -155,13 +180,12 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   return {};
 }
 
-Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need,
-                                  std::vector<float> scores) const {
-  const SessionImpl& session = *request.session;
-  const WindowOptions& options = session.window();
-  const Window& window = session.window_state();
-  const PromptLayout& layout = request.layout;
-  WindowView view{.length = static_cast<int32_t>(request.tokens.size()),
+Result<Eviction> EngineLoop::Plan(const Candidate& candidate, int32_t need,
+                                  std::vector<float> scores) {
+  const WindowOptions& options = candidate.session->window();
+  const Window& window = candidate.session->window_state();
+  const PromptLayout& layout = *candidate.layout;
+  WindowView view{.length = static_cast<int32_t>(candidate.tokens.size()),
                   .pinned = window.FromAll(layout.pinned),
                   .sinks = options.sinks};
   for (int32_t turn : layout.turns) {
@@ -172,7 +196,7 @@ Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need,
     const TokenSpan there = {window.FromAll(span.begin), window.FromAll(span.end)};
     if (there.begin < there.end) view.atomic.push_back(there);
   }
-  const bool keeps_turn = !IsReplying(request) || options.overflow == Overflow::kMessage;
+  const bool keeps_turn = !candidate.replying || options.overflow == Overflow::kMessage;
   const bool knows_turn = keeps_turn && !view.turns.empty();
   view.newest = knows_turn ? view.length - view.turns.back() : std::min(kNewest, view.length);
   ShowCalls(layout, window, &view);

@@ -105,15 +105,43 @@ INSTANTIATE_TEST_SUITE_P(Families, Prompts,
                            return std::string(test.param.tokenizer) + "_" + test.param.chat;
                          });
 
-TEST(Prompt, AMarkInAMessageMakesTheSearchFailNotErr) {
-  const auto text = Text({"qwen2", "chatml"});
-  auto messages = ThreeTurns();
-  messages[2].content = "strange \x02 words";
-  const std::string rendered = *text->Render(messages, {});
-  const auto layout = FindTurns(*text, {messages, {}, rendered}, text->Encode(rendered, false));
-  ASSERT_TRUE(layout.ok());
-  EXPECT_TRUE(layout->turns.empty());
-  EXPECT_EQ(0, layout->pinned);
+// Where the turns are does not depend on what a message says, marks that the search itself has used
+// included.
+TEST(Prompt, ControlCharactersInAMessageHideNoTurn) {
+  const std::vector<std::string> strange = {"\x02",
+                                            "strange \x02 words",
+                                            "\x02"
+                                            "0\x03",
+                                            "\x02"
+                                            "0\x02"
+                                            "1\x03 \x02"
+                                            "0",
+                                            "0\x03",
+                                            std::string("a\0b", 3),
+                                            "\x1b[31m",
+                                            "\x02"
+                                            "0\x03\x02"
+                                            "1\x03\x02"
+                                            "2\x03"};
+  for (const Case& which : {Case{"qwen2", "chatml"}, Case{"llama3", "llama3"},
+                            Case{"gpt2", "zephyr"}, Case{"llama2", "gemma2"}}) {
+    const auto text = Text(which);
+    for (const std::string& words : strange) {
+      for (size_t at = 0; at < 7; ++at) {  // of the user, and of the model
+        auto messages = ThreeTurns();
+        messages[at].content = words;
+        const std::string rendered = *text->Render(messages, {});
+        const auto layout =
+            FindTurns(*text, {messages, {}, rendered}, text->Encode(rendered, false));
+        ASSERT_TRUE(layout.ok()) << layout.status().ToString();
+        EXPECT_EQ(4u, layout->turns.size()) << which.chat << " " << at;
+        EXPECT_GT(layout->pinned, 0);
+        const auto content = FindContent(*text, {messages, {}, rendered}, at);
+        ASSERT_TRUE(content.ok());
+        EXPECT_EQ(words, rendered.substr(*content, words.size())) << which.chat << " " << at;
+      }
+    }
+  }
 }
 
 // An agent under a template that renders calls and results.

@@ -28,8 +28,8 @@ enum class RequestState : uint8_t { kWaiting, kRunning, kDone };
 enum class Answer : uint8_t { kNone, kGoOn, kStop };
 
 // Who goes first: the lowest. Fixed when the request is submitted, so that the lowest one always
-// goes on and every request ends. Passes stand for time: a lower priority is a later place in the
-// queue, not the end of it.
+// goes on and every request ends. Rows stand for time, whatever passes they are computed in: a
+// lower priority is a later place in the queue, not the end of it.
 struct Rank {
   int64_t due = 0;
   uint64_t ticket = 0;  // in the order of submission

@@ -91,6 +91,14 @@ Result<Reply> SessionImpl::Respond(const GenerateOptions& options) {
   return std::move(engine_->Run({&request, 1})[0]);
 }
 
+Status SessionImpl::Check() const {
+  GYRATOR_ASSIGN_OR_RETURN(const Prompt prompt, MakePrompt());
+  GYRATOR_RETURN_IF_ERROR(engine_->loop().CheckTokens(prompt.tokens));
+  Status status;
+  engine_->Call([&] { status = engine_->loop().CheckRoom(*this, prompt); });
+  return status;
+}
+
 Result<Reply> SessionImpl::Prepare(const GenerateOptions& options) {
   GenerateOptions none = options;
   none.tokens_max = 0;

@@ -87,6 +87,7 @@ class SessionImpl final : public Session {
 
   Status Append(Message message) override;
   Result<Reply> Respond(const GenerateOptions& options) override;
+  Status Check() const override;
   Result<Reply> Prepare(const GenerateOptions& options) override;
   Result<Reply> Complete(std::span<const TokenId> prefix, const GenerateOptions& options) override;
   Result<Explanation> Explain() const override;

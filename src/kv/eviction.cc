@@ -153,9 +153,10 @@ Result<std::vector<TokenSpan>> PlanEviction(EvictionPolicy policy, const WindowV
   for (const TokenSpan& unit : units) all.Take(unit);
   const int32_t movable = all.count();
   if (need > movable) {
-    return Status::Exhausted("capacity: " + std::to_string(need) +
-                             " positions have to be evicted, " + std::to_string(movable) + " of " +
-                             std::to_string(view.length) + " can be; use a larger context (-c)")
+    return Status::Exhausted(
+               "capacity: " + std::to_string(need) + " of the prompt's " +
+               std::to_string(view.length) + " tokens have to leave the window, and only " +
+               std::to_string(movable) + " may; use a shorter text or a larger capacity (-c)")
         .Named("capacity");
   }
   const int32_t share = policy == EvictionPolicy::kSink ? movable - movable / 2 : (movable + 3) / 4;
