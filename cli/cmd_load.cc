@@ -20,14 +20,13 @@ Status RunLoad(const LoadArgs& args, const Context& context) {
     GYRATOR_ASSIGN_OR_RETURN(details, ShowContext(report.folder));
   }
   if (context.json) {
-    PrintJson({{"name", args.as},
-               {"stamp", report.stamp},
-               {"folder", report.folder},
-               {"verification", details.verification},
-               {"tokens", details.entry.tokens},
-               {"turns", details.entry.turns},
-               {"bytes", report.bytes}});
-    return {};
+    return PrintJson({{"name", args.as},
+                      {"stamp", report.stamp},
+                      {"folder", report.folder},
+                      {"verification", details.verification},
+                      {"tokens", details.entry.tokens},
+                      {"turns", details.entry.turns},
+                      {"bytes", report.bytes}});
   }
   if (bare) {
     PrintNote(

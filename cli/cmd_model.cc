@@ -38,8 +38,7 @@ Status RunModelInfo(const ModelInfoArgs& args, const Context& context) {
                            OpenModel(args.model, &progress));
   const Json info = JsonOf(model->info());
   if (context.json) {
-    PrintJson(info);
-    return {};
+    return PrintJson(info);
   }
   std::string text;
   for (const auto& [key, value] : info.items()) {
@@ -61,8 +60,7 @@ Status RunModelVerify(const ModelVerifyArgs& args, const Context& context) {
                               ", but hashed to " + known + " before");
   }
   if (context.json) {
-    PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
-    return {};
+    return PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
   }
   return PrintText("ok " + model->info().path + "\nweights sha256 " + found + "\n");
 }

@@ -86,10 +86,9 @@ Status RunShow(const ShowArgs& args, const Context& context) {
   const bool by_name = args.context.find('/') == std::string::npos;
   if (by_name && args.context != details.entry.stamp) details.entry.name = args.context;
   if (context.json) {
-    PrintJson(JsonOf(details));
-    return {};
+    return PrintJson(JsonOf(details));
   }
-  return PrintText(TextOf(details, context.terminals.out && context.terminals.color));
+  return PrintStyled(TextOf(details, context.terminals.out && context.terminals.color));
 }
 
 }  // namespace gyrator::cli

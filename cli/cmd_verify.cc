@@ -14,11 +14,10 @@ Status RunVerify(const VerifyArgs& args, const Context& context) {
   progress.Clear();
   GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, SummarizeContext(held.folder));
   if (context.json) {
-    PrintJson({{"folder", held.folder},
-               {"ok", true},
-               {"verification", details.verification},
-               {"bytes", details.entry.bytes}});
-    return {};
+    return PrintJson({{"folder", held.folder},
+                      {"ok", true},
+                      {"verification", details.verification},
+                      {"bytes", details.entry.bytes}});
   }
   const bool bare = details.verification == "bare";
   return PrintText("ok " + args.context + (bare ? " (bare: no manifest to check against)" : "") +

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gyrator/engine.h"
@@ -36,6 +37,11 @@ struct ContextDetails {
   int32_t evicted = 0;    // tokens that were said and have no K and V
   uint64_t kv_bytes = 0;  // of the files of K and V; 0 in bare folders, which do not list them
 };
+
+// 1 to 64 of A-Z a-z 0-9 '_' '-' '.', not beginning with '.' or '-', not ending in ".tmp", and not
+// of the form of a stamp. kInvalidArgument. Needs no disk: for whoever wants to know before a
+// conversation is saved under it.
+Status CheckContextName(std::string_view name);
 
 // In true order of creation. An unreadable folder is listed with its problem.
 Result<std::vector<ContextEntry>> ListContexts(const std::string& root);

@@ -26,14 +26,11 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "gyrator/contexts.h"
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
 namespace gyrator {
-
-// 1 to 64 of A-Z a-z 0-9 '_' '-' '.', not beginning with '.' or '-', not ending in ".tmp", and not
-// of the form of a stamp. kInvalidArgument.
-Status CheckContextName(std::string_view name);
 
 // A folder that nobody removes while this lives.
 struct HeldFolder {
