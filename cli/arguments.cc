@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -11,32 +10,29 @@ namespace gyrator::cli {
 namespace {
 
 // llama.cpp's flags of one dash and more letters that mean the same here.
-constexpr std::pair<std::string_view, std::string_view> kLong[] = {{"-sys", "--system-prompt"},
-                                                                   {"-np", "--parallel"}};
+constexpr std::pair<std::string_view, const char*> kLong[] = {{"-sys", "--system-prompt"},
+                                                              {"-np", "--parallel"}};
 
 bool IsLetter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; }
 
-// "gyrator chat", "gyrator model info"
-std::string Path(const CLI::App& command) {
-  const CLI::App* parent = command.get_parent();
-  return parent == nullptr ? command.get_name() : Path(*parent) + " " + command.get_name();
-}
-
-Status Unknown(const CLI::App& command, std::string_view flag) {
-  const bool top = command.get_parent() == nullptr;
-  return Status::InvalidArgument(Path(command) + ": unknown flag '" + std::string(flag) + "'; " +
-                                 Path(command) + " --help lists them" +
+Status Unknown(const CommandWords& command, const std::string& flag) {
+  const bool top = !command.then.empty();
+  return Status::InvalidArgument(command.path + ": unknown flag '" + flag + "'; " + command.path +
+                                 " --help lists them" +
                                  (top ? ", and those of a subcommand stand behind it" : ""));
 }
 
-// One word after the other, with the subcommand that they belong to.
+// One word after the other, with the command that they belong to.
 class Words {
  public:
-  explicit Words(const CLI::App& app) : command_(&app) {}
+  explicit Words(const CommandWords& command) : command_(&command) {}
 
   Result<std::string> Next(std::string word) {
     if (std::exchange(value_, false) || rest_) return word;
-    if (word == "--") rest_ = true;
+    if (word == "--") {
+      rest_ = true;
+      return word;
+    }
     if (word.starts_with("--")) return Long(std::move(word));
     if (word.size() > 1 && word[0] == '-' && IsLetter(word[1])) return Short(std::move(word));
     return Plain(std::move(word));
@@ -44,70 +40,58 @@ class Words {
 
  private:
   Result<std::string> Long(std::string word) {
-    if (word == "--") return word;
     const size_t end = std::min(word.find('='), word.size());
-    const CLI::Option* option = command_->get_option_no_throw(word.substr(0, end));
-    if (option == nullptr) return Unknown(*command_, word.substr(0, end));
-    value_ = end == word.size() && option->get_items_expected_max() > 0;
+    const auto flag = command_->flags.find(word.substr(0, end));
+    if (flag == command_->flags.end()) return Unknown(*command_, word.substr(0, end));
+    value_ = end == word.size() && flag->second;
     return word;
   }
 
   Result<std::string> Short(std::string word) {
     for (const auto& [name, meant] : kLong) {
-      if (word == name && command_->get_option_no_throw(std::string(meant)) != nullptr) {
-        value_ = true;
-        return std::string(meant);
-      }
+      if (word != name || !command_->flags.contains(meant)) continue;
+      value_ = true;
+      return std::string(meant);
     }
-    const CLI::Option* option = command_->get_option_no_throw(word.substr(0, 2));
-    if (option == nullptr) return Unknown(*command_, word);
+    const auto flag = command_->flags.find(word.substr(0, 2));
+    if (flag == command_->flags.end()) return Unknown(*command_, word);
     if (word.size() > 2 && IsLetter(word[2])) {
-      return Status::InvalidArgument(Path(*command_) + ": unknown flag '" + word +
-                                     "'; a flag of one " +
-                                     "dash has one letter, and its value stands apart: '" +
+      return Status::InvalidArgument(command_->path + ": unknown flag '" + word +
+                                     "'; a flag of one dash has one letter, and its value stands "
+                                     "apart: '" +
                                      word.substr(0, 2) + " " + word.substr(2) + "'");
     }
-    value_ = word.size() == 2 && option->get_items_expected_max() > 0;
+    value_ = word.size() == 2 && flag->second;
     return word;
   }
 
   Result<std::string> Plain(std::string word) {
-    const auto named = [&](const CLI::App* command) { return command->get_name() == word; };
-    const auto commands = command_->get_subcommands([](const CLI::App*) { return true; });
-    const auto found = std::find_if(commands.begin(), commands.end(), named);
-    if (found != commands.end()) {
-      command_ = *found;
-    } else if (command_->get_parent() == nullptr) {
-      return Status::InvalidArgument("unknown subcommand '" + word +
-                                     "'; gyrator --help lists them");
+    if (command_->then.empty()) return word;
+    const auto next = command_->then.find(word);
+    if (next == command_->then.end()) {
+      return Status::InvalidArgument("unknown subcommand '" + word + "'; " + command_->path +
+                                     " --help lists them");
     }
+    command_ = &next->second;
     return word;
   }
 
-  const CLI::App* command_;
+  const CommandWords* command_;
   bool value_ = false;  // the next word is one
   bool rest_ = false;   // behind "--" there are no flags
 };
 
 }  // namespace
 
-Result<std::vector<std::string>> CheckArguments(const CLI::App& app, int argc,
+Result<std::vector<std::string>> CheckArguments(const CommandWords& command, int argc,
                                                 const char* const* argv) {
-  Words words(app);
+  Words words(command);
   std::vector<std::string> arguments;
   for (int i = 1; i < argc; ++i) {
     GYRATOR_ASSIGN_OR_RETURN(std::string word, words.Next(argv[i]));
     arguments.push_back(std::move(word));
   }
   return arguments;
-}
-
-Status Unexpected(const CLI::App& app) {
-  std::string words;
-  for (const std::string& word : app.remaining(true)) {
-    words += (words.empty() ? "'" : ", '") + word + "'";
-  }
-  return Status::InvalidArgument("not expected: " + words + "; gyrator --help tells more");
 }
 
 }  // namespace gyrator::cli

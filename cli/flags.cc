@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <string_view>
 
@@ -366,6 +367,36 @@ Status FinishParse(Parse* parse) {
   return {};
 }
 
+void AddFlags(const CLI::App& app, std::map<std::string, bool>* flags) {
+  for (const CLI::Option* option : app.get_options()) {
+    const bool value = option->get_items_expected_max() > 0;
+    for (const std::string& name : option->get_snames()) (*flags)["-" + name] = value;
+    for (const std::string& name : option->get_lnames()) (*flags)["--" + name] = value;
+  }
+}
+
+CommandWords WordsOf(const CLI::App& app, const std::string& path) {
+  CommandWords words{.path = path, .flags = {}, .then = {}};
+  AddFlags(app, &words.flags);
+  for (const CLI::App* child : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (child->get_name().empty()) {  // a group of options
+      AddFlags(*child, &words.flags);
+    } else {
+      words.then.emplace(child->get_name(), WordsOf(*child, path + " " + child->get_name()));
+    }
+  }
+  return words;
+}
+
+// What was left over when all flags had their values.
+Status Unexpected(const CLI::App& app) {
+  std::string words;
+  for (const std::string& word : app.remaining(true)) {
+    words += (words.empty() ? "'" : ", '") + word + "'";
+  }
+  return Status::InvalidArgument("not expected: " + words + "; gyrator --help tells more");
+}
+
 Args Chosen(const CLI::App& app, Parse&& parse) {
   const std::string name = app.get_subcommands()[0]->get_name();
   if (name == "chat") return std::move(parse.chat);
@@ -402,7 +433,8 @@ Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   AddLooks(&app, &parse);
   AddText(&app, &parse);
   AddModels(&app, &parse);
-  GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> arguments, CheckArguments(app, argc, argv));
+  GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> arguments,
+                           CheckArguments(WordsOf(app, app.get_name()), argc, argv));
   std::reverse(arguments.begin(), arguments.end());  // the parser takes them from the back
   try {
     app.parse(std::move(arguments));

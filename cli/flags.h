@@ -1,7 +1,7 @@
 // The command line, parsed: one struct for each subcommand.
 //
-// Names and most defaults follow llama.cpp where it has the flag. flags.cc and arguments.cc are the
-// files that meet the parser library.
+// Names and most defaults follow llama.cpp where it has the flag. flags.cc is the one file that
+// meets the parser library.
 #pragma once
 
 #include <optional>

@@ -213,6 +213,13 @@ std::vector<Broken> BrokenBodies() {
        "deadline_ms: an integer from 0 to 1099511627776 expected, found 'soon'"},
       {Body(R"("cache_namespace":5)"), "cache_namespace: a string expected, found 5"},
       {Body(R"("custom_id":5)"), "custom_id: a string expected, found 5"},
+  };
+}
+
+// Fields whose refusal a reply without them would hide.
+std::vector<Broken> RefusedBodies() {
+  const Code refused = Code::kUnsupported;
+  return {
       {Body(R"("n":0)"), "n: an integer from 1 to 1073741824 expected, found 0"},
       {Body(R"("n":2)"), "n: one choice a request", refused},
       {Body(R"("stream":true)"), "stream: a reply comes whole", refused},
@@ -256,7 +263,10 @@ std::vector<Broken> BrokenBodies() {
 }
 
 TEST(ChatRequest, BrokenBodiesAreToldByName) {
-  for (const Broken& broken : BrokenBodies()) {
+  std::vector<Broken> bodies = BrokenBodies();
+  const std::vector<Broken> more = RefusedBodies();
+  bodies.insert(bodies.end(), more.begin(), more.end());
+  for (const Broken& broken : bodies) {
     const Status status = ParseChatRequest(broken.json, {}).status();
     EXPECT_EQ(broken.code, status.code()) << broken.json;
     EXPECT_EQ(broken.message, status.message()) << broken.json;
