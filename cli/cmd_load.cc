@@ -14,7 +14,11 @@ Status RunLoad(const LoadArgs& args, const Context& context) {
   }
   GYRATOR_ASSIGN_OR_RETURN(const SaveReport report,
                            ImportContext(home.contexts, args.folder, args.as));
-  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(report.folder));
+  GYRATOR_ASSIGN_OR_RETURN(ContextDetails details, SummarizeContext(report.folder));
+  const bool bare = details.verification == "bare";
+  if (bare) {  // its tokens show in its tensors alone
+    GYRATOR_ASSIGN_OR_RETURN(details, ShowContext(report.folder));
+  }
   if (context.json) {
     PrintJson({{"name", args.as},
                {"stamp", report.stamp},
@@ -25,7 +29,7 @@ Status RunLoad(const LoadArgs& args, const Context& context) {
                {"bytes", report.bytes}});
     return {};
   }
-  if (details.verification == "bare") {
+  if (bare) {
     PrintNote(
         "no manifest and no chat log: loads in opaque-prefix mode, nothing could be verified");
   }

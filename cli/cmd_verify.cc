@@ -12,7 +12,7 @@ Status RunVerify(const VerifyArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_RETURN_IF_ERROR(VerifyContext(held.folder, progress.Callback()));
   progress.Clear();
-  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(held.folder));
+  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, SummarizeContext(held.folder));
   if (context.json) {
     PrintJson({{"folder", held.folder},
                {"ok", true},

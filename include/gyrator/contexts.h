@@ -54,6 +54,8 @@ struct HeldContext {
 // ResolveContext; kCorruption when the name points at no folder.
 Result<HeldContext> HoldContext(const std::string& root, const std::string& name_or_path);
 Result<ContextDetails> ShowContext(const std::string& folder);
+// The same without transcript, tokens and evictions, which a large folder has much of.
+Result<ContextDetails> SummarizeContext(const std::string& folder);
 // Hashes every file and checks every invariant. kCorruption names the file.
 Status VerifyContext(const std::string& folder, const Progress& progress);
 // Removes a name and its folder (unless another name holds it), or a stamped folder without names.

@@ -8,7 +8,8 @@
 //
 // Threads: an Engine may be used by any number of threads at once, a Session by one at a time. One
 // thread of the engine does the work; callbacks run on the thread that called. Several engines may
-// share a model. The child of a fork() cannot use its parent's engines.
+// share a model. The child of a fork() can destroy what it inherited; its parent's engines refuse
+// it (kUnsupported "forked").
 #pragma once
 
 #include <chrono>
@@ -27,6 +28,7 @@
 #include "gyrator/stats.h"
 #include "gyrator/status.h"
 #include "gyrator/types.h"
+#include "gyrator/window.h"
 
 namespace gyrator {
 
@@ -58,6 +60,10 @@ struct EngineOptions {
   // Bytes on disk for sessions that do not fit, and for cached prefixes beside them; 0: none.
   uint64_t swap_budget = 0;
   std::string swap_directory = {};  // where; must exist when swap_budget > 0
+  // Bytes of memory beside the pool for idle sessions that cannot be computed again (loaded ones,
+  // and those behind an eviction) and find no place in a swap file. Taken when they are needed. 0:
+  // as many as the pool has; less than a block: none.
+  uint64_t spill_budget = 0;
   // Bytes of cached prefixes, those that sessions use counted: beyond it, cached blocks that nobody
   // uses are dropped when a prefix is published. Less than a block: all of them. 0: as large as the
   // pool.
@@ -99,39 +105,6 @@ struct GenerateOptions {
   std::function<void(std::span<const float>)> on_prompt_logits = {};
 };
 
-// What happens when a conversation does not fit its capacity. What is evicted leaves the window,
-// the part of the conversation that is in the cache; the transcript is never edited.
-enum class Overflow : uint8_t {
-  kError,    // kExhausted "capacity"; a reply ends there (kLength)
-  kMessage,  // the oldest turns go, whole
-  kFifo,     // the oldest tokens
-  kSink,     // all but the first few and the newest half
-  kScore,    // the blocks of 16 that the last 32 tokens attend to least
-};
-
-// What becomes of K and V of the tokens that stay behind a gap.
-enum class EvictMode : uint8_t {
-  // They move up, their keys rotated to the new positions. Fast. They still carry what they
-  // attended to: the state is a function of the tokens and of the log of evictions.
-  kShift,
-  kRecompute,  // they are decoded again, as if the window were all that was ever said
-};
-
-// The system prompt is never evicted, nor a tool's call without its result, nor the newest turn of
-// a prompt. Each eviction frees at least a quarter of what may go.
-struct WindowOptions {
-  Overflow overflow = Overflow::kError;
-  EvictMode mode = EvictMode::kShift;
-  int32_t sinks = 4;       // tokens behind the system prompt that stay (but for kMessage)
-  int32_t headroom = 256;  // kept free behind a prompt; at most a quarter of the capacity
-  bool operator==(const WindowOptions&) const = default;
-};
-
-std::string_view OverflowName(Overflow overflow);  // "error", "message", "fifo", "sink", "score"
-std::optional<Overflow> OverflowFromName(std::string_view name);
-std::string_view EvictModeName(EvictMode mode);  // "shift", "recompute"
-std::optional<EvictMode> EvictModeFromName(std::string_view name);
-
 struct Reply {
   std::string text;
   std::vector<TokenId> tokens;  // sampled, without the end-of-generation token
@@ -142,7 +115,10 @@ struct Reply {
   int32_t tokens_evicted = 0;  // from the window, prompt tokens that were never decoded included
   // The history differs at or before an evicted token: the window was made anew.
   bool window_rebuilt = false;
-  double prompt_ms = 0;
+  // Until it had room in the pool, each time that it had none, and while another request computed
+  // the beginning of its prompt. In neither of the two below.
+  double wait_ms = 0;
+  double prompt_ms = 0;  // until the first token
   double generate_ms = 0;
 };
 
@@ -265,7 +241,8 @@ struct BatchRequest {
 
 class Engine {
  public:
-  // kUnsupported: a sliding window shorter than the capacity. kExhausted: the pool does not fit.
+  // kUnsupported: a sliding window shorter than the capacity. kExhausted: the machine does not have
+  // such a pool, or the system refuses memory or threads. kInvalidArgument names the option.
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
                                                 const EngineOptions& options);
   virtual ~Engine() = default;
@@ -279,8 +256,9 @@ class Engine {
                                                        LoadReport* report) = 0;
   // Runs all requests together in shared batches; results in order. Equal bits to running each
   // alone. A request whose prefix another one is computing waits for it. When the pool has no room,
-  // idle sessions are parked (to the swap file, or to be computed again), requests wait, and those
-  // that came last are parked; kExhausted "kv_pool" when one alone does not fit.
+  // idle sessions are parked (to the swap file, to the spill memory, or to be computed again),
+  // requests wait, and those that came last are parked; kExhausted "kv_pool" when one alone does
+  // not fit, or when pool and spill memory are both full of what cannot be computed again.
   virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;
 
   virtual EngineStats stats() const = 0;

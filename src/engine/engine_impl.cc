@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/wall.h"
 #include "engine/run_call.h"
 
 namespace gyrator {
@@ -28,6 +29,10 @@ Status Resolve(const ModelImpl& model, EngineOptions* options) {
       options->batch_rows < 1 || options->threads < 1) {
     return Status::InvalidArgument(
         "context, sessions, slots, batch rows and threads: at least 1 expected");
+  }
+  if (options->threads > kThreadsMax) {
+    return Status::InvalidArgument("threads: 1 to " + std::to_string(kThreadsMax) +
+                                   " expected, found " + std::to_string(options->threads));
   }
   if (options->context > config.context_max) {
     return Status::InvalidArgument("context of " + std::to_string(options->context) +
@@ -56,8 +61,12 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const Model
                                                      const EngineOptions& requested) {
   EngineOptions options = requested;
   GYRATOR_RETURN_IF_ERROR(Resolve(*model, &options));
-  GYRATOR_ASSIGN_OR_RETURN(auto loop, EngineLoop::Make(model, options));
-  return std::unique_ptr<EngineImpl>(new EngineImpl(std::move(model), options, std::move(loop)));
+  const std::string what = "engine with " + std::to_string(options.threads) + " threads and " +
+                           std::to_string(options.batch_rows) + " batch rows";
+  return BehindWall(what, [&]() -> Result<std::unique_ptr<EngineImpl>> {
+    GYRATOR_ASSIGN_OR_RETURN(auto loop, EngineLoop::Make(model, options));
+    return std::unique_ptr<EngineImpl>(new EngineImpl(model, options, std::move(loop)));
+  });
 }
 
 EngineImpl::EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptions& options,
@@ -67,7 +76,21 @@ EngineImpl::EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptio
       loop_(std::move(loop)),
       thread_([this](bool overdue) { return loop_->Round(overdue); }) {}
 
+EngineImpl::~EngineImpl() {
+  // The parent's engine thread may have been changing the loop when the child was forked.
+  if (thread_.InForkedChild()) (void)loop_.release();
+}
+
+Status EngineImpl::CheckProcess() const {
+  if (!thread_.InForkedChild()) return {};
+  return Status::Unsupported(
+             "engine: it belongs to the process that made it, this one is a forked child of that; "
+             "make an engine of its own")
+      .Named("forked");
+}
+
 Result<SessionSlot> EngineImpl::OpenSlot(const std::string& name_space) {
+  GYRATOR_RETURN_IF_ERROR(CheckProcess());
   Result<SlotId> slot = SlotId{0};
   thread_.Call([&] { slot = loop_->OpenSlot(name_space); });
   GYRATOR_RETURN_IF_ERROR(slot.status());
@@ -98,6 +121,14 @@ Result<const TextModelImpl*> EngineImpl::text() const {
 }
 
 std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {
+  return RunAs(false, batch);
+}
+
+std::vector<Result<Reply>> EngineImpl::Continue(std::span<BatchRequest> batch) {
+  return RunAs(true, batch);
+}
+
+std::vector<Result<Reply>> EngineImpl::RunAs(bool continues, std::span<BatchRequest> batch) {
   std::vector<Work> works;
   works.reserve(batch.size());
   for (BatchRequest& item : batch) {
@@ -105,12 +136,16 @@ std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {
     works.push_back({.session = session,
                      .kind = item.prefix.empty() ? Work::Kind::kRespond : Work::Kind::kComplete,
                      .tokens = std::move(item.prefix),
-                     .options = &item.options});
+                     .options = &item.options,
+                     .continues = continues});
   }
   return Serve(works);
 }
 
 std::vector<Result<Reply>> EngineImpl::Serve(std::span<Work> works) {
+  if (Status status = CheckProcess(); !status.ok()) {
+    return std::vector<Result<Reply>>(works.size(), status);
+  }
   const TextModelImpl* text = model_->text_impl();
   std::vector<Result<Reply>> replies(works.size(), Reply());
   std::vector<Asked> asked(works.size());
@@ -134,6 +169,7 @@ std::vector<Result<Reply>> EngineImpl::Serve(std::span<Work> works) {
     request->prompt_length = static_cast<int32_t>(request->tokens.size());
     request->holds = work.kind == Work::Kind::kHold;
     request->room = work.room;
+    request->continues = work.continues;
     asked[i] = {.all = work.session->all_tokens(),
                 .prompt_length = request->prompt_length,
                 .draws = work.session->sampler_state().draws(),

@@ -25,17 +25,22 @@ struct Work {
   const GenerateOptions* options = nullptr;
   PromptLayout layout = {};  // of tokens
   int32_t room = 0;
+  bool continues = false;  // its prompt was a request of its own, which was counted
 };
 
 class EngineImpl final : public Engine {
  public:
   static Result<std::unique_ptr<EngineImpl>> Make(std::shared_ptr<const ModelImpl> model,
                                                   const EngineOptions& options);
+  ~EngineImpl() override;
 
   Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) override;
   Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
                                                LoadReport* report) override;
   std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) override;
+  // Run for sessions whose prompts were prepared just now: counts are those of one request
+  // together.
+  std::vector<Result<Reply>> Continue(std::span<BatchRequest> requests);
   EngineStats stats() const override;
   const Model& model() const override { return *model_; }
   const EngineOptions& options() const override { return options_; }
@@ -51,9 +56,13 @@ class EngineImpl final : public Engine {
   // Runs something on the engine thread, which alone may touch the loop; waits for it.
   void Call(const std::function<void()>& command) const { thread_.Call(command); }
   void Post(std::function<void()> command) const { thread_.Post(std::move(command)); }
+  // kUnsupported "forked": this process is a child that was forked after the engine was made, so
+  // that it does not have the engine's thread.
+  Status CheckProcess() const;
   EngineLoop& loop() const { return *loop_; }
 
  private:
+  std::vector<Result<Reply>> RunAs(bool continues, std::span<BatchRequest> requests);
   EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptions& options,
              std::unique_ptr<EngineLoop> loop);
 

@@ -1,5 +1,7 @@
 #include "engine/engine_loop.h"
 
+#include <sys/sysinfo.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -14,12 +16,29 @@ namespace {
 constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
 constexpr int64_t kPriorityPasses = 256;  // what one step of priority is worth in the queue
 
-uint32_t PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
-  if (options.kv_budget > 0) {
-    const uint64_t blocks = options.kv_budget / static_cast<uint64_t>(one_block.total_bytes());
-    return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, INT32_MAX));
+// Memory and swap space of the machine.
+uint64_t MachineBytes() {
+  struct sysinfo info = {};
+  if (::sysinfo(&info) != 0) return UINT64_MAX;  // not known: the pool's own mapping will tell
+  return (uint64_t{info.totalram} + info.totalswap) * info.mem_unit;
+}
+
+// kExhausted: more than the machine has, or than blocks can be numbered.
+Result<uint32_t> PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
+  const auto block_bytes = static_cast<uint64_t>(one_block.total_bytes());
+  const auto wanted = static_cast<uint64_t>(BlocksFor(options.context)) *
+                      static_cast<uint64_t>(options.sessions_max);
+  const uint64_t blocks = options.kv_budget > 0
+                              ? std::max<uint64_t>(options.kv_budget / block_bytes, 1)
+                              : wanted;
+  if (blocks <= MachineBytes() / block_bytes && blocks <= INT32_MAX) {
+    return static_cast<uint32_t>(blocks);
   }
-  return static_cast<uint32_t>(BlocksFor(options.context) * options.sessions_max);
+  return Status::Exhausted("kv pool of " + std::to_string(blocks) + " blocks of " +
+                           std::to_string(block_bytes) + " bytes: this machine has " +
+                           std::to_string(MachineBytes()) +
+                           " bytes of memory and swap space; use a smaller one (--kv-budget, fewer "
+                           "sessions, a smaller context)");
 }
 
 int32_t CachedBlocksMax(const EngineOptions& options, const PagedKv& one_block) {
@@ -55,11 +74,12 @@ std::string KeyOf(const std::string& name_space) {
 
 }  // namespace
 
-EngineLoop::EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options)
+EngineLoop::EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options,
+                       uint32_t num_blocks)
     : model_(std::move(model)),
       options_(options),
       threads_(std::make_unique<ThreadPool>(options.threads)),
-      pool_(PoolBlocks(options, OneBlock(model_->loaded().config, *options.kv_dtype))) {}
+      pool_(num_blocks) {}
 
 Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const ModelImpl> model,
                                                      const EngineOptions& options) {
@@ -69,13 +89,18 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
                           .rotary_dim = config.rope.rotary_dim,
                           .style = config.rope.style,
                           .ops = &model->ops()};
-  std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options));
   PagedKv layout = OneBlock(config, *options.kv_dtype);
+  GYRATOR_ASSIGN_OR_RETURN(const uint32_t num_blocks, PoolBlocks(options, layout));
+  std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options, num_blocks));
   if (options.swap_budget > 0) {
     GYRATOR_ASSIGN_OR_RETURN(loop->swap_, SwapFile::Create({.directory = options.swap_directory,
                                                             .block_bytes = layout.total_bytes(),
                                                             .bytes_max = options.swap_budget}));
   }
+  const int64_t block_bytes = layout.total_bytes();
+  const uint64_t pool_bytes = uint64_t{num_blocks} * static_cast<uint64_t>(block_bytes);
+  loop->spill_ = std::make_unique<SpillMemory>(
+      block_bytes, options.spill_budget == 0 ? pool_bytes : options.spill_budget);
   const int32_t cached_blocks_max = CachedBlocksMax(options, layout);
   layout.num_blocks = static_cast<int32_t>(loop->pool_.num_blocks());
   GYRATOR_ASSIGN_OR_RETURN(loop->storage_, KvStorage::Create(layout, std::move(rotation)));
@@ -83,6 +108,7 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
       &loop->pool_, loop->storage_.get(),
       SequenceManagerOptions{.slots = options.slots,
                              .swap = loop->swap_.get(),
+                             .spill = loop->spill_.get(),
                              .cached_blocks_max = cached_blocks_max,
                              .cost = CostOf(config)});
   GYRATOR_ASSIGN_OR_RETURN(
@@ -127,6 +153,12 @@ EngineStats EngineLoop::Stats() const {
   stats.parked = kv.parked;
   stats.block_bytes =
       static_cast<uint64_t>(storage_->view().block_bytes() * storage_->view().num_layers);
+  stats.namespaces_cached = sequences_->radix().num_keys();
+  const SpillStats spill = spill_->stats();
+  stats.blocks_spilled = spill.blocks_written;
+  stats.blocks_unspilled = spill.blocks_read;
+  stats.spill_bytes = spill.bytes_in_use;
+  stats.spill_bytes_max = spill.bytes_max;
   if (swap_ != nullptr) {
     stats.swap_bytes = swap_->stats().bytes_in_use;
     stats.swap_bytes_max = swap_->stats().bytes_max;
@@ -184,7 +216,7 @@ void EngineLoop::Submit(Request* request) {
   request->rank = {
       static_cast<int64_t>(counted_.passes) + kPriorityPasses * int64_t{request->options->priority},
       tickets_++};
-  ++counted_.requests;
+  counted_.requests += request->is_turn() && !request->continues ? 1 : 0;
   Status status = Accept(request);
   Queue(request);
   if (!status.ok()) Fail(request, std::move(status));
@@ -256,20 +288,25 @@ ForwardContext EngineLoop::Context() const {
 }
 
 // A pass fails when one row's numbers cannot go on: then each request's rows are run alone, those
-// that fail are told, and the others run again.
+// that fail are told, and what the others gave is taken together.
 void EngineLoop::RunOrFail(std::vector<PlannedRows> plan) {
   if (plan.empty()) return;
   if (RunPlan(plan).ok()) return Commit(plan);
-  std::erase_if(plan, [this](const PlannedRows& item) {
+  std::vector<float> logits;
+  std::vector<SequenceRows> batch;
+  std::erase_if(plan, [&](const PlannedRows& item) {
     Status status = RunPlan({&item, 1});
-    if (status.ok()) return false;
+    if (status.ok()) {
+      logits.insert(logits.end(), logits_.begin(), logits_.end());
+      batch.push_back(batch_.front());
+      return false;
+    }
     Fail(running_[static_cast<size_t>(item.request)], std::move(status));
     return true;
   });
-  if (plan.empty()) return;
-  const Status status = RunPlan(plan);
-  if (status.ok()) return Commit(plan);
-  for (const PlannedRows& item : plan) Fail(running_[static_cast<size_t>(item.request)], status);
+  logits_ = std::move(logits);
+  batch_ = std::move(batch);
+  if (!plan.empty()) Commit(plan);
 }
 
 Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
@@ -329,7 +366,7 @@ void EngineLoop::Advance(Request* request) {
     if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
     return;
   }
-  if (request->first_token_ns == 0) request->first_token_ns = NowNs();
+  request->NoteFirstToken(NowNs());
   const auto sampled = static_cast<int32_t>(request->reply.tokens.size());
   const GenerateOptions& options = *request->options;
   if (options.tokens_max >= 0 && sampled >= options.tokens_max) {
@@ -420,10 +457,9 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
   }
   request->reply.stop = reason;
   const uint64_t now = NowNs();
-  if (request->first_token_ns == 0) request->first_token_ns = now;
-  request->reply.prompt_ms =
-      static_cast<double>(request->first_token_ns - request->started_ns) * 1e-6;
-  request->reply.generate_ms = static_cast<double>(now - request->first_token_ns) * 1e-6;
+  request->EndWait(now);
+  request->NoteFirstToken(now);
+  request->TellTimes(now);
   const SlotId slot = request->session->cache().slot();
   if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
   request->left = sequences_->tokens(slot).ToVector();
@@ -437,7 +473,7 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
 
 void EngineLoop::Fail(Request* request, Status status) {
   request->status = std::move(status);
-  ++counted_.requests_failed;
+  counted_.requests_failed += request->is_turn() ? 1 : 0;
   const SlotId slot = request->session->cache().slot();
   request->left = sequences_->tokens(slot).ToVector();
   if (request->state == RequestState::kRunning) sequences_->SetBusy(slot, false);

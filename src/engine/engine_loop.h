@@ -54,7 +54,8 @@ class EngineLoop {
   const PagedKv& kv() const { return storage_->view(); }  // any thread; the view never changes
 
  private:
-  EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options);
+  EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options,
+             uint32_t num_blocks);
 
   Pace RunRound(bool overdue);            // without the clock
   Status Accept(Request* request) const;  // what can be refused at once
@@ -119,8 +120,9 @@ class EngineLoop {
   std::unique_ptr<ThreadPool> threads_;
   BlockPool pool_;
   std::unique_ptr<KvStorage> storage_;
-  std::unique_ptr<SwapFile> swap_;              // null: none
-  std::unique_ptr<SequenceManager> sequences_;  // over pool_, storage_ and swap_
+  std::unique_ptr<SwapFile> swap_;  // null: none
+  std::unique_ptr<SpillMemory> spill_;
+  std::unique_ptr<SequenceManager> sequences_;  // over all of these
   ForwardArenaPtr arena_;
   EngineStats counted_;  // the counters that the loop keeps
   uint64_t tickets_ = 0;

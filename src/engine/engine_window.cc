@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/engine_loop.h"
+#include "engine/prompt_calls.h"
 #include "model/block_scores.h"
 
 namespace gyrator {
@@ -174,6 +175,7 @@ Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need,
   const bool keeps_turn = !IsReplying(request) || options.overflow == Overflow::kMessage;
   const bool knows_turn = keeps_turn && !view.turns.empty();
   view.newest = knows_turn ? view.length - view.turns.back() : std::min(kNewest, view.length);
+  ShowCalls(layout, window, &view);
   view.scores = std::move(scores);
   Eviction eviction{.cp = 0, .policy = PolicyOf(options.overflow), .spans = {}};
   GYRATOR_ASSIGN_OR_RETURN(eviction.spans, PlanEviction(eviction.policy, view, need));

@@ -70,6 +70,7 @@ Result<Explanation> SessionImpl::Explain(std::span<const TokenId> prefix) const 
 }
 
 Result<Explanation> SessionImpl::Explained(const Prompt& prompt) const {
+  GYRATOR_RETURN_IF_ERROR(engine_->CheckProcess());
   CacheView view;
   engine_->Call([&] { view = engine_->loop().Look(*this, prompt.tokens); });
   Explanation explanation;

@@ -4,6 +4,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/thread_pool.h"
+#include "base/wall.h"
 #include "engine/digest_cache.h"
 
 namespace gyrator {
@@ -65,13 +67,21 @@ Result<const Ops*> ChooseOps(const std::string& isa) {
 Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
                                                  const ModelOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(options.isa));
+  if (options.threads < 0 || options.threads > kThreadsMax) {
+    return Status::InvalidArgument("threads: 0 (one a core) to " + std::to_string(kThreadsMax) +
+                                   " expected, found " + std::to_string(options.threads));
+  }
   GYRATOR_ASSIGN_OR_RETURN(auto text, OpenText(path));
-  ThreadPool threads(ThreadCount(options.threads));
-  GYRATOR_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(path, {.compute = options.compute,
-                                                                .threads = &threads,
-                                                                .progress = options.progress}));
-  return std::shared_ptr<const Model>(
-      std::make_shared<const ModelImpl>(std::move(loaded), std::move(text), ops, options));
+  const int num_threads = ThreadCount(options.threads);
+  const std::string what = path + ": loading with " + std::to_string(num_threads) + " threads";
+  return BehindWall(what, [&]() -> Result<std::shared_ptr<const Model>> {
+    ThreadPool threads(num_threads);
+    GYRATOR_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(path, {.compute = options.compute,
+                                                                  .threads = &threads,
+                                                                  .progress = options.progress}));
+    return std::shared_ptr<const Model>(
+        std::make_shared<const ModelImpl>(std::move(loaded), std::move(text), ops, options));
+  });
 }
 
 ModelImpl::ModelImpl(LoadedModel loaded, std::shared_ptr<const TextModelImpl> text, const Ops* ops,

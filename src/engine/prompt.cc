@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/prompt_calls.h"
+
 namespace gyrator {
 
 namespace {
@@ -81,24 +83,6 @@ bool IsBlank(std::string_view text, size_t from, size_t to) {
 
 bool IsUser(const Message& message) { return message.role == "user"; }
 
-std::vector<TokenSpan> TurnsWithTools(std::span<const Message> messages,
-                                      std::span<const int32_t> turn_of_user,
-                                      std::span<const int32_t> turns, int64_t length) {
-  std::vector<TokenSpan> spans;
-  int32_t turn = 0;  // the last one known
-  size_t user = 0;
-  for (const Message& message : messages) {
-    if (IsUser(message) && user < turn_of_user.size()) {
-      turn = std::max(turn, turn_of_user[user++]);
-    }
-    if (message.role != "tool") continue;
-    const auto next = std::upper_bound(turns.begin(), turns.end(), turn);
-    const TokenSpan span = {turn, next == turns.end() ? static_cast<int32_t>(length) : *next};
-    if (spans.empty() || spans.back() != span) spans.push_back(span);
-  }
-  return spans;
-}
-
 }  // namespace
 
 std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view rendered,
@@ -137,6 +121,16 @@ size_t ReadAs(const TextModelImpl& text, std::string_view rendered,
   return reader.offset();
 }
 
+std::vector<size_t> ReadOffsets(const TextModelImpl& text, std::string_view rendered,
+                                std::span<const TokenId> tokens) {
+  Reader reader(text.tokenizer(), rendered);
+  std::vector<size_t> offsets = {0};
+  for (size_t i = 0; i < tokens.size() && reader.Read(tokens[i]); ++i) {
+    offsets.push_back(reader.offset());
+  }
+  return offsets;
+}
+
 Result<size_t> FindContent(const TextModelImpl& text, const Rendered& rendered, size_t index) {
   if (index >= rendered.messages.size()) return rendered.text.size();
   std::vector<Message> marked(rendered.messages.begin(), rendered.messages.end());
@@ -166,7 +160,7 @@ Result<PromptLayout> FindTurns(const TextModelImpl& text, const Rendered& render
     if (p == tokens.size() || !reader.Read(tokens[p])) break;
   }
   if (!layout.turns.empty()) layout.pinned = layout.turns[0];
-  layout.atomic = TurnsWithTools(messages, layout.turn_of_user, layout.turns, std::ssize(tokens));
+  GYRATOR_RETURN_IF_ERROR(FindCalls(text, rendered, tokens, &layout));
   return layout;
 }
 

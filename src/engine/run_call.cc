@@ -37,6 +37,8 @@ void RunCall::Run() {
 void RunCall::Listen() {
   std::vector<CallerEvent> events;
   while (open_ > 0) {
+    // A callback that forks has no engine thread in the child that could end the requests.
+    if (thread_->InForkedChild()) return LeaveToTheParent();
     caller_->Take(&events);
     bool answered = false;
     for (const CallerEvent& event : events) {
@@ -45,6 +47,14 @@ void RunCall::Listen() {
     for (const CallerEvent& event : events) answered |= !silent_ && Hear(event);
     if (answered) thread_->Wake();
   }
+}
+
+void RunCall::LeaveToTheParent() {
+  for (const auto& request : requests_) {
+    request->status = Status::Unsupported("request: it belongs to the parent of this process")
+                          .Named("forked");
+  }
+  open_ = 0;
 }
 
 bool RunCall::Hear(const CallerEvent& event) {

@@ -151,7 +151,12 @@ Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
         gone = next != layout.turns.end() && window_.FromAll(turn) == window_.FromAll(*next);
       }
     }
-    if (gone) evicted.push_back(i);
+    const bool call_gone =
+        std::any_of(layout.calls.begin(), layout.calls.end(), [&](const ToolCall& call) {
+          return i - call.first_message < call.num_messages &&  // wraps for those before it
+                 window_.FromAll(call.span.begin) == window_.FromAll(call.span.end);
+        });
+    if (gone || call_gone) evicted.push_back(i);
   }
   return evicted;
 }

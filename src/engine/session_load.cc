@@ -9,6 +9,23 @@
 
 namespace gyrator {
 
+namespace {
+
+// How many of the first tokens are known as tokens only: of a folder without a chat log, all.
+Result<int64_t> ReadOpaquePrefix(const Snapshot& snapshot) {
+  int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
+  if (snapshot.session.Contains("opaque_prefix")) {
+    const Result<int64_t> stated = snapshot.session.GetInt("opaque_prefix");
+    if (!stated.ok()) return StateInconsistent(kSessionFile, stated.status().message());
+    opaque = *stated;
+  }
+  if (opaque >= 0 && opaque <= snapshot.cp()) return opaque;
+  return StateInconsistent(kSessionFile,
+                           "opaque_prefix: 0 to cp expected, found " + std::to_string(opaque));
+}
+
+}  // namespace
+
 Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   RestoredState state;
   GYRATOR_ASSIGN_OR_RETURN(ParsedChat chat, ParseChat(snapshot.chat));
@@ -22,7 +39,8 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.last_logits = std::make_shared<std::vector<float>>(snapshot.logits);
   state.foreign = snapshot.foreign();
   state.tokens = snapshot.tokens;
-  GYRATOR_ASSIGN_OR_RETURN(state.draws_at, ReadDraws(snapshot.session));
+  GYRATOR_ASSIGN_OR_RETURN(state.draws_at,
+                           ReadDraws(snapshot.session, state.transcript.size()));
   if (snapshot.evictions) {
     state.window = WindowFromText(*snapshot.evictions);
     state.window_options = WindowOptionsFromText(*snapshot.evictions);
@@ -30,22 +48,21 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.edited_from =
       EditedFrom(state.ranges, std::ssize(state.tokens) + state.window.num_evicted());
 
-  // A folder without a chat log is a history of tokens.
-  int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
-  if (snapshot.session.Contains("opaque_prefix")) {
-    GYRATOR_ASSIGN_OR_RETURN(opaque, snapshot.session.GetInt("opaque_prefix"));
-  }
-  if (opaque < 0 || opaque > snapshot.cp()) {
-    return StateInconsistent("metadata/session.txt",
-                             "opaque_prefix: 0 to cp expected, found " + std::to_string(opaque));
-  }
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t opaque, ReadOpaquePrefix(snapshot));
   state.opaque_prefix.assign(snapshot.tokens.begin(), snapshot.tokens.begin() + opaque);
   return state;
 }
 
 Status CheckLoadable(const Snapshot& snapshot) {
   GYRATOR_RETURN_IF_ERROR(CheckPositions(snapshot));
-  return RestoreState(snapshot).status();
+  GYRATOR_RETURN_IF_ERROR(ReadSampler(snapshot.session).status());
+  GYRATOR_RETURN_IF_ERROR(ReadOpaquePrefix(snapshot).status());
+  size_t num_messages = 0;
+  GYRATOR_RETURN_IF_ERROR(ForEachMessage(snapshot.chat, [&](const Message&, TokenRange) {
+    ++num_messages;
+    return Status();
+  }));
+  return ReadDraws(snapshot.session, num_messages).status();
 }
 
 Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& folder,
@@ -60,6 +77,7 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
                                                .head_dim = view.head_dim});
   GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
                            CheckCompatible(snapshot, live, options_.context));
+  GYRATOR_RETURN_IF_ERROR(CheckLoadable(snapshot));
   GYRATOR_ASSIGN_OR_RETURN(RestoredState state, RestoreState(snapshot));
 
   GYRATOR_ASSIGN_OR_RETURN(SessionSlot slot, OpenSlot({}));

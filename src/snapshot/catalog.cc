@@ -12,7 +12,7 @@ namespace gyrator {
 namespace {
 
 constexpr size_t kCopyBytes = 256 << 10;
-constexpr int kHoldAttemptsMax = 10'000;  // each failed one is a whole save of somebody else
+constexpr int kHoldAttemptsMax = 1'000;  // each failed one is a whole save of somebody else
 
 bool IsNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -39,7 +39,7 @@ void Summarize(FileSystem& fs, const std::string& folder, CatalogEntry* entry) {
 Status CopyFile(FileSystem& fs, const std::string& folder, const std::string& path,
                 FolderWriter& writer) {
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> in,
-                           fs.OpenForRead(JoinPath(folder, path)));
+                           OpenElement(fs, folder, path));
   GYRATOR_ASSIGN_OR_RETURN(FolderWriter::File out, writer.Create(path));
   std::vector<std::byte> buffer(std::min<uint64_t>(kCopyBytes, in->size()));
   for (uint64_t at = 0; at < in->size(); at += buffer.size()) {

@@ -33,15 +33,9 @@ inline constexpr std::string_view kManifestFile = "metadata/manifest.txt";
 
 // The number after protocol "v1.0": the highest that this program writes, and may be required to
 // know (`requires` in protocol.txt).
-inline constexpr int32_t kFormatMinor = 3;
+inline constexpr int32_t kFormatMinor = 4;
 inline constexpr int32_t kWindowMinor = 3;  // the first that knows metadata/window.txt
-
-// Largest files that are read whole.
-inline constexpr uint64_t kTextBytesMax = 256u << 10;  // config, protocol, session, keylog, chain
-inline constexpr uint64_t kManifestBytesMax = 4u << 20;
-inline constexpr uint64_t kChatBytesMax = 64u << 20;
-inline constexpr uint64_t kWindowBytesMax = 64u << 20;
-inline constexpr uint64_t kIndexTensorBytesMax = 256u << 20;  // ids, mask, positions, logits
+inline constexpr int32_t kLargeMinor = 4;   // the first that reads files of any size
 
 // The files of one layer; those of scales are there under int8 alone.
 enum class KvTensor : uint8_t { kKey = 0, kValue = 1, kKeyScale = 2, kValueScale = 3 };
@@ -79,6 +73,9 @@ inline DType KvElementDType(DType dtype, KvTensor tensor) {
 inline int32_t MinorOf(const KvGeometry& kv, bool has_window) {
   return has_window ? kWindowMinor : kv.dtype == DType::kI8 ? 2 : 1;
 }
+// The keys of one of the text files. "state_inconsistent" names `path`: the grammar, or more keys
+// than limits.h allows.
+Result<KeyValues> ParseKeys(std::string_view path, std::string_view text);
 
 // "float32", "float16", "bfloat16", "int8" of config.txt's `dtype`; nullopt for another name.
 std::optional<DType> KvDTypeFromName(std::string_view name);
