@@ -46,17 +46,20 @@ Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path,
   return Tokenizer::FromGguf(file, options.tokenizer_pre);
 }
 
+// What a template knows of the vocabulary: {"bos_token": "<s>"}.
+Json SpecialTokens(const Tokenizer& tokenizer) {
+  Json variables = Json::object();
+  for (const NamedToken& token : tokenizer.named_tokens()) variables[token.name] = token.text;
+  return variables;
+}
+
 }  // namespace
 
 TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
                              std::unique_ptr<ChatTemplate> chat)
     : tokenizer_(std::move(tokenizer)),
       chat_(std::move(chat)),
-      special_tokens_(Json::object()),
       template_digest_(HexText(Sha256Of(AsBytes(tokenizer_->chat_template())))) {
-  for (const NamedToken& token : tokenizer_->named_tokens()) {
-    special_tokens_[token.name] = token.text;
-  }
   ParseToolTemplate();
   FindEndOfTurn();
 }
@@ -81,8 +84,9 @@ void TextModelImpl::FindEndOfTurn() {
   const std::string words = "gyrator";
   const Json messages = Json::array(
       {{{"role", "user"}, {"content", "a"}}, {{"role", "assistant"}, {"content", words}}});
+  const Json variables = SpecialTokens(*tokenizer_);
   const auto text = chat_->Render(
-      {.messages = &messages, .variables = &special_tokens_, .add_generation_prompt = false});
+      {.messages = &messages, .variables = &variables, .add_generation_prompt = false});
   const size_t at = text.ok() ? text->rfind(words) : std::string::npos;
   if (at == std::string::npos) return;
   const size_t behind = text->find_first_not_of(" \t\r\n", at + words.size());
@@ -159,7 +163,7 @@ Result<std::string> TextModelImpl::RenderValue(const Json& messages,
                                                const RenderOptions& options) const {
   num_renders_.fetch_add(1, std::memory_order_relaxed);
   GYRATOR_ASSIGN_OR_RETURN(const ChatTemplate* chat, ChooseTemplate(!options.tools.empty()));
-  Json variables = special_tokens_;
+  Json variables = SpecialTokens(*tokenizer_);
   if (!options.variables.empty()) {
     GYRATOR_ASSIGN_OR_RETURN(const Json more,
                              ParseField(options.variables, "variables", Json::value_t::object));

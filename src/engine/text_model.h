@@ -46,7 +46,6 @@ class TextModelImpl final : public TextModel {
   std::unique_ptr<ChatTemplate> chat_;  // null: none that serves without tools
   // The template called tool_use, or why it cannot be used; null: there is none.
   std::unique_ptr<const Result<std::unique_ptr<ChatTemplate>>> tool_chat_;
-  Json special_tokens_;                     // template variables: {"bos_token": "<s>"}
   std::vector<TokenId> end_of_generation_;  // sorted
   std::string template_digest_;
   mutable std::atomic<uint64_t> num_renders_ = 0;
