@@ -20,8 +20,9 @@ constexpr std::string_view kHelp =
     "/rewind [N]      forget the last N turns (1), the sampler's draws too\n"
     "/edit [N] TEXT   put TEXT in the place of your last line, or of the N-th, and answer again\n"
     "/fork NAME [N]   save a fork under another name, or one of the first N messages\n"
+    "/owed            the line that has no reply yet; /owed answer, /owed drop: take it back\n"
     "/exit            leave (Ctrl-D too); a named context is saved\n"
-    "Ctrl-C stops a reply.\n";
+    "Ctrl-C stops a reply, also while its prompt is read; twice: ends the program.\n";
 
 // Takes the first word off.
 std::string_view TakeWord(std::string_view* text) {
@@ -38,15 +39,6 @@ std::optional<size_t> NumberFrom(std::string_view text) {
   return number;
 }
 
-// Where the lines of the user stand.
-std::vector<size_t> UserLines(std::span<const Message> transcript) {
-  std::vector<size_t> lines;
-  for (size_t i = 0; i < transcript.size(); ++i) {
-    if (transcript[i].role == "user") lines.push_back(i);
-  }
-  return lines;
-}
-
 Status Usage(std::string_view text) {
   return Status::InvalidArgument(std::string(text) + "; /help lists the commands");
 }
@@ -58,6 +50,7 @@ Result<bool> Chat::Command(const std::string& line, bool* leave) {
   std::string_view rest = line;
   const std::string_view name = TakeWord(&rest);
   if (name == "/edit") return Edit(rest);
+  if (name == "/owed") return Owed(rest);
   Status status;
   if (name == "/exit" || name == "/quit") {
     *leave = true;
@@ -116,7 +109,7 @@ Status Chat::Rewind(std::string_view text) {
   const std::vector<size_t> lines = UserLines(session_->transcript());
   const std::optional<size_t> turns = text.empty() ? 1 : NumberFrom(text);
   if (!turns || *turns == 0 || *turns > lines.size()) {
-    return Usage(fmt::format("/rewind: 1 to {} turns expected", lines.size()));
+    return Usage(fmt::format("/rewind N: this talk has {} turns, found '{}'", lines.size(), text));
   }
   GYRATOR_RETURN_IF_ERROR(session_->Rewind(lines[lines.size() - *turns]));
   unsaved_ = true;
@@ -137,13 +130,39 @@ Result<bool> Chat::Edit(std::string_view text) {
     rest = text;
   }
   if (rest.empty() || *number == 0 || *number > lines.size()) {
-    PrintNote(
-        Usage(fmt::format("/edit: a line, or one of 1 to {} and a line", lines.size())).message());
+    PrintNote(Usage(fmt::format("/edit TEXT or /edit N TEXT: this talk has {} lines, found '{}'",
+                                lines.size(), text))
+                  .message());
     return true;
   }
-  GYRATOR_RETURN_IF_ERROR(session_->Edit(lines[*number - 1], std::string(rest)));
+  const size_t index = lines[*number - 1];
+  // On a fork: what the new line refuses leaves the talk as it is.
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> fork, session_->Fork({}));
+  Status status = fork->Edit(index, std::string(rest));
+  if (status.ok()) status = fork->Check();
+  if (!status.ok()) {
+    PrintNote("/edit: nothing was changed: " + status.message());
+    return true;
+  }
+  GYRATOR_RETURN_IF_ERROR(session_->Edit(index, std::string(rest)));
   GYRATOR_RETURN_IF_ERROR(Save());
-  GYRATOR_RETURN_IF_ERROR(Answer());
+  GYRATOR_RETURN_IF_ERROR(Respond());
+  return true;
+}
+
+Result<bool> Chat::Owed(std::string_view text) {
+  if (text == "drop") {
+    GYRATOR_RETURN_IF_ERROR(DropOwed());
+  } else if (text == "answer") {
+    GYRATOR_RETURN_IF_ERROR(ReplyToOwed());
+  } else if (!text.empty()) {
+    PrintNote(Usage("/owed, /owed answer or /owed drop expected").message());
+  } else if (owes()) {
+    PrintNote("without a reply yet: " + Shortened(session_->transcript()[OwedFrom()].content) +
+              " (/owed answer, /owed drop)");
+  } else {
+    PrintNote("every line has its reply");
+  }
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <ctime>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -40,6 +41,14 @@ struct Answer {
   Status status;  // why there is no reply
 };
 
+// What a request came to.
+struct Served {
+  std::string id;  // of the session
+  int32_t prompt_tokens = 0;
+  Reply reply = {};
+  std::optional<size_t> stopped = {};  // the reply's text ends here, before a stop string
+};
+
 std::string_view FinishReason(StopReason stop) {
   switch (stop) {
     case StopReason::kNone:
@@ -70,20 +79,24 @@ Json Timings(const Reply& reply) {
           {"predicted_per_second", part(1000.0 * predicted, reply.generate_ms)}};
 }
 
-Json ReplyJson(const std::string& id, const std::string& model, int32_t prompt_tokens,
-               const Reply& reply) {
+Json ReplyJson(const Served& served, const std::string& model) {
+  const Reply& reply = served.reply;
   const auto completion = static_cast<int32_t>(reply.tokens.size());
-  return {{"id", "chatcmpl-" + id},
+  const std::string text = served.stopped ? reply.text.substr(0, *served.stopped) : reply.text;
+  const std::string_view reason = served.stopped ? "stop" : FinishReason(reply.stop);
+  return {{"id", "chatcmpl-" + served.id},
           {"object", "chat.completion"},
+          {"created", static_cast<int64_t>(std::time(nullptr))},
           {"model", model},
           {"choices",
            {{{"index", 0},
-             {"message", {{"role", "assistant"}, {"content", reply.text}}},
-             {"finish_reason", FinishReason(reply.stop)}}}},
+             {"message", {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}}},
+             {"logprobs", nullptr},
+             {"finish_reason", reason}}}},
           {"usage",
-           {{"prompt_tokens", prompt_tokens},
+           {{"prompt_tokens", served.prompt_tokens},
             {"completion_tokens", completion},
-            {"total_tokens", prompt_tokens + completion},
+            {"total_tokens", served.prompt_tokens + completion},
             {"prompt_tokens_details", {{"cached_tokens", reply.tokens_reused}}}}},
           {"timings", Timings(reply)}};
 }
@@ -94,28 +107,33 @@ Result<Json> Serve(Engine& engine, const ChatRequest& request, const WindowOptio
   GYRATOR_ASSIGN_OR_RETURN(const auto session,
                            engine.NewSession({.sampler = request.sampler,
                                               .window = window,
-                                              .cache_namespace = request.cache_namespace}));
+                                              .cache_namespace = request.cache_namespace,
+                                              .template_variables = request.template_variables}));
   for (const Message& message : request.messages) {
     GYRATOR_RETURN_IF_ERROR(session->Append(message));
   }
   const TextModel& text = *engine.model().text();
-  GYRATOR_ASSIGN_OR_RETURN(const std::string prompt, text.Render(request.messages, {}));
-  const auto prompt_tokens = static_cast<int32_t>(text.Encode(prompt, false).size());
+  RenderOptions rendering;
+  rendering.variables = request.template_variables;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string prompt, text.Render(request.messages, rendering));
+  Served served{.id = session->info().id,
+                .prompt_tokens = static_cast<int32_t>(text.Encode(prompt, false).size())};
   GenerateOptions options;
   options.tokens_max = request.tokens_max;
-  // A reply that fills the session ends there by its length, as with other servers. Its last token
-  // needs no place. A prompt that is too long is the engine's to refuse, and what is evicted makes
-  // room for more.
-  const int32_t room = engine.options().context - prompt_tokens + 1;
-  const bool bounded = request.tokens_max >= 0 && request.tokens_max <= room;
-  const bool ends = window.overflow == Overflow::kError;
-  if (room > 0 && ends && !bounded) options.tokens_max = room;
   options.ignore_end = request.ignore_end;
   options.priority = request.priority;
   options.cancel = std::move(cancel);
   if (request.deadline_ms) options.deadline = Clock::now() + milliseconds(*request.deadline_ms);
-  GYRATOR_ASSIGN_OR_RETURN(const Reply reply, session->Respond(options));
-  return ReplyJson(session->info().id, engine.model().info().name, prompt_tokens, reply);
+  std::string said;
+  if (!request.stop.empty()) {
+    options.on_text = [&](std::string_view piece) {
+      said += piece;
+      return !FindStop(said, request.stop);
+    };
+  }
+  GYRATOR_ASSIGN_OR_RETURN(served.reply, session->Respond(options));
+  served.stopped = FindStop(served.reply.text, request.stop);
+  return ReplyJson(served, engine.model().info().name);
 }
 
 class Clients {
@@ -277,6 +295,8 @@ Status Verdict(const std::vector<Job>& jobs, const std::map<size_t, Status>& fai
 Status RunBatch(const BatchArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_RETURN_IF_ERROR(CheckSampler(args.sampler.Over({})));
+  GYRATOR_ASSIGN_OR_RETURN(const std::string path, ModelPath(args.model.model));
+  GYRATOR_RETURN_IF_ERROR(CheckOutput("--out", args.out, {args.in, path}));
   GYRATOR_ASSIGN_OR_RETURN(const std::string text, ReadInput(args.in));
   const std::vector<Job> jobs = ReadJobs(text, args);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
@@ -290,6 +310,7 @@ Status RunBatch(const BatchArgs& args, const Context& context) {
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Create(model, options));
   GYRATOR_ASSIGN_OR_RETURN(TextOutput out,
                            args.out.empty() ? TextOutput() : TextOutput::Open(args.out));
+  const InterruptScope scope;
   Writer writer(&out, args.ordered);
   Status written;
   std::map<size_t, Status> failed;

@@ -68,13 +68,12 @@ Status Print(const Context& context, const ModelInfo& info, const MachineLimits&
   if (context.json) {
     Json tests = Json::array();
     for (const Row& row : rows) tests.push_back(JsonOf(row));
-    PrintJson({{"model", info.name},
-               {"parameters", info.parameters},
-               {"compute", ComputeTypeName(info.compute)},
-               {"numerics", info.numerics},
-               {"limits", JsonOf(limits)},
-               {"tests", tests}});
-    return {};
+    return PrintJson({{"model", info.name},
+                      {"parameters", info.parameters},
+                      {"compute", ComputeTypeName(info.compute)},
+                      {"numerics", info.numerics},
+                      {"limits", JsonOf(limits)},
+                      {"tests", tests}});
   }
   return PrintText(TextOf(limits) +
                    fmt::format("{}, {:.1f} M parameters, {}\n\n", info.name,
@@ -118,8 +117,7 @@ Status RunBenchCommand(const BenchArgs& args, const Context& context) {
   if (args.what == BenchWhat::kLimits) {
     GYRATOR_ASSIGN_OR_RETURN(const MachineLimits limits, MeasureLimits(args.model.isa, threads));
     if (!context.json) return PrintText(TextOf(limits));
-    PrintJson(JsonOf(limits));
-    return {};
+    return PrintJson(JsonOf(limits));
   }
   if (args.what == BenchWhat::kBatch) return BenchBatch(args, context, threads);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,

@@ -1,11 +1,5 @@
 // gyrator chat: each line is a turn. With --context NAME the conversation outlives the process.
-//
-// The order of work in a turn is what makes a kill harmless: the user's line is saved before its
-// first token is decoded, the reply after its last. A process that finds a line without a reply
-// makes that reply first, from the saved sampler: word for word the one that was interrupted.
 #include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
 
 #include "cli/chat.h"
 #include "cli/interrupt.h"
@@ -27,7 +21,7 @@ std::string_view WhatLeaves(Overflow overflow) {
     case Overflow::kSink:
       return "what lies between the first tokens and the newest half";
     case Overflow::kScore:
-      return "the blocks that are looked at least";
+      return "the blocks that get the least attention";
   }
   return "some";
 }
@@ -52,12 +46,19 @@ Status Chat::Open() {
     }
   }
   GYRATOR_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, OpenModel(args_.model, &progress_));
+  if (model->text() == nullptr || !model->text()->has_template()) {
+    return Status::Unsupported(model->info().path + ": no " +
+                               (model->text() == nullptr ? "tokenizer" : "chat template") +
+                               ", which a talk needs; gyrator run continues raw text or tokens");
+  }
+  // Before the first line, so that a file that is replaced during the talk costs no save.
+  if (named()) GYRATOR_RETURN_IF_ERROR(model->WeightsDigest(false).status());
   if (saved && args_.engine.context == 0) {
     args_.engine.context = SavedCapacity(*saved, model->info());
   }
   GYRATOR_ASSIGN_OR_RETURN(
       engine_, OpenEngine(std::move(model), args_.engine, args_.model.threads, &progress_));
-  if (saved) return Resume(saved->entry.folder);
+  if (saved) return Resume(*saved);
   // A talk goes on; who wants it to end where it is full says so.
   WindowOptions window;
   if (!args_.engine.no_cache) window.overflow = Overflow::kMessage;
@@ -67,24 +68,45 @@ Status Chat::Open() {
   return {};
 }
 
-Status Chat::Resume(const std::string& folder) {
+Status Chat::Resume(const ContextDetails& saved) {
   LoadReport report;
-  GYRATOR_ASSIGN_OR_RETURN(session_, engine_->LoadSession(folder, &report));
+  Result<std::unique_ptr<Session>> loaded = engine_->LoadSession(saved.entry.folder, &report);
+  if (!loaded.ok()) {
+    return ExplainMismatch(std::move(loaded).status(), args_.context, saved, engine_->model());
+  }
+  session_ = *std::move(loaded);
   for (const std::string& note : report.notes) PrintNote(note);
   if (session_->info().opaque_prefix) {
     PrintNote("this context has no chat log: its tokens are kept as they are (opaque prefix)");
   }
+  GYRATOR_RETURN_IF_ERROR(UseSystemPrompt());
   if (args_.sampler.any()) {
     GYRATOR_RETURN_IF_ERROR(session_->SetSampler(args_.sampler.Over(session_->sampler())));
     unsaved_ = true;
   }
-  // What was evicted was evicted by options that were saved with it; before that there are none.
+  // A folder of an older version may not say what happens when the talk is full.
   WindowOptions window = session_->window();
-  if (session_->info().evicted == 0 && !args_.engine.no_cache) window.overflow = Overflow::kMessage;
+  if (!report.has_window && !args_.engine.no_cache) window.overflow = Overflow::kMessage;
   GYRATOR_RETURN_IF_ERROR(session_->SetWindow(args_.window.Over(window)));
   told_eviction_ = session_->info().evicted > 0;
   if (pretty()) PrintNote("resumed '" + args_.context + "': " + Fill());
   return {};
+}
+
+Status Chat::UseSystemPrompt() {
+  const std::string& wanted = args_.generate.system_prompt;
+  if (wanted.empty()) return {};
+  const std::span<const Message> transcript = session_->transcript();
+  if (session_->info().phase == Phase::kNew) {
+    unsaved_ = true;
+    return session_->Append({.role = "system", .content = wanted, .extras = {}});
+  }
+  const bool has = !transcript.empty() && transcript[0].role == "system";
+  if (has && transcript[0].content == wanted) return {};
+  return Status::InvalidArgument(
+      "--system-prompt: the context '" + args_.context + "' was begun with " +
+      (has ? "another one, '" + Shortened(transcript[0].content) + "'" : "none") +
+      ", and a conversation keeps its own; leave the flag out, or begin another context");
 }
 
 std::string Chat::Fill() const {
@@ -113,7 +135,15 @@ Status Chat::Save() {
 }
 
 Status Chat::Talk() {
-  if (session_->info().phase == Phase::kPending) GYRATOR_RETURN_IF_ERROR(Answer());
+  const InterruptScope scope;
+  if (args_.drop_owed) {
+    GYRATOR_RETURN_IF_ERROR(DropOwed());
+  } else {
+    GYRATOR_RETURN_IF_ERROR(ReplyToOwed());
+    refused_ = 0;  // what another process left is no line of this one
+    refusal_ = {};
+    if (pretty()) ClearInterrupt();
+  }
   std::unique_ptr<LineSource> lines;
   if (pretty()) {
     Result<Home> home = FindHome();
@@ -134,73 +164,10 @@ Status Chat::Talk() {
     if (!done) GYRATOR_RETURN_IF_ERROR(Turn(*line));
     if (pretty()) ClearInterrupt();  // Ctrl-C stopped the reply, not the talk
   }
-  const bool interrupted = Interrupted();
+  const Status stopped = Stopped();
   if (pretty()) GYRATOR_RETURN_IF_ERROR(PrintText("\n"));
   if (unsaved_) GYRATOR_RETURN_IF_ERROR(Save());
-  if (interrupted) return Status::Cancelled("interrupted");
-  return {};
-}
-
-Status Chat::Turn(const std::string& line) {
-  GYRATOR_RETURN_IF_ERROR(session_->Append({.role = "user", .content = line, .extras = {}}));
-  GYRATOR_RETURN_IF_ERROR(Save());
-  return Answer();
-}
-
-Status Chat::Answer() {
-  Spinner spinner(pretty() && context_.terminals.err);
-  progress_.set_before_draw([&spinner] { spinner.Stop(); });
-  Status printed;
-  bool begun = false;
-  GenerateOptions options;
-  options.tokens_max = args_.generate.tokens_max;
-  options.ignore_end = args_.generate.ignore_eos;
-  options.on_text = [&](std::string_view text) {
-    spinner.Stop();
-    progress_.Clear();
-    if (printed.ok()) printed = PrintPiece(text);
-    begun = true;
-    return printed.ok() && !Interrupted();
-  };
-  const Result<Reply> reply = session_->Respond(options);
-  spinner.Stop();
-  progress_.Clear();
-  progress_.set_before_draw(nullptr);
-  unsaved_ = true;
-  Status ended;
-  if (reply.ok())
-    ended = PrintEnd(*reply);
-  else if (begun && !context_.json)
-    ended = PrintText("\n");
-  TellEviction();
-  // What was said is kept even when it could not be finished or shown.
-  Status saved = Save();
-  GYRATOR_RETURN_IF_ERROR(reply.status());
-  GYRATOR_RETURN_IF_ERROR(printed);
-  GYRATOR_RETURN_IF_ERROR(ended);
-  return saved;
-}
-
-Status Chat::PrintPiece(std::string_view text) {
-  if (context_.json) return {};  // the whole reply comes as one object
-  if (!pretty()) return PrintText(OneLine(text));
-  return PrintText(Printable(text));
-}
-
-Status Chat::PrintEnd(const Reply& reply) {
-  if (!context_.json) return PrintText("\n");
-  const SessionInfo info = session_->info();
-  PrintJson({{"reply", reply.text},
-             {"stop", StopName(reply.stop)},
-             {"tokens", reply.tokens},
-             {"tokens_reused", reply.tokens_reused},
-             {"tokens_decoded", reply.tokens_decoded},
-             {"tokens_evicted", reply.tokens_evicted},
-             {"prompt_ms", reply.prompt_ms},
-             {"generate_ms", reply.generate_ms},
-             {"cp", info.cp},
-             {"capacity", info.capacity}});
-  return {};
+  return stopped;
 }
 
 Status RunChat(const ChatArgs& args, const Context& context) {

@@ -87,10 +87,15 @@ std::string ExplanationText(const Explanation& e) {
       "shared   {:>7} from the prefix cache\n"
       "decode   {:>7} to be computed\n"
       "evicted  {:>7} outside the window\n"
-      "fits     {:>7}\n",
+      "fits     {:>7} without anything leaving the window\n",
       e.prompt_tokens, e.own, e.shared, e.decode, e.evicted, e.fits ? "yes" : "no");
   if (!e.divergence) return text;
   const Divergence& d = *e.divergence;
+  const bool whole = d.rule == Rule::kOtherModel || d.rule == Rule::kOtherComputeType;
+  if (whole) {  // no single token is the reason
+    return text + fmt::format("why not more: {}: nothing of the context can be reused\n  {}\n",
+                              RuleName(d.rule), d.detail);
+  }
   return text + fmt::format("why not more: {}, at token {}: had {}, wants {}\n  {}\n",
                             RuleName(d.rule), d.position, Quoted(d.had, d.had_text),
                             Quoted(d.wants, d.wants_text), d.detail);
@@ -131,8 +136,7 @@ Status RunExplain(const ExplainArgs& args, const Context& context) {
   }
   progress.Clear();
   if (!context.json) return PrintText(Printable(ExplanationText(explanation)));
-  PrintJson(ExplanationJson(explanation));
-  return {};
+  return PrintJson(ExplanationJson(explanation));
 }
 
 }  // namespace gyrator::cli

@@ -19,12 +19,14 @@ Result<SaveReport> ForkChanged(const ForkArgs& args, const Home& home, const std
   engine_flags.context = SavedCapacity(details, model->info());
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                            OpenEngine(model, engine_flags, model_flags.threads, progress));
-  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
-                           engine->LoadSession(folder, nullptr));
+  Result<std::unique_ptr<Session>> session = engine->LoadSession(folder, nullptr);
+  if (!session.ok()) {
+    return ExplainMismatch(std::move(session).status(), args.name, details, *model);
+  }
   ForkOptions options;
   if (args.messages) options.messages = static_cast<size_t>(*args.messages);
   if (args.seed) options.seed = static_cast<uint64_t>(*args.seed);
-  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> fork, session->Fork(options));
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> fork, (*session)->Fork(options));
   return fork->Save({.root = home.contexts, .name = args.as});
 }
 
@@ -45,11 +47,10 @@ Status RunFork(const ForkArgs& args, const Context& context) {
                                    : ImportContext(home.contexts, held.folder, args.as));
   progress.Clear();
   if (context.json) {
-    PrintJson({{"name", args.as},
-               {"stamp", report.stamp},
-               {"folder", report.folder},
-               {"bytes", report.bytes}});
-    return {};
+    return PrintJson({{"name", args.as},
+                      {"stamp", report.stamp},
+                      {"folder", report.folder},
+                      {"bytes", report.bytes}});
   }
   return PrintText(args.as + "\n");
 }

@@ -25,8 +25,7 @@ Status RunLs(const LsArgs&, const Context& context) {
                       {"bytes", e.bytes},
                       {"problem", e.problem}});
     }
-    PrintJson(list);
-    return {};
+    return PrintJson(list);
   }
   size_t width = 4;
   for (const ContextEntry& e : entries) width = std::max(width, e.name.size());

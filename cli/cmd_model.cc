@@ -36,10 +36,10 @@ Status RunModelInfo(const ModelInfoArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            OpenModel(args.model, &progress));
-  const Json info = JsonOf(model->info());
+  Json info = JsonOf(model->info());
   if (context.json) {
-    PrintJson(info);
-    return {};
+    info["notes"] = model->info().notes;
+    return PrintJson(info);
   }
   std::string text;
   for (const auto& [key, value] : info.items()) {
@@ -61,8 +61,7 @@ Status RunModelVerify(const ModelVerifyArgs& args, const Context& context) {
                               ", but hashed to " + known + " before");
   }
   if (context.json) {
-    PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
-    return {};
+    return PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
   }
   return PrintText("ok " + model->info().path + "\nweights sha256 " + found + "\n");
 }

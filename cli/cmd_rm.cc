@@ -16,7 +16,7 @@ Status RunRm(const RmArgs& args, const Context& context) {
     removed.push_back(name);
   }
   SweepLocks(home);
-  if (context.json) PrintJson({{"removed", removed}});
+  if (context.json) GYRATOR_RETURN_IF_ERROR(PrintJson({{"removed", removed}}));
   return {};
 }
 

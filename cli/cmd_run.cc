@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/text_input.h"
 #include "gyrator/logits_file.h"
 
 namespace gyrator::cli {
@@ -36,8 +37,8 @@ Result<Reply> Generate(const RunArgs& args, const Model& model, Session& session
 
 std::string IdsText(std::span<const TokenId> ids) { return fmt::format("{}", fmt::join(ids, ",")); }
 
-void PrintReplyJson(const RunArgs& args, const Session& session, const Reply& reply,
-                    const LogitsDump& dump, int32_t vocab) {
+Status PrintReplyJson(const RunArgs& args, const Session& session, const Reply& reply,
+                      const LogitsDump& dump, int32_t vocab) {
   Json result = {{"text", reply.text},
                  {"tokens", reply.tokens},
                  {"stop", StopName(reply.stop)},
@@ -51,7 +52,7 @@ void PrintReplyJson(const RunArgs& args, const Session& session, const Reply& re
     const auto steps = dump.rows.size() / static_cast<size_t>(vocab);
     result["logits"] = {{"file", args.dump_logits}, {"shape", {steps, vocab}}};
   }
-  PrintJson(result);
+  return PrintJson(result);
 }
 
 void PrintSpeed(const Reply& reply) {
@@ -66,6 +67,10 @@ void PrintSpeed(const Reply& reply) {
 
 Status RunRun(const RunArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
+  if (!args.dump_logits.empty()) {
+    GYRATOR_ASSIGN_OR_RETURN(const std::string path, ModelPath(args.model.model));
+    GYRATOR_RETURN_IF_ERROR(CheckOutput("--dump-logits", args.dump_logits, {path}));
+  }
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            OpenModel(args.model, &progress));
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
@@ -74,28 +79,30 @@ Status RunRun(const RunArgs& args, const Context& context) {
                            OpenSession(*engine, args.sampler, args.window.Over({}), args.generate));
   LogitsDump dump;
   Status printed;
+  const InterruptScope scope;
+  const StopOnInterrupt interrupt;
   GenerateOptions options;
   options.tokens_max = args.generate.tokens_max;
   options.ignore_end = args.generate.ignore_eos;
+  options.cancel = interrupt.token();
   options.on_text = [&](std::string_view text) {
     progress.Clear();
-    if (printed.ok() && !context.json) {
-      printed = PrintText(context.terminals.out ? Printable(text) : std::string(text));
-    }
-    return printed.ok() && !Interrupted();
+    if (printed.ok() && !context.json) printed = PrintText(text);
+    return printed.ok();
   };
   if (!args.dump_logits.empty()) {
     options.on_logits = [&](std::span<const float> row) { dump.Take(row); };
     if (args.logits_all) options.on_prompt_logits = options.on_logits;
   }
   GYRATOR_ASSIGN_OR_RETURN(const Reply reply, Generate(args, *model, *session, options));
+  progress.Clear();
   GYRATOR_RETURN_IF_ERROR(printed);
   const int32_t vocab = model->info().vocab;
   if (!args.dump_logits.empty()) {
     GYRATOR_RETURN_IF_ERROR(WriteLogits(args.dump_logits, dump.rows, vocab));
   }
   if (context.json) {
-    PrintReplyJson(args, *session, reply, dump, vocab);
+    GYRATOR_RETURN_IF_ERROR(PrintReplyJson(args, *session, reply, dump, vocab));
   } else {
     // A model without a tokenizer says ids.
     const std::string ids = model->text() == nullptr ? IdsText(reply.tokens) : "";

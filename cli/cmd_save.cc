@@ -12,12 +12,11 @@ Status RunSave(const SaveArgs& args, const Context& context) {
   const std::string root = args.to.empty() ? home.contexts : args.to;
   GYRATOR_ASSIGN_OR_RETURN(const SaveReport report, ImportContext(root, held.folder, ""));
   if (context.json) {
-    PrintJson({{"name", args.name},
-               {"stamp", report.stamp},
-               {"folder", report.folder},
-               {"root_digest", report.root_digest},
-               {"bytes", report.bytes}});
-    return {};
+    return PrintJson({{"name", args.name},
+                      {"stamp", report.stamp},
+                      {"folder", report.folder},
+                      {"root_digest", report.root_digest},
+                      {"bytes", report.bytes}});
   }
   return PrintText(report.folder + "\n");
 }

@@ -14,7 +14,8 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 Json ObjectOf(const KeyValues& values) {
   Json object = Json::object();
-  for (const auto& [key, value] : values) object[key] = value;
+  auto& fields = object.get_ref<Json::object_t&>();  // its keys are all different: no search
+  for (const auto& [key, value] : values) fields.emplace_back(key, value);
   return object;
 }
 
@@ -85,10 +86,9 @@ Status RunShow(const ShowArgs& args, const Context& context) {
   const bool by_name = args.context.find('/') == std::string::npos;
   if (by_name && args.context != details.entry.stamp) details.entry.name = args.context;
   if (context.json) {
-    PrintJson(JsonOf(details));
-    return {};
+    return PrintJson(JsonOf(details));
   }
-  return PrintText(TextOf(details, context.terminals.out && context.terminals.color));
+  return PrintStyled(TextOf(details, context.terminals.out && context.terminals.color));
 }
 
 }  // namespace gyrator::cli

@@ -64,8 +64,7 @@ Status RunStats(const StatsArgs& args, const Context& context) {
   if (context.json) {
     Json list = Json::array();
     for (const Figures& figures : all) list.push_back(JsonOf(figures));
-    PrintJson(list);
-    return {};
+    return PrintJson(list);
   }
   size_t width = 4;
   for (const Figures& figures : all) width = std::max(width, figures.name.size());

@@ -38,8 +38,7 @@ Status RunTemplate(const TemplateArgs& args, const Context& context) {
   if (!variables.empty()) options.variables = DumpJson(variables);
   GYRATOR_ASSIGN_OR_RETURN(const std::string prompt, text->RenderJson(messages, options));
   if (!context.json) return PrintText(prompt);
-  PrintJson({{"prompt", prompt}});
-  return {};
+  return PrintJson({{"prompt", prompt}});
 }
 
 }  // namespace gyrator::cli

@@ -12,13 +12,12 @@ Status RunVerify(const VerifyArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_RETURN_IF_ERROR(VerifyContext(held.folder, progress.Callback()));
   progress.Clear();
-  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, ShowContext(held.folder));
+  GYRATOR_ASSIGN_OR_RETURN(const ContextDetails details, SummarizeContext(held.folder));
   if (context.json) {
-    PrintJson({{"folder", held.folder},
-               {"ok", true},
-               {"verification", details.verification},
-               {"bytes", details.entry.bytes}});
-    return {};
+    return PrintJson({{"folder", held.folder},
+                      {"ok", true},
+                      {"verification", details.verification},
+                      {"bytes", details.entry.bytes}});
   }
   const bool bare = details.verification == "bare";
   return PrintText("ok " + args.context + (bare ? " (bare: no manifest to check against)" : "") +

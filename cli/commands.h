@@ -59,6 +59,9 @@ std::string ConfigValue(const ContextDetails& details, std::string_view key);
 // What a context was made with holds where no flag says otherwise; a flag that differs is refused
 // by the load, by name.
 void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine);
+// A failure of the load with the cause that a user knows: names of models, and flags.
+Status ExplainMismatch(Status status, const std::string& name, const ContextDetails& details,
+                       const Model& model);
 // The capacity that a context was saved with, or 0; never more than this model can have, so that
 // another model is refused as what it is and not for its capacity.
 int32_t SavedCapacity(const ContextDetails& details, const ModelInfo& model);

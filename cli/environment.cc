@@ -10,6 +10,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "gyrator/contexts.h"
+
 namespace gyrator::cli {
 
 namespace {
@@ -39,6 +41,12 @@ Result<Home> FindHome() {
         "no place for contexts: GYRATOR_HOME, XDG_DATA_HOME and HOME are unset");
   }
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
+  std::error_code error;
+  if (fs::exists(root, error) && !fs::is_directory(root, error)) {
+    return Status::InvalidArgument(root +
+                                   ": a folder for contexts expected, found a file; see "
+                                   "GYRATOR_HOME");
+  }
   return Home{.root = root,
               .contexts = root + "/contexts",
               .digest_cache = root + "/cache/digests",
@@ -47,9 +55,7 @@ Result<Home> FindHome() {
 }
 
 Result<std::unique_ptr<FileLock>> LockContext(const Home& home, const std::string& name) {
-  if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos) {
-    return Status::InvalidArgument("context name '" + name + "': no '/' and no '.' in front");
-  }
+  GYRATOR_RETURN_IF_ERROR(CheckContextName(name).Annotate("context"));
   FileSystem& files = PosixFileSystem();
   GYRATOR_RETURN_IF_ERROR(CreateDirectories(files, home.locks));
   auto lock = files.Lock(home.locks + "/" + name, LockMode::kExclusive);

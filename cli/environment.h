@@ -19,7 +19,7 @@ struct Home {
   std::string history;       // <root>/history: lines typed into chat
   std::string locks;         // <root>/locks: one file for each context in use
 };
-// kNotFound when no variable names a place. Makes no folder.
+// kNotFound when no variable names a place, kInvalidArgument when it is a file. Makes no folder.
 Result<Home> FindHome();
 
 // Keeps two processes from talking in one context: the later save would throw the earlier one's

@@ -2,11 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <limits>
-#include <random>
+#include <map>
 #include <sstream>
 #include <string_view>
+
+#include "cli/arguments.h"
+#include "cli/flag_values.h"
 
 namespace gyrator::cli {
 
@@ -55,7 +57,9 @@ void AddModelPath(CLI::App* app, std::string* model, std::string* tokenizer_pre)
 
 void AddModel(CLI::App* app, ModelFlags* flags, Parse* parse) {
   AddModelPath(app, &flags->model, &flags->tokenizer_pre);
-  app->add_option("--compute", parse->compute, "numbers that are multiplied: f32, bf16, int8")
+  app->add_option("--compute", parse->compute,
+                  "arithmetic of the products: f32, bf16, int8 (default: what "
+                  "suits the file)")
       ->check(CLI::IsMember(kComputeNames));
   app->add_option("--isa", flags->isa, "instruction set: auto, ref, avx2, avx512, amx");
   app->add_option("-t,--threads", flags->threads, "threads (default: one a core)")
@@ -66,7 +70,8 @@ void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
   app->add_option("-c,--ctx-size", flags->context,
                   "capacity of the conversation in tokens (default: the model's, at most 4096)")
       ->check(CLI::Range(0, 1 << 30));
-  app->add_option("-b,--batch-size", flags->batch_rows, "most rows of one pass (default: 512)")
+  app->add_option("-b,--batch-size", flags->batch_rows,
+                  "most tokens that are computed in one pass (512)")
       ->check(CLI::Range(1, 1 << 20));
   app->add_option("--kv-dtype", parse->kv_dtype,
                   "how keys and values are kept: f32, bf16, f16, int8")
@@ -76,7 +81,8 @@ void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {
   app->add_option("--cache-ram", parse->cache_mib,
                   "most MiB of cached prefixes, 0: as large as the pool (0)")
       ->check(CLI::Range(uint64_t{0}, kMibMax));
-  app->add_flag("--no-cache", flags->no_cache, "decode the whole prefix again for every token");
+  app->add_flag("--no-cache", flags->no_cache,
+                "compute the whole prefix again for every token: slow, for checking the cache");
 }
 
 void AddWindow(CLI::App* app, const std::string& standard, Parse* parse) {
@@ -85,10 +91,12 @@ void AddWindow(CLI::App* app, const std::string& standard, Parse* parse) {
                   "turns), fifo, sink, score (default: " +
                       standard + ")")
       ->check(CLI::IsMember(kOverflowNames));
-  app->add_option("--evict-mode", parse->evict_mode,
-                  "what stays behind it: shift (moves up), recompute (default: shift)")
+  app->add_option(
+         "--evict-mode", parse->evict_mode,
+         "how the tokens behind the gap go on: shift (they move up), recompute (default: shift)")
       ->check(CLI::IsMember(kEvictNames));
-  app->add_option("--keep", parse->keep, "first tokens that never go: fifo, sink, score (4)")
+  app->add_option("--keep", parse->keep,
+                  "first tokens that never leave, of fifo, sink and score (4)")
       ->check(CLI::Range(0, 1 << 30));
 }
 
@@ -120,6 +128,9 @@ void AddGenerate(CLI::App* app, GenerateFlags* flags) {
   app->add_flag("--ignore-eos", flags->ignore_eos, "go on after the end of the reply");
   app->add_option("--system-prompt", flags->system_prompt,
                   "first message of a new conversation (-sys)");
+  app->add_option("--chat-template-kwargs", flags->template_variables,
+                  "JSON object of variables for the chat template, e.g. "
+                  "'{\"enable_thinking\":false}'");
 }
 
 CLI::App* AddCommand(CLI::App* app, const std::string& name, const std::string& what,
@@ -137,6 +148,8 @@ void AddTalking(CLI::App* app, Parse* parse) {
   AddSampler(chat, &parse->chat.sampler, parse);
   AddGenerate(chat, &parse->chat.generate);
   chat->add_option("--context", parse->chat.context, "resume NAME if it exists, and keep it saved");
+  chat->add_flag("--drop-owed", parse->chat.drop_owed,
+                 "take back a line of the context that has no reply yet");
 
   CLI::App* run = AddCommand(app, "run", "one reply to one prompt", parse);
   AddModel(run, &parse->run.model, parse);
@@ -260,66 +273,6 @@ void AddModels(CLI::App* app, Parse* parse) {
       ->check(CLI::Range(1, 1 << 30));
 }
 
-template <class T>
-bool ParseNumber(std::string_view text, T* value) {
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return result.ec == std::errc() && result.ptr == text.data() + text.size();
-}
-
-// "5,17,3"; empty text gives no numbers.
-Status ParseList(const std::string& flag, std::string_view text, std::vector<int32_t>* numbers) {
-  numbers->clear();
-  while (!text.empty()) {
-    const size_t comma = text.find(',');
-    int32_t number = 0;
-    if (!ParseNumber(text.substr(0, comma), &number) || number < 0) {
-      return Status::InvalidArgument(flag + ": numbers like 5,17,3 expected, found '" +
-                                     std::string(text.substr(0, comma)) + "'");
-    }
-    numbers->push_back(number);
-    if (comma == std::string_view::npos) break;
-    text.remove_prefix(comma + 1);
-    if (text.empty()) return Status::InvalidArgument(flag + ": nothing after the last comma");
-  }
-  return {};
-}
-
-// "512M": bytes, or units of 1024, 1024^2, 1024^3.
-Status ParseBytes(const std::string& flag, std::string_view text, uint64_t* bytes) {
-  const size_t unit = std::string_view("KMG").find(text.empty() ? ' ' : text.back());
-  const int shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<int>(unit) + 1);
-  uint64_t count = 0;
-  if (!ParseNumber(text.substr(0, text.size() - (shift > 0)), &count) || count == 0 ||
-      count > std::numeric_limits<uint64_t>::max() >> shift) {
-    return Status::InvalidArgument(flag + ": bytes like 512M expected, found '" +
-                                   std::string(text) + "'");
-  }
-  *bytes = count << shift;
-  return {};
-}
-
-// "15043+1", "15043-0.5", "15043-inf": llama.cpp's form.
-Result<std::pair<TokenId, float>> ParseBias(const std::string& text) {
-  const size_t sign = text.find_first_of("+-");
-  TokenId id = 0;
-  float bias = 0;
-  const std::string_view all = text;
-  const bool fine = sign != std::string::npos && ParseNumber(all.substr(0, sign), &id) && id >= 0 &&
-                    ParseNumber(all.substr(sign + 1), &bias);
-  if (!fine) {
-    return Status::InvalidArgument(
-        "--logit-bias: TOKEN_ID(+/-)BIAS like 15043+1 expected, found '" + text + "'");
-  }
-  return std::pair<TokenId, float>(id, text[sign] == '-' ? -bias : bias);
-}
-
-std::optional<ComputeType> ComputeOf(const std::string& name) {
-  for (const ComputeType type : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kInt8}) {
-    if (ComputeTypeName(type) == name) return type;
-  }
-  return std::nullopt;
-}
-
 Status FinishWindow(Parse* parse) {
   const WindowFlags flags = {.overflow = OverflowFromName(parse->overflow),
                              .mode = EvictModeFromName(parse->evict_mode),
@@ -344,10 +297,48 @@ Status FinishBatch(Parse* parse) {
   return {};
 }
 
+Status FinishBench(Parse* parse) {
+  if (parse->bench_what == "limits") parse->bench.what = BenchWhat::kLimits;
+  if (parse->bench_what == "batch") parse->bench.what = BenchWhat::kBatch;
+  const bool batch = parse->bench.what == BenchWhat::kBatch;
+  if (parse->prefill.empty()) parse->prefill = batch ? "512,2048" : "512";
+  if (parse->depths.empty()) parse->depths = batch ? "256" : "0";
+  GYRATOR_RETURN_IF_ERROR(ParseList("--n-prompt", parse->prefill, &parse->bench.prefill));
+  return ParseList("--n-depth", parse->depths, &parse->bench.depths);
+}
+
+Status FinishRun(Parse* parse) {
+  RunArgs& run = parse->run;
+  GYRATOR_RETURN_IF_ERROR(ParseList("--tokens", parse->tokens, &run.tokens));
+  if (!run.prompt && run.tokens.empty() && !parse->tokens.empty()) {
+    return Status::InvalidArgument("--tokens: at least one id expected");
+  }
+  const bool raw = run.raw || !run.tokens.empty();
+  for (const auto& [flag, text] :
+       {std::pair("--system-prompt", &run.generate.system_prompt),
+        std::pair("--chat-template-kwargs", &run.generate.template_variables)}) {
+    if (!raw || text->empty()) continue;
+    return Status::InvalidArgument(std::string(flag) +
+                                   " needs the chat template: not with --raw, --tokens");
+  }
+  if (run.logits_all && run.dump_logits.empty()) {
+    return Status::InvalidArgument("--logits-all needs --dump-logits FILE.npy");
+  }
+  return {};
+}
+
 // Turns the texts that were kept apart into values.
 Status FinishParse(Parse* parse) {
   GYRATOR_RETURN_IF_ERROR(FinishWindow(parse));
   GYRATOR_RETURN_IF_ERROR(FinishBatch(parse));
+  GYRATOR_RETURN_IF_ERROR(FinishBench(parse));
+  GYRATOR_RETURN_IF_ERROR(FinishRun(parse));
+  for (const GenerateFlags* flags : {&parse->chat.generate, &parse->run.generate}) {
+    GYRATOR_RETURN_IF_ERROR(CheckVariables(flags->template_variables));
+  }
+  if (parse->chat.drop_owed && parse->chat.context.empty()) {
+    return Status::InvalidArgument("--drop-owed needs --context NAME: whose line is to be dropped");
+  }
   for (ModelFlags* flags : {&parse->chat.model, &parse->run.model, &parse->batch.model,
                             &parse->explain.model, &parse->fork.model, &parse->model_info.model,
                             &parse->model_verify.model, &parse->bench.model}) {
@@ -376,26 +367,37 @@ Status FinishParse(Parse* parse) {
     }
     parse->chat_template.variables.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
-  if (parse->bench_what == "limits") parse->bench.what = BenchWhat::kLimits;
-  if (parse->bench_what == "batch") parse->bench.what = BenchWhat::kBatch;
-  const bool batch = parse->bench.what == BenchWhat::kBatch;
-  if (parse->prefill.empty()) parse->prefill = batch ? "512,2048" : "512";
-  if (parse->depths.empty()) parse->depths = batch ? "256" : "0";
-  GYRATOR_RETURN_IF_ERROR(ParseList("--tokens", parse->tokens, &parse->run.tokens));
-  GYRATOR_RETURN_IF_ERROR(ParseList("--n-prompt", parse->prefill, &parse->bench.prefill));
-  GYRATOR_RETURN_IF_ERROR(ParseList("--n-depth", parse->depths, &parse->bench.depths));
-  if (!parse->run.prompt && parse->run.tokens.empty() && !parse->tokens.empty()) {
-    return Status::InvalidArgument("--tokens: at least one id expected");
-  }
-  const bool raw = parse->run.raw || !parse->run.tokens.empty();
-  if (raw && !parse->run.generate.system_prompt.empty()) {
-    return Status::InvalidArgument(
-        "--system-prompt needs the chat template: not with --raw, --tokens");
-  }
-  if (parse->run.logits_all && parse->run.dump_logits.empty()) {
-    return Status::InvalidArgument("--logits-all needs --dump-logits FILE.npy");
-  }
   return {};
+}
+
+void AddFlags(const CLI::App& app, std::map<std::string, bool>* flags) {
+  for (const CLI::Option* option : app.get_options()) {
+    const bool value = option->get_items_expected_max() > 0;
+    for (const std::string& name : option->get_snames()) (*flags)["-" + name] = value;
+    for (const std::string& name : option->get_lnames()) (*flags)["--" + name] = value;
+  }
+}
+
+CommandWords WordsOf(const CLI::App& app, const std::string& path) {
+  CommandWords words{.path = path, .flags = {}, .then = {}};
+  AddFlags(app, &words.flags);
+  for (const CLI::App* child : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (child->get_name().empty()) {  // a group of options
+      AddFlags(*child, &words.flags);
+    } else {
+      words.then.emplace(child->get_name(), WordsOf(*child, path + " " + child->get_name()));
+    }
+  }
+  return words;
+}
+
+// What was left over when all flags had their values.
+Status Unexpected(const CLI::App& app) {
+  std::string words;
+  for (const std::string& word : app.remaining(true)) {
+    words += (words.empty() ? "'" : ", '") + word + "'";
+  }
+  return Status::InvalidArgument("not expected: " + words + "; gyrator --help tells more");
 }
 
 Args Chosen(const CLI::App& app, Parse&& parse) {
@@ -420,46 +422,7 @@ Args Chosen(const CLI::App& app, Parse&& parse) {
   return std::move(parse.model_verify);
 }
 
-// llama.cpp's -sys and -np have one dash and more letters, which the parser would read as -s ys.
-std::vector<std::string> Arguments(int argc, const char* const* argv) {
-  std::vector<std::string> arguments(argv + 1, argv + argc);
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const bool value = i > 0 && (arguments[i - 1] == "-p" || arguments[i - 1] == "--prompt" ||
-                                 arguments[i - 1] == "--system-prompt");
-    if (arguments[i] == "-sys" && !value) arguments[i] = "--system-prompt";
-    if (arguments[i] == "-np" && !value) arguments[i] = "--parallel";
-  }
-  return arguments;
-}
-
 }  // namespace
-
-bool SamplerFlags::any() const {
-  return temperature || top_p || min_p || typical_p || repeat_penalty || frequency_penalty ||
-         presence_penalty || top_k || repeat_last_n || seed || !logit_bias.empty();
-}
-
-SamplerOptions SamplerFlags::Over(SamplerOptions base) const {
-  base.temperature = temperature.value_or(base.temperature);
-  base.top_k = top_k.value_or(base.top_k);
-  base.top_p = top_p.value_or(base.top_p);
-  base.min_p = min_p.value_or(base.min_p);
-  base.typical_p = typical_p.value_or(base.typical_p);
-  base.repeat_penalty = repeat_penalty.value_or(base.repeat_penalty);
-  base.frequency_penalty = frequency_penalty.value_or(base.frequency_penalty);
-  base.presence_penalty = presence_penalty.value_or(base.presence_penalty);
-  base.penalty_last_n = repeat_last_n.value_or(base.penalty_last_n);
-  if (seed) base.seed = *seed == -1 ? std::random_device()() : static_cast<uint64_t>(*seed);
-  if (!logit_bias.empty()) base.logit_bias = logit_bias;
-  return base;
-}
-
-WindowOptions WindowFlags::Over(WindowOptions base) const {
-  base.overflow = overflow.value_or(base.overflow);
-  base.mode = mode.value_or(base.mode);
-  base.sinks = keep.value_or(base.sinks);
-  return base;
-}
 
 Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   Parse parse;
@@ -473,17 +436,13 @@ Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   AddLooks(&app, &parse);
   AddText(&app, &parse);
   AddModels(&app, &parse);
-  std::vector<std::string> arguments = Arguments(argc, argv);
-  if (!arguments.empty() && !arguments[0].starts_with('-')) {
-    const auto named = [&](CLI::App* command) { return command->get_name() == arguments[0]; };
-    if (app.get_subcommands(named).empty()) {
-      return Status::InvalidArgument("unknown subcommand '" + arguments[0] +
-                                     "'; gyrator --help lists them");
-    }
-  }
+  GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> arguments,
+                           CheckArguments(WordsOf(app, app.get_name()), argc, argv));
   std::reverse(arguments.begin(), arguments.end());  // the parser takes them from the back
   try {
     app.parse(std::move(arguments));
+  } catch (const CLI::ExtrasError&) {
+    return Unexpected(app);
   } catch (const CLI::ParseError& error) {
     std::ostringstream out, err;
     if (app.exit(error, out, err) == 0) return Invocation{TextArgs{out.str()}, false};

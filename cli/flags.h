@@ -1,7 +1,7 @@
 // The command line, parsed: one struct for each subcommand.
 //
-// Names and defaults follow llama.cpp where it has the flag. flags.cc is the one file that meets
-// the parser library.
+// Names and most defaults follow llama.cpp where it has the flag. flags.cc is the one file that
+// meets the parser library.
 #pragma once
 
 #include <optional>
@@ -60,6 +60,7 @@ struct GenerateFlags {
   int32_t tokens_max = -1;
   bool ignore_eos = false;
   std::string system_prompt;
+  std::string template_variables;  // a JSON object; empty: none
 };
 
 struct ChatArgs {
@@ -69,6 +70,7 @@ struct ChatArgs {
   SamplerFlags sampler;
   GenerateFlags generate;
   std::string context;  // empty: nothing is saved
+  bool drop_owed = false;
 };
 
 struct RunArgs {

@@ -357,5 +357,74 @@ TEST(Flags, HelpAndVersionAreText) {
   EXPECT_THAT(Parsed<TextArgs>({"run", "--help"}).text, HasSubstr("--dump-logits"));
 }
 
+// One dash and more than a letter: the parser would take the letters for a value.
+TEST(Flags, LlamaCppsWordsOfOneDashAreNotReadAsLetters) {
+  for (const auto& [word, command] :
+       std::vector<std::pair<const char*, const char*>>{{"-hf", "chat"},
+                                                        {"-ngl", "chat"},
+                                                        {"-cnv", "run"},
+                                                        {"-st", "chat"},
+                                                        {"-sysf", "chat"},
+                                                        {"-mli", "chat"},
+                                                        {"-ctk", "run"},
+                                                        {"-tb", "batch"},
+                                                        {"-co", "chat"},
+                                                        {"-no-cnv", "chat"},
+                                                        {"-fa", "tokenize"},
+                                                        {"-np", "chat"},
+                                                        {"-sys", "batch"}}) {
+    const std::string message = Refused({command, word, "1"});
+    EXPECT_THAT(message, HasSubstr("unknown flag '" + std::string(word) + "'")) << message;
+    EXPECT_THAT(message, HasSubstr(std::string("gyrator ") + command)) << message;
+  }
+  EXPECT_EQ(5, Parsed<ChatArgs>({"chat", "-n5"}).generate.tokens_max);
+  EXPECT_EQ(-1, Parsed<ChatArgs>({"chat", "-n-1"}).generate.tokens_max);
+  EXPECT_EQ("./m", Parsed<ChatArgs>({"chat", "-m./m"}).model.model);
+}
+
+TEST(Flags, WordsThatAreValuesAreNotLookedAt) {
+  EXPECT_EQ("-hf", Parsed<RunArgs>({"run", "-p", "-hf"}).prompt);
+  EXPECT_EQ("--nope", Parsed<RunArgs>({"run", "--prompt", "--nope"}).prompt);
+  EXPECT_EQ("-sys", Parsed<ChatArgs>({"chat", "--system-prompt", "-sys"}).generate.system_prompt);
+  EXPECT_EQ("-np", Parsed<ChatArgs>({"chat", "-sys", "-np"}).generate.system_prompt);
+  EXPECT_EQ("-x", Parsed<RmArgs>({"rm", "--", "-x"}).names[0]);
+}
+
+TEST(Flags, AnUnknownFlagIsNamedAlone) {
+  EXPECT_THAT(Refused({"chat", "--tempp", "1"}), HasSubstr("gyrator chat: unknown flag '--tempp'"));
+  EXPECT_THAT(Refused({"run", "-p", "x", "--top_k=4"}), HasSubstr("unknown flag '--top_k'"));
+  EXPECT_THAT(Refused({"run", "-f", "doc.txt"}), HasSubstr("gyrator run: unknown flag '-f'"));
+  EXPECT_THAT(Refused({"model", "info", "--nope"}), HasSubstr("gyrator model info: unknown flag"));
+  EXPECT_THAT(Refused({"--json", "chat"}), HasSubstr("stand behind it"));
+  const std::string extra = Refused({"ls", "one", "two"});
+  EXPECT_THAT(extra, HasSubstr("not expected: 'one', 'two'"));
+}
+
+TEST(Flags, ListsOfLengths) {
+  EXPECT_THAT(Parsed<BenchArgs>({"bench", "-p", "512,2048"}).prefill, ElementsAre(512, 2048));
+  EXPECT_THAT(Parsed<BenchArgs>({"bench", "batch", "-p", "1,2,3"}).prefill, ElementsAre(1, 2, 3));
+  EXPECT_THAT(Parsed<BenchArgs>({"bench", "-d", "0,64", "-p", "8"}).depths, ElementsAre(0, 64));
+  EXPECT_THAT(Refused({"bench", "-p", "512,x"}), HasSubstr("'x'"));
+}
+
+TEST(Flags, VariablesOfTheTemplateAreAnObject) {
+  constexpr const char* kOff = R"({"enable_thinking":false})";
+  EXPECT_EQ(kOff,
+            Parsed<ChatArgs>({"chat", "--chat-template-kwargs", kOff}).generate.template_variables);
+  EXPECT_EQ(kOff, Parsed<RunArgs>({"run", "-p", "x", "--chat-template-kwargs", kOff})
+                      .generate.template_variables);
+  for (const char* wrong : {"[1]", "7", "{", "enable_thinking=false"}) {
+    EXPECT_THAT(Refused({"chat", "--chat-template-kwargs", wrong}), HasSubstr("a JSON object"));
+  }
+  EXPECT_THAT(Refused({"run", "--tokens", "1", "--chat-template-kwargs", kOff}),
+              HasSubstr("--chat-template-kwargs needs the chat template"));
+}
+
+TEST(Flags, DroppingALineNeedsAContext) {
+  EXPECT_TRUE(Parsed<ChatArgs>({"chat", "--context", "a", "--drop-owed"}).drop_owed);
+  EXPECT_FALSE(Parsed<ChatArgs>({"chat", "--context", "a"}).drop_owed);
+  EXPECT_THAT(Refused({"chat", "--drop-owed"}), HasSubstr("--context"));
+}
+
 }  // namespace
 }  // namespace gyrator::cli

@@ -1,4 +1,8 @@
 // gyrator: parse, dispatch, report. Exit codes are those of gyrator/status.h.
+#include <fcntl.h>
+#include <signal.h>
+
+#include "cli/bus_error.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/interrupt.h"
@@ -30,15 +34,32 @@ struct Dispatch {
   Status operator()(const BenchArgs& args) const { return RunBenchCommand(args, context); }
 };
 
+// A closed descriptor below 3 would become that of the next file that is opened.
+void FillStandardDescriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDONLY) < 0) return;
+  }
+}
+
+// As programs that do not look end when nobody reads their output any longer.
+int EndByPipeSignal() {
+  ::signal(SIGPIPE, SIG_DFL);
+  ::raise(SIGPIPE);
+  return 128 + SIGPIPE;  // where it is blocked
+}
+
 int Main(int argc, const char* const* argv) {
-  CatchInterrupts();
+  FillStandardDescriptors();
+  CatchInterrupts(AsksForJson(argc, argv));
   const Result<Invocation> invocation = ParseCommandLine(argc, argv);
   if (!invocation.ok()) {
     PrintError(invocation.status(), AsksForJson(argc, argv));
     return static_cast<int>(invocation.status().code());
   }
+  CatchBusErrors(invocation->json);
   const Context context = {.json = invocation->json, .terminals = FindTerminals()};
   const Status status = std::visit(Dispatch{context}, invocation->args);
+  if (status.name() == "reader_gone") return EndByPipeSignal();
   if (!status.ok()) PrintError(status, context.json);
   return static_cast<int>(status.code());
 }

@@ -20,7 +20,10 @@ Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, Progress
                                 .digest_cache = home.ok() ? home->digest_cache : std::string(),
                                 .text = {.tokenizer_pre = flags.tokenizer_pre},
                                 .progress = progress->Callback()};
-  return Model::Load(path, options);
+  GYRATOR_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, Model::Load(path, options));
+  progress->Clear();
+  for (const std::string& note : model->info().notes) PrintNote(note);
+  return model;
 }
 
 EngineOptions EngineOptionsOf(const EngineFlags& flags, int threads) {
@@ -48,6 +51,7 @@ Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags&
                                              const GenerateFlags& generate) {
   SessionOptions options;
   options.window = window;
+  options.template_variables = generate.template_variables;
   options.sampler.seed = std::random_device()();
   options.sampler = flags.Over(options.sampler);
   GYRATOR_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, engine.NewSession(options));
@@ -79,6 +83,19 @@ int32_t SavedCapacity(const ContextDetails& details, const ModelInfo& model) {
   const auto end = std::from_chars(text.data(), text.data() + text.size(), capacity);
   if (end.ec != std::errc() || capacity < 0) return 0;
   return std::min(capacity, model.context_max);
+}
+
+Status ExplainMismatch(Status status, const std::string& name, const ContextDetails& details,
+                       const Model& model) {
+  if (status.code() != Code::kMismatch) return status;
+  const std::string made = details.entry.model, mine = model.info().name;
+  const bool weights = ConfigValue(details, "weights_sha256") != "" && made != mine;
+  std::string message = "context '" + name + "': it was made with the model '" + made + "'";
+  message += weights ? ", this one is '" + mine + "' (" + model.info().path +
+                           "); name the model that it was made with: -m FILE"
+                     : "; this model, or what the flags say of it, differs: name the model that it "
+                       "was made with (-m FILE), and leave out --compute and --kv-dtype";
+  return Status(Code::kMismatch, message + ". " + status.message()).Named(status.name());
 }
 
 std::string_view StopName(StopReason stop) {

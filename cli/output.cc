@@ -13,6 +13,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
+
 namespace gyrator::cli {
 
 namespace {
@@ -33,6 +35,12 @@ void WriteError(std::string_view text) {
   if (!WriteAll(STDERR_FILENO, text)) return;
 }
 
+Status WriteTo(int fd, const std::string& path, std::string_view text) {
+  if (WriteAll(fd, text)) return {};
+  Status status = Status::Io(path + ": " + std::strerror(errno));
+  return errno == EPIPE ? std::move(status).Named("reader_gone") : status;
+}
+
 }  // namespace
 
 void PrintError(const Status& status, bool json) {
@@ -41,7 +49,7 @@ void PrintError(const Status& status, bool json) {
     return;
   }
   const Json error = {{"error", ErrorJson(status)}};
-  WriteError(DumpJson(error) + "\n");
+  WriteError(Printable(DumpJson(error)) + "\n");
 }
 
 Json ErrorJson(const Status& status) {
@@ -53,11 +61,11 @@ Json ErrorJson(const Status& status) {
 
 void PrintNote(std::string_view text) { WriteError("gyrator: " + Printable(text) + "\n"); }
 
-void PrintJson(const Json& value) {
-  if (!WriteAll(STDOUT_FILENO, DumpJson(value) + "\n")) return;
-}
+Status PrintJson(const Json& value) { return PrintText(DumpJson(value) + "\n"); }
 
 Status PrintText(std::string_view text) { return TextOutput().Write(text); }
+
+Status PrintStyled(std::string_view text) { return TextOutput().WriteStyled(text); }
 
 Result<TextOutput> TextOutput::Open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -74,9 +82,10 @@ TextOutput::~TextOutput() {
 }
 
 Status TextOutput::Write(std::string_view text) {
-  if (WriteAll(fd_, text)) return {};
-  return Status::Io(path_ + ": " + std::strerror(errno));
+  return ::isatty(fd_) == 1 ? WriteStyled(Printable(text)) : WriteStyled(text);
 }
+
+Status TextOutput::WriteStyled(std::string_view text) { return WriteTo(fd_, path_, text); }
 
 Status TextOutput::Close() {
   if (fd_ == STDOUT_FILENO) return {};
@@ -87,14 +96,16 @@ Status TextOutput::Close() {
 std::string Printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
-    if (c == 0xc2 && next >= 0x80 && next <= 0x9f) {
-      ++i;  // C1 controls in UTF-8
-    } else if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\t') {
-      out += text[i];
+  while (!text.empty()) {
+    const Utf8Unit unit = ReadUtf8(text);
+    const char32_t c = unit.code_point;
+    const bool control = c < 0x20 || (c >= 0x7f && c <= 0x9f);
+    if (unit.kind != Utf8Unit::Kind::kCharacter) {
+      out += kReplacementCharacter;
+    } else if (!control || c == '\n' || c == '\t') {
+      out += text.substr(0, unit.size);
     }
+    text.remove_prefix(unit.kind == Utf8Unit::Kind::kIncomplete ? text.size() : unit.size);
   }
   return out;
 }
@@ -109,6 +120,13 @@ std::string OneLine(std::string_view text) {
       out += ' ';
   }
   return out;
+}
+
+std::string Shortened(std::string_view text) {
+  constexpr size_t kLongest = 60;
+  if (text.size() <= kLongest) return OneLine(text);
+  text = text.substr(0, kLongest);
+  return OneLine(text.substr(0, CompletePrefix(text))) + "...";
 }
 
 std::string BytesText(uint64_t bytes) {

@@ -1,7 +1,7 @@
 // What the command prints: results on standard output, everything else on standard error.
 //
-// One thread. Text that comes from a model or a file goes through Printable before it reaches a
-// terminal, so that it cannot send control sequences.
+// One thread. What reaches a terminal goes through Printable, whoever wrote it, so that no model,
+// file or argument can send it control sequences; the command's own colours are said to be such.
 #pragma once
 
 #include <chrono>
@@ -24,10 +24,13 @@ void PrintError(const Status& status, bool json);
 Json ErrorJson(const Status& status);
 // "gyrator: <text>" to standard error.
 void PrintNote(std::string_view text);
-// One line of JSON to standard output.
-void PrintJson(const Json& value);
-// To standard output, as it is; flushed. kIo when the reader is gone or the disk full.
+// One line of JSON to standard output; errors as PrintText.
+Status PrintJson(const Json& value);
+// To standard output, as it is unless that is a terminal; flushed. kIo when the disk is full, kIo
+// "reader_gone" when nobody reads it any longer.
 Status PrintText(std::string_view text);
+// Text with colours of ours, whose other parts went through Printable.
+Status PrintStyled(std::string_view text);
 
 // Standard output, or a file in its place, made or emptied.
 class TextOutput {
@@ -38,8 +41,9 @@ class TextOutput {
   TextOutput(TextOutput&& other) noexcept;
   TextOutput& operator=(TextOutput&&) = delete;
 
-  Status Write(std::string_view text);  // kIo
-  Status Close();                       // kIo: what was written may be lost
+  Status Write(std::string_view text);        // kIo
+  Status WriteStyled(std::string_view text);  // as PrintStyled
+  Status Close();                             // kIo: what was written may be lost
 
  private:
   TextOutput(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
@@ -48,10 +52,13 @@ class TextOutput {
   std::string path_ = "standard output";
 };
 
-// `text` without control characters but line breaks and tabs (C0, DEL, C1).
+// `text` without control characters but line breaks and tabs (C0, DEL, C1); bytes that are no
+// UTF-8, which some terminals take for C1, become U+FFFD.
 std::string Printable(std::string_view text);
 // `text` on one line: each run of line breaks becomes one space.
 std::string OneLine(std::string_view text);
+// The beginning of a text on one line, for messages.
+std::string Shortened(std::string_view text);
 // "1.2 MB"
 std::string BytesText(uint64_t bytes);
 

@@ -1,11 +1,15 @@
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
 #include "cli/environment.h"
 
 namespace gyrator::cli {
@@ -18,6 +22,97 @@ TEST(Output, PrintableDropsControlCharacters) {
   EXPECT_EQ(Printable("\xc2\x9b"
                       "31m\xc3\xa9\xc2\xa0"),
             "31m\xc3\xa9\xc2\xa0");
+}
+
+TEST(Output, PrintableLeavesNoByteThatATerminalObeys) {
+  for (int first = 0; first < 256; ++first) {
+    for (const std::string tail : {"", "[31m", "\x80",
+                                   "\x9b"
+                                   "31m",
+                                   "\xc2"}) {
+      const std::string text = Printable(std::string(1, static_cast<char>(first)) + tail);
+      EXPECT_EQ(std::string::npos, text.find('\033')) << first;
+      EXPECT_TRUE(IsValidUtf8(text)) << first;
+      EXPECT_EQ(std::string::npos, text.find("\xc2\x9b")) << first;
+    }
+  }
+  EXPECT_EQ(Printable("caf\xe9"), "caf\xef\xbf\xbd");
+  EXPECT_EQ(Printable("\xe2\x82\xac \xf0\x9f\x98\x80"), "\xe2\x82\xac \xf0\x9f\x98\x80");
+}
+
+TEST(Output, ShortenedKeepsWholeCharacters) {
+  EXPECT_EQ(Shortened("a\nb"), "a b");
+  EXPECT_EQ(Shortened(std::string(60, 'x')), std::string(60, 'x'));
+  EXPECT_EQ(Shortened(std::string(59, 'x') + "\xe2\x82\xac"), std::string(59, 'x') + "...");
+}
+
+// Sends standard output elsewhere while it lives.
+class Redirected {
+ public:
+  explicit Redirected(int fd) : kept_(::dup(STDOUT_FILENO)) { ::dup2(fd, STDOUT_FILENO); }
+  ~Redirected() {
+    ::dup2(kept_, STDOUT_FILENO);
+    ::close(kept_);
+  }
+  Redirected(const Redirected&) = delete;
+  Redirected& operator=(const Redirected&) = delete;
+
+ private:
+  const int kept_;
+};
+
+TEST(Output, AFullDiskAndAReaderThatLeftAreTold) {
+  const int full = ::open("/dev/full", O_WRONLY);
+  ASSERT_GE(full, 0);
+  Status json, text;
+  {
+    const Redirected out(full);
+    json = PrintJson({{"a", 1}});
+    text = PrintText("a");
+  }
+  ::close(full);
+  EXPECT_EQ(Code::kIo, json.code());
+  EXPECT_EQ(Code::kIo, text.code());
+  EXPECT_EQ("", json.name());
+  int ends[2];
+  ASSERT_EQ(0, ::pipe(ends));
+  ::close(ends[0]);
+  ::signal(SIGPIPE, SIG_IGN);
+  {
+    const Redirected out(ends[1]);
+    json = PrintJson({{"a", 1}});
+  }
+  ::close(ends[1]);
+  EXPECT_EQ("reader_gone", json.name());
+}
+
+// What a program writes to a terminal that the test holds the other end of.
+TEST(Output, NothingReachesATerminalRaw) {
+  const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_GE(master, 0);
+  ASSERT_EQ(0, ::grantpt(master));
+  ASSERT_EQ(0, ::unlockpt(master));
+  const int slave = ::open(::ptsname(master), O_RDWR | O_NOCTTY);
+  ASSERT_GE(slave, 0);
+  {
+    const Redirected out(slave);
+    EXPECT_TRUE(PrintText("a\033[31mb\x07 \xc2\x9b"
+                          "31m\n")
+                    .ok());
+    EXPECT_TRUE(PrintJson({{"text", "\x7f\xc2\x9b\033"}}).ok());
+    EXPECT_TRUE(PrintStyled(Styled(Style::kBold, "x", true)).ok());
+  }
+  const std::string expected = "a[31mb 31m\r\n{\"text\":\"\\u001b\"}\r\n\033[1mx\033[0m";
+  std::string seen;
+  char bytes[512];
+  while (seen.size() < expected.size()) {
+    const ssize_t count = ::read(master, bytes, sizeof(bytes));
+    ASSERT_GT(count, 0);
+    seen.append(bytes, static_cast<size_t>(count));
+  }
+  EXPECT_EQ(seen, expected);
+  ::close(slave);
+  ::close(master);
 }
 
 TEST(Output, OneLineJoinsLines) {

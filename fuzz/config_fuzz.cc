@@ -63,6 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto config = ConfigFromHf(*source);
   if (!config.ok()) return 0;
   GYRATOR_CHECK(CheckConfig(*config).ok());
-  GYRATOR_CHECK(!GeometryText(*config).empty());
+  GYRATOR_CHECK(IdentityOf(*config).Check().ok());
+  GYRATOR_CHECK(!IdentityOf(*config).lines().empty());
   return 0;
 }

@@ -20,6 +20,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   GYRATOR_CHECK(again.ok() && *again == *parsed && again->Serialize() == out);
   (void)gyrator::ReadProtocol(*parsed);
   (void)gyrator::GeometryFromConfig(*parsed);
-  GYRATOR_CHECK(gyrator::CheckIdentity(*parsed, *parsed, false).ok());
+  GYRATOR_CHECK(gyrator::CheckIdentity(*parsed, *parsed, {}).ok());
   return 0;
 }

@@ -2,8 +2,13 @@
 // when they are prepared, share one system prompt, and give up what does not fit.
 //
 // Names, defaults and statistics follow ion7-llm's ContextManager; where it differs from them,
-// docs/context-manager.md says so. A conversation is found again by its id. What is evicted leaves
-// the row's window; the conversation's messages are never edited.
+// docs/context-manager.md says so. What is evicted leaves the row's window; the conversation's
+// messages are never edited.
+//
+// A row belongs to the Conversation object that was prepared, not to its id: two records of one id
+// are two conversations. The row comes back to the manager when it is released, and when the
+// conversation is destroyed, reset, assigned over, or prepared by another manager. One that is
+// moved takes its row along.
 //
 // Threads: any number at once, each with its own conversations.
 #pragma once
@@ -42,7 +47,9 @@ struct EvictionReport {
 
 // Hooks run on the caller's thread, once a Prepare, in the order of their registration, scoped ones
 // last. Each gets what the one before it gave. One that fails ends the Prepare; the error names it,
-// and the conversation is as it was.
+// and the conversation is as it was. So does one that releases or changes its own conversation; to
+// destroy that in its own hook is a bug of the caller. What a hook asks of the manager for its own
+// conversation, other than Release, is refused ("busy").
 //
 // What the model is to read instead of these messages (without system); nothing: these. The
 // conversation keeps its own.
@@ -108,9 +115,11 @@ class ContextManager {
   // Gives n_past, and writes it onto the conversation. kExhausted: "slots"; "capacity" when system
   // and newest turn alone do not fit; "kv_pool".
   virtual Result<int32_t> Prepare(Conversation& conversation) = 0;
-  // Prepares and samples a reply; the caller adds it to the conversation.
+  // Prepares and samples a reply; the caller adds it to the conversation. The reply counts what
+  // both did.
   virtual Result<Reply> Respond(Conversation& conversation, const GenerateOptions& options) = 0;
-  // The same for many at once, in shared batches; results in order.
+  // The same for many at once, in shared batches; results in order. kInvalidArgument for those that
+  // are null, and "busy" for one that was given before: the first is answered.
   virtual std::vector<Result<Reply>> RespondAll(std::span<Conversation* const> conversations,
                                                 const GenerateOptions& options) = 0;
   // Evicts at least `n` tokens from the row; gives how many, 0 without a row or for n <= 0.

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gyrator/engine.h"
@@ -37,6 +38,11 @@ struct ContextDetails {
   uint64_t kv_bytes = 0;  // of the files of K and V; 0 in bare folders, which do not list them
 };
 
+// 1 to 64 of A-Z a-z 0-9 '_' '-' '.', not beginning with '.' or '-', not ending in ".tmp", and not
+// of the form of a stamp. kInvalidArgument. Needs no disk: for whoever wants to know before a
+// conversation is saved under it.
+Status CheckContextName(std::string_view name);
+
 // In true order of creation. An unreadable folder is listed with its problem.
 Result<std::vector<ContextEntry>> ListContexts(const std::string& root);
 // The folder of a name or of a stamp below `root`; text with a '/' is a path to a folder. kNotFound;
@@ -54,6 +60,8 @@ struct HeldContext {
 // ResolveContext; kCorruption when the name points at no folder.
 Result<HeldContext> HoldContext(const std::string& root, const std::string& name_or_path);
 Result<ContextDetails> ShowContext(const std::string& folder);
+// The same without transcript, tokens and evictions, which a large folder has much of.
+Result<ContextDetails> SummarizeContext(const std::string& folder);
 // Hashes every file and checks every invariant. kCorruption names the file.
 Status VerifyContext(const std::string& folder, const Progress& progress);
 // Removes a name and its folder (unless another name holds it), or a stamped folder without names.

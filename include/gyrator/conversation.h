@@ -5,14 +5,19 @@
 // is dropped by its owner. Whoever computes with it (the manager) reads `dirty` and `n_past` to
 // know what its K and V are worth, and writes them.
 //
-// Every error leaves the conversation as it was. Plain data: movable, one thread at a time.
+// Every error leaves the conversation as it was. Movable, one thread at a time. A conversation that
+// is destroyed, reset or assigned over gives its place in the manager back; moved, it takes the
+// place along, and what it was moved from is empty.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gyrator/model.h"
@@ -21,12 +26,19 @@
 
 namespace gyrator {
 
+// A place that a manager gave a conversation. Destroying it gives the place back; the manager need
+// not live any more.
+class ConversationRow {
+ public:
+  virtual ~ConversationRow() = default;
+};
+
 class Conversation {
  public:
   // An empty `system`: none of its own. REQUIRES: well-formed UTF-8 (SetSystem checks).
   explicit Conversation(std::string system = {});
-  Conversation(Conversation&&) = default;
-  Conversation& operator=(Conversation&&) = default;
+  Conversation(Conversation&& other) noexcept;
+  Conversation& operator=(Conversation&& other) noexcept;
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;
 
@@ -43,6 +55,11 @@ class Conversation {
   // Whether system or messages changed since the manager prepared them.
   bool dirty() const { return dirty_; }
   void MarkPrepared(Position n_past);
+  // Grows with every change of system or messages.
+  uint64_t revision() const { return revision_; }
+  // The manager's; a fork and a record that was read have none.
+  ConversationRow* row() const { return row_.get(); }
+  void set_row(std::unique_ptr<ConversationRow> row) { row_ = std::move(row); }
 
   // Appends. kInvalidArgument names the field: a role that is not user, assistant or tool (a system
   // message is set, not added); content that is no UTF-8; extras that are no JSON object, or one
@@ -63,7 +80,7 @@ class Conversation {
   // Gives message `index` other content, keeps its role and extras, and drops what follows it.
   // kInvalidArgument: no such message; no UTF-8.
   Status Edit(size_t index, std::string content);
-  // No messages, nothing computed, not dirty; system and id stay.
+  // No messages, nothing computed, not dirty; the manager gets its place back. System and id stay.
   void Reset();
   // The same system, messages, n_past and dirty under another id. The two share nothing.
   Conversation Fork() const;
@@ -86,11 +103,15 @@ class Conversation {
   static Result<Conversation> Load(const std::string& path);
 
  private:
+  void MarkChanged();
+
   std::string id_;
   std::optional<std::string> system_;
   std::vector<Message> messages_;
   Position n_past_ = 0;
   bool dirty_ = false;
+  uint64_t revision_ = 0;
+  std::unique_ptr<ConversationRow> row_;
 };
 
 }  // namespace gyrator

@@ -1,6 +1,6 @@
 // Engine: a model with its pool of KV blocks. Session: one conversation on it.
 //
-// The five pillars (docs/architecture.md): capacity is fixed when a session is made and running
+// Five rules: capacity is fixed when a session is made and running
 // over it is a typed error; priming leaves no trace; input goes through the chat template unless
 // asked otherwise; cache, chat, cp, tokens, sampler and last logits are one unit; the engine makes
 // the empty cache and saved tensors are injected into it. Model::Load (initmodel) and NewSession or
@@ -8,7 +8,18 @@
 //
 // Threads: an Engine may be used by any number of threads at once, a Session by one at a time. One
 // thread of the engine does the work; callbacks run on the thread that called. Several engines may
-// share a model. The child of a fork() cannot use its parent's engines.
+// share a model. The child of a fork() can destroy what it inherited; its parent's engines refuse
+// it (kUnsupported "forked").
+//
+// A session in use: until the call that runs a request returns, its session refuses every call but
+// the plain queries (info, tokens, all_tokens, transcript, last_logits, sampler, window), with
+// kInvalidArgument "busy". That holds for a callback of the request and for another thread. The
+// queries tell how the session stood when the request began. Other sessions are free. To destroy a
+// session while it runs a request is a bug, which ends the program with a message.
+//
+// A callback that throws ends its call: the requests of the call stop, the exception passes, and
+// no reply joins a transcript. Every session of the call keeps what was decoded and sampled until
+// then, and says so.
 #pragma once
 
 #include <chrono>
@@ -27,6 +38,7 @@
 #include "gyrator/stats.h"
 #include "gyrator/status.h"
 #include "gyrator/types.h"
+#include "gyrator/window.h"
 
 namespace gyrator {
 
@@ -58,6 +70,10 @@ struct EngineOptions {
   // Bytes on disk for sessions that do not fit, and for cached prefixes beside them; 0: none.
   uint64_t swap_budget = 0;
   std::string swap_directory = {};  // where; must exist when swap_budget > 0
+  // Bytes of memory beside the pool for idle sessions that cannot be computed again (loaded ones,
+  // and those behind an eviction) and find no place in a swap file. Taken when they are needed. 0:
+  // as many as the pool has; less than a block: none.
+  uint64_t spill_budget = 0;
   // Bytes of cached prefixes, those that sessions use counted: beyond it, cached blocks that nobody
   // uses are dropped when a prefix is published. Less than a block: all of them. 0: as large as the
   // pool.
@@ -81,7 +97,7 @@ struct GenerateOptions {
   int32_t tokens_max = -1;  // -n; -1: until the end of the reply or of the capacity
   bool ignore_end = false;  // --ignore-eos: ends of generation get -infinity
   // Lower goes first, when there is not room for all. No request waits for ever: a step of
-  // priority is worth 256 passes of waiting.
+  // priority is worth 4,096 rows that are computed meanwhile.
   int32_t priority = 0;
   // Ends the request between two passes, wherever it stands (kCancelled); what was computed and
   // sampled until then stays with the session. A reply of no tokens does not join the transcript.
@@ -99,39 +115,6 @@ struct GenerateOptions {
   std::function<void(std::span<const float>)> on_prompt_logits = {};
 };
 
-// What happens when a conversation does not fit its capacity. What is evicted leaves the window,
-// the part of the conversation that is in the cache; the transcript is never edited.
-enum class Overflow : uint8_t {
-  kError,    // kExhausted "capacity"; a reply ends there (kLength)
-  kMessage,  // the oldest turns go, whole
-  kFifo,     // the oldest tokens
-  kSink,     // all but the first few and the newest half
-  kScore,    // the blocks of 16 that the last 32 tokens attend to least
-};
-
-// What becomes of K and V of the tokens that stay behind a gap.
-enum class EvictMode : uint8_t {
-  // They move up, their keys rotated to the new positions. Fast. They still carry what they
-  // attended to: the state is a function of the tokens and of the log of evictions.
-  kShift,
-  kRecompute,  // they are decoded again, as if the window were all that was ever said
-};
-
-// The system prompt is never evicted, nor a tool's call without its result, nor the newest turn of
-// a prompt. Each eviction frees at least a quarter of what may go.
-struct WindowOptions {
-  Overflow overflow = Overflow::kError;
-  EvictMode mode = EvictMode::kShift;
-  int32_t sinks = 4;       // tokens behind the system prompt that stay (but for kMessage)
-  int32_t headroom = 256;  // kept free behind a prompt; at most a quarter of the capacity
-  bool operator==(const WindowOptions&) const = default;
-};
-
-std::string_view OverflowName(Overflow overflow);  // "error", "message", "fifo", "sink", "score"
-std::optional<Overflow> OverflowFromName(std::string_view name);
-std::string_view EvictModeName(EvictMode mode);  // "shift", "recompute"
-std::optional<EvictMode> EvictModeFromName(std::string_view name);
-
 struct Reply {
   std::string text;
   std::vector<TokenId> tokens;  // sampled, without the end-of-generation token
@@ -142,7 +125,10 @@ struct Reply {
   int32_t tokens_evicted = 0;  // from the window, prompt tokens that were never decoded included
   // The history differs at or before an evicted token: the window was made anew.
   bool window_rebuilt = false;
-  double prompt_ms = 0;
+  // Until it had room in the pool, each time that it had none, and while another request computed
+  // the beginning of its prompt. In neither of the two below.
+  double wait_ms = 0;
+  double prompt_ms = 0;  // until the first token
   double generate_ms = 0;
 };
 
@@ -189,11 +175,16 @@ class Session {
   // Appends a message; nothing is decoded. kInvalidArgument on an unknown role or broken UTF-8.
   virtual Status Append(Message message) = 0;
   // runturn: renders the transcript, decodes what is not in the cache, samples a reply, appends it.
-  // kExhausted ("capacity", names capacity and cp) keeps the session valid, what was sampled
-  // included. On every failure cp, tokens and KV agree.
+  // A reply that fills the session ends there (kLength). kExhausted ("capacity", names capacity and
+  // cp), of a prompt that does not fit, keeps the session valid. On every failure, a callback that
+  // throws included, cp, tokens, logits and KV agree.
   virtual Result<Reply> Respond(const GenerateOptions& options) = 0;
-  // The same without a reply: afterwards the next Respond decodes nothing. Gives what was decoded,
-  // reused and evicted; options' tokens_max means nothing.
+  // Why the next Respond would refuse the transcript, whatever else runs: the template's error, a
+  // token that the model does not have, kExhausted "capacity" as far as that shows before anything
+  // is evicted. Decodes nothing and changes nothing.
+  virtual Status Check() const = 0;
+  // As Respond, without a reply: afterwards the next Respond decodes nothing. Gives what was
+  // decoded, reused and evicted; options' tokens_max means nothing.
   virtual Result<Reply> Prepare(const GenerateOptions& options) = 0;
   // Continues raw tokens: `prefix` is the whole sequence from position 0. No template, no chat.
   virtual Result<Reply> Complete(std::span<const TokenId> prefix,
@@ -245,15 +236,26 @@ struct SessionOptions {
   SamplerOptions sampler = {};
   WindowOptions window = {};
   // Sessions of one namespace share prefixes; those of different ones never see that the other
-  // has a prefix.
+  // has a prefix. Saved with the session.
   std::string cache_namespace = {};
-  // Variables of the chat template for every render, a JSON object; empty: none.
+  // Variables of the chat template for every render, a JSON object; empty: none. Saved with the
+  // session.
   std::string template_variables = {};
+};
+
+// What a session is to have instead of what was saved with it. A field that is not set, or that is
+// equal, changes nothing; another value is told as a note and is what the next save writes.
+struct LoadSessionOptions {
+  std::optional<std::string> cache_namespace = {};
+  std::optional<std::string> template_variables = {};
 };
 
 struct LoadReport {
   std::string verification;        // "full", or "bare" for a folder without a manifest
   std::vector<std::string> notes;  // soft differences: template, capacity, writer, numerics
+  // Whether the folder says what happens when the session is full. Folders below minor 4 from which
+  // nothing was evicted do not; Session::window() has the defaults then.
+  bool has_window = false;
 };
 
 // One conversation's work of a joint run.
@@ -265,22 +267,28 @@ struct BatchRequest {
 
 class Engine {
  public:
-  // kUnsupported: a sliding window shorter than the capacity. kExhausted: the pool does not fit.
+  // kUnsupported: a sliding window shorter than the capacity. kExhausted: the machine does not have
+  // such a pool, or the system refuses memory or threads. kInvalidArgument names the option.
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
                                                 const EngineOptions& options);
   virtual ~Engine() = default;
 
-  // Sessions must not outlive their engine.
+  // Sessions must not outlive their engine. kInvalidArgument names the option.
   virtual Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) = 0;
   // Verifies all of `folder`, then makes a session of it; no other session is touched. kNotFound,
   // kCorruption, kMismatch ("model_mismatch" names field, expected, found), kExhausted
-  // ("capacity"), kUnsupported.
+  // ("capacity"), kUnsupported. The session has the sampler, the window's options, the template's
+  // variables and the namespace that it was saved with, but for what `options` say.
   virtual Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
-                                                       LoadReport* report) = 0;
+                                                       LoadReport* report,
+                                                       const LoadSessionOptions& options = {}) = 0;
   // Runs all requests together in shared batches; results in order. Equal bits to running each
   // alone. A request whose prefix another one is computing waits for it. When the pool has no room,
-  // idle sessions are parked (to the swap file, or to be computed again), requests wait, and those
-  // that came last are parked; kExhausted "kv_pool" when one alone does not fit.
+  // idle sessions are parked (to the swap file, to the spill memory, or to be computed again),
+  // requests wait, and those that came last are parked; kExhausted "kv_pool" when one alone does
+  // not fit, or when pool and spill memory are both full of what cannot be computed again. kInvalidArgument
+  // for that one request: "no_session" (null), "foreign_session" (another engine's), "busy" (the
+  // session runs a request already, for example the same session's earlier in this batch).
   virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;
 
   virtual EngineStats stats() const = 0;

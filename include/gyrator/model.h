@@ -46,7 +46,8 @@ struct TextOptions {
 // Tokenizer and chat template; needs only the tokenizer's files.
 class TextModel {
  public:
-  // kNotFound, kCorruption, kUnsupported (names the component), kInvalidArgument (options).
+  // kNotFound, kCorruption, kUnsupported (names the component), kInvalidArgument (options, or a path
+  // that leads to something else than a model).
   static Result<std::shared_ptr<const TextModel>> Load(const std::string& path,
                                                        const TextOptions& options = {});
   virtual ~TextModel() = default;
@@ -88,12 +89,14 @@ struct ModelInfo {
           vocab = 0;
   int32_t context_max = 0;
   std::string rope;
+  std::vector<std::string> notes;  // what a user should know of the files, a sentence each
 };
 
 class Model {
  public:
   // initmodel: no session state is made. kUnsupported when the CPU lacks `isa`, kInvalidArgument
-  // for an unknown one.
+  // for an unknown one and for a path that leads to something else than a model, else as
+  // TextModel::Load.
   static Result<std::shared_ptr<const Model>> Load(const std::string& path,
                                                    const ModelOptions& options);
   virtual ~Model() = default;
@@ -103,8 +106,10 @@ class Model {
   virtual const std::shared_ptr<const TextModel>& text() const = 0;
   // OK, or why text() is null and what to do: kUnsupported.
   virtual const Status& text_status() const = 0;
-  // SHA-256 of the stored weights, hex; computed once (with progress), then taken from the cache.
-  // `recompute` ignores the cache.
+  // SHA-256 of the stored weights, hex: of those that were loaded and are computed with. Hashed at
+  // most once a model object (with progress), or taken from the cache. kMismatch "model_changed":
+  // the file was written since it was loaded, or moved before it was hashed, so that the weights
+  // have no name any more. `recompute` hashes the mapped bytes as they are now.
   virtual Result<std::string> WeightsDigest(bool recompute) const = 0;
 };
 

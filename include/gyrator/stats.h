@@ -22,6 +22,8 @@ struct EngineStats {
   uint64_t blocks_evicted = 0;        // cached prefixes that made room
   uint64_t blocks_cooled = 0;         // of those, written to the swap file
   uint64_t blocks_warmed = 0;         // and read back
+  uint64_t blocks_spilled = 0;        // of idle sessions, to the spill memory
+  uint64_t blocks_unspilled = 0;      // and back
   // Evictions from sessions' windows, by policy: message, fifo, sink, score.
   std::array<uint64_t, 4> evictions = {};
   uint64_t tokens_evicted = 0;
@@ -43,6 +45,8 @@ struct EngineStats {
   int32_t parked = 0;           // sessions
   uint64_t block_bytes = 0;     // of one block, all layers
   uint64_t swap_bytes = 0, swap_bytes_max = 0;
+  uint64_t spill_bytes = 0, spill_bytes_max = 0;
+  int64_t namespaces_cached = 0;  // of which the prefix cache holds something
 };
 
 // The text format of Prometheus (exposition format 0.0.4), names "gyrator_...".

@@ -36,7 +36,10 @@ class Builder {
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::json::exception& cause) {
-    return Fail(cause.what());
+    // Without the library's own name of the error, which stands in brackets before it.
+    std::string what = cause.what();
+    if (what.starts_with('[')) what.erase(0, std::min(what.find("] "), what.size() - 2) + 2);
+    return Fail(std::move(what));
   }
 
  private:

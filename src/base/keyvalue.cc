@@ -32,6 +32,8 @@ Status LineError(size_t number, const std::string& what) {
 Result<KeyValues> KeyValues::Parse(std::string_view text) {
   if (!IsValidUtf8(text)) return Status::Corruption("not UTF-8");
   KeyValues out;
+  const auto ends = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+  out.lines_.reserve(ends + 1);
   std::unordered_set<std::string_view> keys;
   for (size_t number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());

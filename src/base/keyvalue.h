@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,6 +38,10 @@ class KeyValues {
   void SetInt(std::string_view key, int64_t value) { Set(key, std::to_string(value)); }
   void AddComment(std::string_view text);  // "# " is put before it
   void Remove(std::string_view key);
+  // Comments and empty lines too.
+  void RemoveIf(const std::function<bool(const Line&)>& unwanted) {
+    std::erase_if(lines_, unwanted);
+  }
   // Appends the lines of `other` whose keys are not here; comments are not taken.
   void AddMissing(const KeyValues& other);
 

@@ -18,47 +18,72 @@ Status OpenError(const std::string& path, int error) {
   return error == ENOENT || error == ENOTDIR ? Status::NotFound(message) : Status::Io(message);
 }
 
-// An open descriptor of a regular file and its size.
+std::string_view KindName(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+int64_t Nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+FileStamp StampOf(const struct stat& info) {
+  return {.device = info.st_dev,
+          .inode = info.st_ino,
+          .bytes = static_cast<uint64_t>(info.st_size),
+          .modified_ns = Nanoseconds(info.st_mtim),
+          .changed_ns = Nanoseconds(info.st_ctim)};
+}
+
+// An open descriptor of a regular file and its stamp.
 struct OpenedFile {
-  int fd = -1;
-  uint64_t bytes = 0;
-  ~OpenedFile() {
-    if (fd >= 0) ::close(fd);
-  }
+  Descriptor fd{-1};
+  FileStamp stamp;
 };
 
-Status OpenRegular(const std::string& path, OpenedFile* out) {
-  out->fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (out->fd < 0) return OpenError(path, errno);
+Result<OpenedFile> OpenRegular(const std::string& path) {
+  // O_NONBLOCK: opening a pipe must not wait for its writer. Regular files do not know the flag.
+  OpenedFile file{Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), {}};
+  if (file.fd.get() < 0) return OpenError(path, errno);
   struct stat info;
-  if (::fstat(out->fd, &info) != 0) return OpenError(path, errno);
+  if (::fstat(file.fd.get(), &info) != 0) return OpenError(path, errno);
   if (!S_ISREG(info.st_mode)) {
-    return Status::InvalidArgument(path + ": not a regular file");
+    return Status::InvalidArgument(path + ": not a regular file: expected one, found " +
+                                   std::string(KindName(info.st_mode)));
   }
-  out->bytes = static_cast<uint64_t>(info.st_size);
-  return {};
+  file.stamp = StampOf(info);
+  return file;
 }
 
 }  // namespace
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
-  OpenedFile file;
-  GYRATOR_RETURN_IF_ERROR(OpenRegular(path, &file));
+  GYRATOR_ASSIGN_OR_RETURN(OpenedFile file, OpenRegular(path));
   MappedFile mapped;
   mapped.path_ = path;
-  if (file.bytes == 0) return mapped;
-  void* data = ::mmap(nullptr, file.bytes, PROT_READ, MAP_SHARED, file.fd, 0);
-  if (data == MAP_FAILED) return Status::Io(path + ": mmap: " + std::strerror(errno));
-  mapped.bytes_ = {static_cast<const std::byte*>(data), file.bytes};
+  mapped.stamp_ = file.stamp;
+  if (file.stamp.bytes > 0) {
+    void* data = ::mmap(nullptr, file.stamp.bytes, PROT_READ, MAP_SHARED, file.fd.get(), 0);
+    if (data == MAP_FAILED) return Status::Io(path + ": mmap: " + std::strerror(errno));
+    mapped.bytes_ = {static_cast<const std::byte*>(data), file.stamp.bytes};
+  }
+  mapped.fd_ = std::move(file.fd);
   return mapped;
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : path_(std::move(other.path_)),
+      bytes_(std::exchange(other.bytes_, {})),
+      stamp_(other.stamp_),
+      fd_(std::move(other.fd_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
+  std::swap(stamp_, other.stamp_);
+  std::swap(fd_, other.fd_);
   return *this;
 }
 
@@ -66,17 +91,22 @@ MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
+Result<FileStamp> MappedFile::StampNow() const {
+  struct stat info;
+  if (::fstat(fd_.get(), &info) != 0) return ErrnoStatus(path_, "fstat", errno);
+  return StampOf(info);
+}
+
 Result<std::string> ReadSmallFile(const std::string& path, uint64_t bytes_max) {
-  OpenedFile file;
-  GYRATOR_RETURN_IF_ERROR(OpenRegular(path, &file));
-  if (file.bytes > bytes_max) {
-    return Status::Exhausted(path + ": " + std::to_string(file.bytes) + " bytes, at most " +
+  GYRATOR_ASSIGN_OR_RETURN(const OpenedFile file, OpenRegular(path));
+  if (file.stamp.bytes > bytes_max) {
+    return Status::Exhausted(path + ": " + std::to_string(file.stamp.bytes) + " bytes, at most " +
                              std::to_string(bytes_max) + " are read");
   }
-  std::string text(file.bytes, '\0');
+  std::string text(file.stamp.bytes, '\0');
   size_t done = 0;
   while (done < text.size()) {
-    const ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
+    const ssize_t got = ::read(file.fd.get(), text.data() + done, text.size() - done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Status::Io(path + ": read: " + std::strerror(errno));
     if (got == 0) break;

@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <immintrin.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,6 +26,7 @@ thread_local int this_thread = 0;
 // is stored and read after a successful claim only; while a claimed range is unfinished the caller
 // does not return, so they do not change under a reader.
 struct ThreadPool::Shared {
+  const pid_t owner = ::getpid();
   const std::function<void(int64_t, int64_t)>* body = nullptr;
   int64_t count = 0;
   int64_t range = 0;
@@ -33,6 +35,13 @@ struct ThreadPool::Shared {
   std::atomic<int> generation{0};  // workers sleep on this
   std::atomic<bool> stop{false};
   std::vector<std::thread> workers;
+
+  ~Shared() {
+    stop.store(true, std::memory_order_release);
+    generation.fetch_add(1, std::memory_order_acq_rel);
+    generation.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
 
   bool RunOneRange() {
     uint64_t seen = ticket.load(std::memory_order_acquire);
@@ -86,11 +95,9 @@ ThreadPool::ThreadPool(int num_threads)
 
 int ThreadPool::ThisThread() { return this_thread; }
 
+// A forked child has no workers that could be joined: what the parent's threads use is left to it.
 ThreadPool::~ThreadPool() {
-  shared_->stop.store(true, std::memory_order_release);
-  shared_->generation.fetch_add(1, std::memory_order_acq_rel);
-  shared_->generation.notify_all();
-  for (std::thread& worker : shared_->workers) worker.join();
+  if (shared_->owner != ::getpid()) (void)shared_.release();
 }
 
 void ThreadPool::ParallelFor(int64_t count, int64_t grain,

@@ -3,6 +3,9 @@
 // Splits index ranges, never reductions: the result of a loop must not depend on the number of
 // threads or on the split. Every worker runs under the float environment of the caller's choice
 // (set by the loop body). TSan-clean; workers sleep between loops after a short spin.
+//
+// The child of a fork() has none of the workers: there the object can be destroyed, and nothing
+// else.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +14,13 @@
 
 namespace gyrator {
 
+inline constexpr int kThreadsMax = 4096;  // more are taken for a wrong number, and refused
+
 class ThreadPool {
  public:
-  // The calling thread works too: `num_threads` - 1 workers are started. REQUIRES num_threads >= 1.
+  // The calling thread works too: `num_threads` - 1 workers are started. Throws std::system_error
+  // or std::bad_alloc when the system refuses one, and leaves none behind; callers that cannot know
+  // the number to be possible call it behind base/wall.h. REQUIRES num_threads >= 1.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

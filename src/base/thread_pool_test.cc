@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -81,11 +80,27 @@ TEST(ThreadPool, MoreThanOneThreadWorks) {
   EXPECT_EQ(inside.load(), 2);
 }
 
+// A worker that has run something ends with its pool, and what is local to it with it.
 TEST(ThreadPool, ManyPoolsStartAndStop) {
+  static std::atomic<int> ended;
+  ended = 0;
+  struct TellsItsEnd {
+    ~TellsItsEnd() { ++ended; }
+    bool ran = false;
+  };
   for (int i = 0; i < 50; ++i) {
     ThreadPool pool(3);
-    if (i % 2 == 0) pool.ParallelFor(10, 1, [](int64_t, int64_t) {});
+    if (i % 2 == 1) continue;
+    std::atomic<int> inside{0};
+    pool.ParallelFor(3, 1, [&](int64_t, int64_t) {  // a range a thread
+      thread_local TellsItsEnd local;
+      local.ran = true;
+      ++inside;
+      while (inside.load() < 3) std::this_thread::yield();
+    });
+    EXPECT_EQ(3, inside.load());
   }
+  EXPECT_EQ(25 * 2, ended.load());  // the caller's is left
 }
 
 }  // namespace

@@ -12,15 +12,20 @@ namespace gyrator {
 
 namespace {
 
+// The prompt of `tokens` tokens is the `test`-th of the run.
 Result<BenchRow> BenchPrefill(EngineImpl& engine, const MachineLimits& limits,
-                              const BenchOptions& options, int32_t tokens) {
+                              const BenchOptions& options, size_t test) {
+  const int32_t tokens = options.prefill[test];
   const TokenCost cost = CountCost(engine.model_impl().loaded().weights, engine.kv());
   std::vector<double> rates;
   for (int i = 0; i < options.repetitions; ++i) {
     // Another prompt each time: of an equal one nothing would be left to compute.
     const std::vector<TokenId> prompt =
         RandomTokens(tokens, engine.model().info().vocab, static_cast<uint64_t>(i) + 1);
-    GYRATOR_ASSIGN_OR_RETURN(auto session, engine.NewSession({}));
+    // The prompts of another length begin as this one does.
+    SessionOptions alone;
+    alone.cache_namespace = "prefill " + std::to_string(test);
+    GYRATOR_ASSIGN_OR_RETURN(auto session, engine.NewSession(alone));
     GYRATOR_ASSIGN_OR_RETURN(const Reply reply, session->Complete(prompt, {.tokens_max = 0}));
     if (reply.tokens_decoded != tokens) {
       return Status::Internal("bench: " + std::to_string(reply.tokens_reused) +
@@ -91,8 +96,8 @@ Result<std::vector<BenchRow>> RunBench(Engine& engine, const MachineLimits& limi
   }
   auto& impl = static_cast<EngineImpl&>(engine);
   std::vector<BenchRow> rows;
-  for (int32_t tokens : options.prefill) {
-    GYRATOR_ASSIGN_OR_RETURN(BenchRow row, BenchPrefill(impl, limits, options, tokens));
+  for (size_t test = 0; test < options.prefill.size(); ++test) {
+    GYRATOR_ASSIGN_OR_RETURN(BenchRow row, BenchPrefill(impl, limits, options, test));
     rows.push_back(std::move(row));
   }
   for (int32_t depth : options.depths) {

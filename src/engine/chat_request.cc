@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -32,20 +33,33 @@ struct Range {
   int64_t low = 0, high = 0;
 };
 
+// The integer that a number is, also when it is written as 5.0 or 5e0: JSON has no other numbers,
+// and some clients write all of them so.
+std::optional<int64_t> AsInteger(const Json& number) {
+  if (number.is_number_unsigned()) {
+    constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+    if (number.get<uint64_t>() > kMost) return std::nullopt;
+    return number.get<int64_t>();
+  }
+  if (number.is_number_integer()) return number.get<int64_t>();
+  if (!number.is_number_float()) return std::nullopt;
+  constexpr double kExact = 9007199254740992;  // beyond it a double is no longer one integer
+  const auto value = number.get<double>();
+  if (value != std::trunc(value) || std::abs(value) > kExact) return std::nullopt;
+  return static_cast<int64_t>(value);
+}
+
 // Leaves *value as it is when the field is not given.
 Status ReadInteger(const Json& body, const char* name, Range range, int64_t* value) {
   const Json* field = Given(body, name);
   if (field == nullptr) return {};
-  const bool fits =
-      field->is_number_integer() &&
-      !(field->is_number_unsigned() &&
-        field->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
-  if (!fits || field->get<int64_t>() < range.low || field->get<int64_t>() > range.high) {
+  const std::optional<int64_t> number = AsInteger(*field);
+  if (!number || *number < range.low || *number > range.high) {
     return ExpectedJson(
         name, "an integer from " + std::to_string(range.low) + " to " + std::to_string(range.high),
         field);
   }
-  *value = field->get<int64_t>();
+  *value = *number;
   return {};
 }
 
@@ -122,10 +136,10 @@ Status ReadLogitBias(const Json& body, SamplerOptions* sampler) {
     return {};
   }
   for (const Json& pair : *field) {
-    if (!pair.is_array() || pair.size() != 2 || !pair[0].is_number_integer()) {
-      return ExpectedJson("logit_bias", "pairs of a token id and a number", &pair);
-    }
-    GYRATOR_ASSIGN_OR_RETURN(const TokenId id, ReadTokenId(DumpJson(pair[0])));
+    const bool is_pair = pair.is_array() && pair.size() == 2;
+    const std::optional<int64_t> number = is_pair ? AsInteger(pair[0]) : std::nullopt;
+    if (!number) return ExpectedJson("logit_bias", "pairs of a token id and a number", &pair);
+    GYRATOR_ASSIGN_OR_RETURN(const TokenId id, ReadTokenId(std::to_string(*number)));
     GYRATOR_ASSIGN_OR_RETURN(const float bias, ReadBias(pair[1]));
     sampler->logit_bias.emplace_back(id, bias);
   }
@@ -153,6 +167,72 @@ Status ReadSampler(const Json& body, ChatRequest* request) {
   return CheckSampler(sampler);
 }
 
+// A string or an array of strings, none of them empty.
+Status ReadStop(const Json& body, std::vector<std::string>* stop) {
+  const Json* field = Given(body, "stop");
+  if (field == nullptr) return {};
+  const bool one = field->is_string();
+  if (!one && !field->is_array()) {
+    return ExpectedJson("stop", "a string or an array of strings", field);
+  }
+  for (size_t i = 0; i < (one ? 1 : field->size()); ++i) {
+    const Json& text = one ? *field : (*field)[i];
+    if (!text.is_string() || text.get_ref<const std::string&>().empty()) {
+      return ExpectedJson("stop", "strings that are not empty", &text);
+    }
+    stop->push_back(text.get<std::string>());
+  }
+  return {};
+}
+
+Status ReadVariables(const Json& body, std::string* variables) {
+  const Json* field = Given(body, "chat_template_kwargs");
+  if (field == nullptr) return {};
+  if (!field->is_object()) return ExpectedJson("chat_template_kwargs", "an object", field);
+  if (!field->empty()) *variables = DumpJson(*field);
+  return {};
+}
+
+// Tools as they are offered now and as they were before.
+Status CheckTools(const Json& body) {
+  for (const char* name : {"tools", "functions"}) {
+    const Json* tools = Given(body, name);
+    if (tools == nullptr) continue;
+    if (!tools->is_array()) return ExpectedJson(name, "an array", tools);
+    if (!tools->empty()) return Refused(name, "not supported");
+  }
+  for (const char* name : {"tool_choice", "function_call"}) {
+    const Json* choice = Given(body, name);
+    if (choice == nullptr || *choice == "none" || *choice == "auto") continue;
+    if (!choice->is_string() && !choice->is_object()) {
+      return ExpectedJson(name, "a string or an object", choice);
+    }
+    return Refused(name, "'none' and 'auto' only: no tool is called");
+  }
+  return {};
+}
+
+// What else than text is wanted of the reply, or to go with it.
+Status CheckModalities(const Json& body) {
+  if (const Json* modalities = Given(body, "modalities"); modalities != nullptr) {
+    if (!modalities->is_array()) return ExpectedJson("modalities", "an array", modalities);
+    for (const Json& modality : *modalities) {
+      if (modality != "text") return Refused("modalities", "text only");
+    }
+  }
+  bool logprobs = false;
+  GYRATOR_RETURN_IF_ERROR(ReadSwitch(body, "logprobs", &logprobs));
+  if (logprobs) return Refused("logprobs", "not supported");
+  int64_t top = 0;
+  GYRATOR_RETURN_IF_ERROR(ReadInteger(body, "top_logprobs", {0, kTokensMax}, &top));
+  if (top > 0) return Refused("top_logprobs", "not supported");
+  for (const char* name : {"audio", "web_search_options", "grammar", "json_schema"}) {
+    const Json* field = Given(body, name);
+    if (field != nullptr && *field != "") return Refused(name, "not supported");
+  }
+  return {};
+}
+
 // What would change the reply's form or meaning and is not served.
 Status CheckRefused(const Json& body) {
   bool stream = false;
@@ -161,10 +241,8 @@ Status CheckRefused(const Json& body) {
   int64_t choices = 1;
   GYRATOR_RETURN_IF_ERROR(ReadInteger(body, "n", {1, kTokensMax}, &choices));
   if (choices > 1) return Refused("n", "one choice a request");
-  if (const Json* tools = Given(body, "tools"); tools != nullptr) {
-    if (!tools->is_array()) return ExpectedJson("tools", "an array", tools);
-    if (!tools->empty()) return Refused("tools", "not supported");
-  }
+  GYRATOR_RETURN_IF_ERROR(CheckTools(body));
+  GYRATOR_RETURN_IF_ERROR(CheckModalities(body));
   const Json* format = Given(body, "response_format");
   if (format == nullptr) return {};
   if (!format->is_object()) return ExpectedJson("response_format", "an object", format);
@@ -207,6 +285,18 @@ std::vector<std::string> Ignored(const Json& body) {
                                                 "n",
                                                 "tools",
                                                 "response_format",
+                                                "stop",
+                                                "chat_template_kwargs",
+                                                "functions",
+                                                "tool_choice",
+                                                "function_call",
+                                                "modalities",
+                                                "logprobs",
+                                                "top_logprobs",
+                                                "audio",
+                                                "web_search_options",
+                                                "grammar",
+                                                "json_schema",
                                                 "priority",
                                                 "cancel_after_ms",
                                                 "deadline_ms",
@@ -231,6 +321,8 @@ Status ReadBody(const Json& body, const char* where, ChatRequest* request) {
       ReadInteger(body, "max_completion_tokens", {-1, kTokensMax}, &request->tokens_max));
   GYRATOR_RETURN_IF_ERROR(ReadSampler(body, request));
   GYRATOR_RETURN_IF_ERROR(ReadSwitch(body, "ignore_eos", &request->ignore_end));
+  GYRATOR_RETURN_IF_ERROR(ReadStop(body, &request->stop));
+  GYRATOR_RETURN_IF_ERROR(ReadVariables(body, &request->template_variables));
   GYRATOR_RETURN_IF_ERROR(
       ReadInteger(body, "priority", {-kPriorityMost, kPriorityMost}, &request->priority));
   GYRATOR_RETURN_IF_ERROR(ReadMilliseconds(body, "cancel_after_ms", &request->cancel_after_ms));
@@ -266,11 +358,19 @@ ChatRequest Blank(const ChatDefaults& defaults) {
 // kInvalidArgument: to those who ask, a body that is no JSON is as wrong as any other.
 Result<Json> ParseBody(std::string_view text) {
   auto json = ParseJson(text);
-  if (!json.ok()) return Status::InvalidArgument("body: " + json.status().message());
+  if (!json.ok()) {
+    return Status::InvalidArgument("body: a JSON object expected: " + json.status().message());
+  }
   return json;
 }
 
 }  // namespace
+
+std::optional<size_t> FindStop(std::string_view text, std::span<const std::string> stop) {
+  size_t first = std::string_view::npos;
+  for (const std::string& string : stop) first = std::min(first, text.find(string));
+  return first == std::string_view::npos ? std::nullopt : std::optional(first);
+}
 
 Result<ChatRequest> ParseChatRequest(std::string_view json, const ChatDefaults& defaults) {
   GYRATOR_ASSIGN_OR_RETURN(const Json body, ParseBody(json));

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/source_path_testing.h"
 #include "gyrator/contexts.h"
 #include "gyrator/engine.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kShipped = std::string(GYRATOR_SOURCE_DIR) + "/models/gyrator-chat.gguf";
+const std::string kShipped = SourcePath("models/gyrator-chat.gguf");
 
 std::shared_ptr<const Model> LoadModelAt(const std::string& path) {
   auto model = Model::Load(
@@ -311,8 +312,7 @@ TEST_F(IdentityTest, AnotherTemplateIsReportedAndTheTokensStay) {
 }
 
 TEST_F(IdentityTest, AnotherGeometryIsRefused) {
-  auto engine = MakeEngine(
-      LoadModelAt(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3.f32.gguf"));
+  auto engine = MakeEngine(LoadModelAt(SourcePath("tests/golden/models/llama3.f32.gguf")));
   EXPECT_EQ(Code::kMismatch, engine->LoadSession(folder_, nullptr).status().code());
 }
 

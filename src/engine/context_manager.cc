@@ -1,33 +1,16 @@
 #include "gyrator/context_manager.h"
 
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <string>
 #include <utility>
 
 #include "engine/engine_impl.h"
+#include "engine/manager_rows.h"
 
 namespace gyrator {
 
 namespace {
-
-// A conversation's place in the pool, and how the model is shown it: `head` stands for its first
-// `first` messages, which were evicted.
-struct Row {
-  std::unique_ptr<Session> session;
-  std::vector<Message> head;
-  size_t first = 0;
-  std::vector<Message> dropped;  // those first messages, as they were
-  // Of the session's window as it is: evicted tokens and evictions that were counted; tokens, and
-  // messages of its transcript, that the hooks were told of.
-  int32_t window = 0;  // how many it has had before
-  int32_t tokens_counted = 0;
-  int32_t evictions_counted = 0;
-  int32_t tokens_told = 0;
-  std::vector<size_t> messages_told;
-  std::optional<std::string> system;  // that it was prepared with
-};
 
 struct NamedHook {
   HookId id = 0;
@@ -40,10 +23,23 @@ Status FromHook(std::string_view name, HookId id, const Status& status) {
   return std::move(named).Annotate("hook " + std::string(name) + " " + std::to_string(id));
 }
 
+// The reply of a request whose prompt was prepared by one before it: what both did.
+Reply Together(const Reply& prepared, Reply reply) {
+  reply.tokens_reused += prepared.tokens_reused;
+  reply.tokens_shared += prepared.tokens_shared;
+  reply.tokens_decoded += prepared.tokens_decoded;
+  reply.tokens_evicted += prepared.tokens_evicted;
+  reply.window_rebuilt |= prepared.window_rebuilt;
+  reply.wait_ms += prepared.wait_ms;
+  reply.prompt_ms += prepared.prompt_ms;
+  return reply;
+}
+
 class Manager final : public ContextManager {
  public:
   Manager(EngineImpl* engine, const ContextManagerOptions& options)
       : engine_(engine), options_(options) {}
+  ~Manager() override { rows_->Close(); }
 
   HookId SetHook(Hook hook, HookScope scope) override;
   Status ClearHook(HookId id) override;
@@ -62,26 +58,39 @@ class Manager final : public ContextManager {
   void ClearRadix() override;
 
  private:
-  Row* Find(const Conversation& conversation) const;
-  Result<Row*> FindOrMake(const Conversation& conversation);
+  // A row that holds its prompt, and what that took.
+  struct Prepared {
+    RowUse row;
+    Reply reply;
+  };
+
+  Result<Prepared> PrepareRow(Conversation& conversation);
+  Result<Reply> PrepareSession(Row* row, const Conversation& conversation,
+                               std::vector<Message> shown);
+  // The conversation's row, which it gets if it has none here. kInvalidArgument "busy".
+  Result<RowUse> FindOrMake(Conversation& conversation);
   std::optional<std::string> SystemOf(const Conversation& conversation) const;
   // The hooks of one kind, in their order.
   template <class Kind>
   std::vector<std::pair<HookId, Kind>> HooksOf() const;
+  // Calls run(kind) for each hook of a kind. The error of one, or of one that released or changed
+  // its own conversation, ends it; the error names the hook.
+  template <class Kind, class Run>
+  Status ForEachHook(std::string_view name, const Row& row, const Conversation& conversation,
+                     const Run& run) const;
   Result<std::vector<Message>> Encoded(Row* row, const Conversation& conversation) const;
-  Result<int32_t> Sinks(const Conversation& conversation) const;
+  Result<int32_t> Sinks(const Row& row, const Conversation& conversation) const;
   // Counts what has left the row since it was counted last.
   void CountEvicted(Row* row);
   Status TellEvicted(Row* row, const Conversation& conversation);
-  static void Splice(Row* row, const Conversation& conversation, std::vector<Message> head);
   // The beginning of all prompts with this system prompt.
   Result<std::vector<TokenId>> SharedTokens(const std::string& system) const;
   std::string Variables() const { return options_.no_think ? R"({"enable_thinking":false})" : ""; }
 
   EngineImpl* const engine_;
   const ContextManagerOptions options_;
+  const std::shared_ptr<RowTable> rows_ = std::make_shared<RowTable>();
   mutable std::mutex mutex_;  // guards all below; a row's content belongs to its conversation
-  std::map<std::string, std::unique_ptr<Row>> rows_;  // by the conversation's id
   std::vector<NamedHook> hooks_;
   HookId last_hook_ = 0;
   std::string system_;
@@ -167,61 +176,73 @@ std::optional<std::string> Manager::SystemOf(const Conversation& conversation) c
   return system_.empty() ? std::nullopt : std::optional(system_);
 }
 
-Row* Manager::Find(const Conversation& conversation) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = rows_.find(conversation.id());
-  return found == rows_.end() ? nullptr : found->second.get();
-}
-
-Result<Row*> Manager::FindOrMake(const Conversation& conversation) {
-  if (Row* row = Find(conversation)) return row;
+Result<RowUse> Manager::FindOrMake(Conversation& conversation) {
+  if (auto row = rows_->Find(conversation)) return RowUse::Begin(std::move(row));
   SessionOptions options;
   options.sampler = options_.sampler;
   options.cache_namespace = options_.cache_namespace;
   options.template_variables = Variables();
-  auto row = std::make_unique<Row>();
+  auto row = std::make_shared<Row>();
   GYRATOR_ASSIGN_OR_RETURN(row->session, engine_->NewSession(options));
-  const std::lock_guard lock(mutex_);
-  return (rows_[conversation.id()] = std::move(row)).get();
+  rows_->Give(row, &conversation);
+  return RowUse::Begin(std::move(row));
+}
+
+template <class Kind, class Run>
+Status Manager::ForEachHook(std::string_view name, const Row& row,
+                            const Conversation& conversation, const Run& run) const {
+  const uint64_t revision = conversation.revision();
+  for (const auto& [id, hook] : HooksOf<Kind>()) {
+    Status status = run(hook);
+    if (status.ok() && row.released) {
+      status = Status::InvalidArgument(
+                   "conversation: it was released, or another was assigned to it, while this hook "
+                   "prepared it")
+                   .Named("released");
+    } else if (status.ok() && conversation.revision() != revision) {
+      status = Status::InvalidArgument(
+          "conversation: its messages changed while this hook prepared it; let the hook give what "
+          "the model is to be shown");
+    }
+    if (!status.ok()) return FromHook(name, id, status);
+  }
+  return {};
 }
 
 Result<std::vector<Message>> Manager::Encoded(Row* row, const Conversation& conversation) const {
-  const std::span<const Message> messages = conversation.messages();
-  const bool kept = messages.size() >= row->first &&
-                    std::equal(row->dropped.begin(), row->dropped.end(), messages.begin());
-  if (!kept) {  // another history: nothing stands for it yet
-    row->head.clear();
-    row->dropped.clear();
-    row->first = 0;
-  }
-  std::vector<Message> shown = row->head;
-  const auto rest = messages.subspan(row->first);
-  shown.insert(shown.end(), rest.begin(), rest.end());
-  for (const auto& [id, hook] : HooksOf<BeforeEncode>()) {
-    auto other = hook.run(shown, conversation);
-    if (!other.ok()) return FromHook("before_encode", id, other.status());
-    if (*other) shown = *std::move(*other);
-  }
+  std::vector<Message> shown = ShownMessages(conversation.messages(), row);
+  GYRATOR_RETURN_IF_ERROR(ForEachHook<BeforeEncode>(
+      "before_encode", *row, conversation, [&](const BeforeEncode& hook) -> Status {
+        GYRATOR_ASSIGN_OR_RETURN(auto other, hook.run(shown, conversation));
+        if (other) shown = *std::move(other);
+        return {};
+      }));
   if (const auto system = SystemOf(conversation)) {
     shown.insert(shown.begin(), {.role = "system", .content = *system, .extras = {}});
   }
   return shown;
 }
 
-Result<int32_t> Manager::Sinks(const Conversation& conversation) const {
+Result<int32_t> Manager::Sinks(const Row& row, const Conversation& conversation) const {
   int32_t sinks = options_.n_sink;
-  for (const auto& [id, hook] : HooksOf<SinkCount>()) {
-    const Result<int32_t> count = hook.run(conversation);
-    if (!count.ok()) return FromHook("sink_fn", id, count.status());
-    if (*count >= 0) sinks = *count;
-  }
+  GYRATOR_RETURN_IF_ERROR(ForEachHook<SinkCount>(
+      "sink_fn", row, conversation, [&](const SinkCount& hook) -> Status {
+        GYRATOR_ASSIGN_OR_RETURN(const int32_t count, hook.run(conversation));
+        if (count >= 0) sinks = count;
+        return {};
+      }));
   return sinks;
 }
 
 Result<int32_t> Manager::Prepare(Conversation& conversation) {
-  GYRATOR_ASSIGN_OR_RETURN(Row * row, FindOrMake(conversation));
-  GYRATOR_ASSIGN_OR_RETURN(std::vector<Message> shown, Encoded(row, conversation));
-  GYRATOR_ASSIGN_OR_RETURN(const int32_t sinks, Sinks(conversation));
+  GYRATOR_RETURN_IF_ERROR(PrepareRow(conversation).status());
+  return conversation.n_past();
+}
+
+Result<Manager::Prepared> Manager::PrepareRow(Conversation& conversation) {
+  GYRATOR_ASSIGN_OR_RETURN(RowUse row, FindOrMake(conversation));
+  GYRATOR_ASSIGN_OR_RETURN(std::vector<Message> shown, Encoded(row.get(), conversation));
+  GYRATOR_ASSIGN_OR_RETURN(const int32_t sinks, Sinks(*row.get(), conversation));
   Session& session = *row->session;
   GYRATOR_RETURN_IF_ERROR(session.SetWindow({.overflow = options_.eviction,
                                              .mode = options_.evict_mode,
@@ -229,15 +250,8 @@ Result<int32_t> Manager::Prepare(Conversation& conversation) {
                                              .headroom = options_.headroom}));
   const auto system = SystemOf(conversation);
   const bool changed = session.info().cp > 0 && system != row->system;
-  Result<Reply> prepared = Reply();
-  if (!conversation.messages().empty()) {
-    GYRATOR_RETURN_IF_ERROR(session.SetTranscript(std::move(shown)));
-    prepared = session.Prepare({});
-  } else if (system) {
-    GYRATOR_ASSIGN_OR_RETURN(const std::vector<TokenId> prefix, SharedTokens(*system));
-    prepared = session.Complete(prefix, {.tokens_max = 0});
-  }
-  CountEvicted(row);
+  Result<Reply> prepared = PrepareSession(row.get(), conversation, std::move(shown));
+  CountEvicted(row.get());
   GYRATOR_RETURN_IF_ERROR(prepared.status());
   row->system = system;
   {
@@ -246,15 +260,27 @@ Result<int32_t> Manager::Prepare(Conversation& conversation) {
     counted_.radix.hits += prepared->tokens_shared > 0 ? 1 : 0;
     counted_.radix.misses += prepared->tokens_shared == 0 && prepared->tokens_decoded > 0 ? 1 : 0;
   }
-  GYRATOR_RETURN_IF_ERROR(TellEvicted(row, conversation));
+  GYRATOR_RETURN_IF_ERROR(TellEvicted(row.get(), conversation));
   conversation.MarkPrepared(session.info().cp);
-  return session.info().cp;
+  return Prepared{.row = std::move(row), .reply = *std::move(prepared)};
+}
+
+Result<Reply> Manager::PrepareSession(Row* row, const Conversation& conversation,
+                                      std::vector<Message> shown) {
+  if (!conversation.messages().empty()) {
+    GYRATOR_RETURN_IF_ERROR(row->session->SetTranscript(std::move(shown)));
+    return row->session->Prepare({});
+  }
+  const auto system = SystemOf(conversation);
+  if (!system) return Reply();
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<TokenId> prefix, SharedTokens(*system));
+  return row->session->Complete(prefix, {.tokens_max = 0});
 }
 
 void Manager::CountEvicted(Row* row) {
   const SessionInfo info = row->session->info();
-  if (info.windows_rebuilt != row->window) {
-    row->window = info.windows_rebuilt;
+  if (info.windows_rebuilt != row->windows_rebuilt) {
+    row->windows_rebuilt = info.windows_rebuilt;
     row->tokens_counted = row->evictions_counted = row->tokens_told = 0;
     row->messages_told.clear();
   }
@@ -276,31 +302,16 @@ Status Manager::TellEvicted(Row* row, const Conversation& conversation) {
     report.dropped.push_back(row->session->transcript()[index]);
   }
   std::optional<std::vector<Message>> splice;
-  for (const auto& [id, hook] : HooksOf<OnEvict>()) {
-    auto other = hook.run(report, conversation);
-    if (!other.ok()) return FromHook("on_evict", id, other.status());
-    if (*other) splice = *std::move(other);
-  }
+  GYRATOR_RETURN_IF_ERROR(
+      ForEachHook<OnEvict>("on_evict", *row, conversation, [&](const OnEvict& hook) -> Status {
+        GYRATOR_ASSIGN_OR_RETURN(auto other, hook.run(report, conversation));
+        if (other) splice = *std::move(other);
+        return {};
+      }));
   row->tokens_told = info.evicted;
   row->messages_told = gone;
-  if (splice) Splice(row, conversation, *std::move(splice));
+  if (splice) HideTold(conversation.messages(), *std::move(splice), row);
   return {};
-}
-
-// Whole turns go from the front: what is gone ends where `head` takes over.
-void Manager::Splice(Row* row, const Conversation& conversation, std::vector<Message> head) {
-  const std::span<const Message> shown = row->session->transcript();
-  const std::span<const Message> messages = conversation.messages();
-  const size_t before = (shown[0].role == "system" ? 1 : 0) + row->head.size();
-  // Where hooks added messages or left some out, those count that were shown as they are.
-  const bool in_place = shown.size() - before == messages.size() - row->first;
-  for (size_t index : row->messages_told) {
-    const bool more = row->first < messages.size();
-    const bool left = in_place ? index >= before : more && shown[index] == messages[row->first];
-    if (more && left) ++row->first;
-  }
-  row->head = std::move(head);
-  row->dropped.assign(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(row->first));
 }
 
 Result<Reply> Manager::Respond(Conversation& conversation, const GenerateOptions& options) {
@@ -313,64 +324,66 @@ std::vector<Result<Reply>> Manager::RespondAll(std::span<Conversation* const> co
   std::vector<Result<Reply>> replies(conversations.size(), Reply());
   std::vector<BatchRequest> batch;
   std::vector<size_t> asked;
+  std::vector<Prepared> prepared;
   for (size_t i = 0; i < conversations.size(); ++i) {
-    const Result<int32_t> prepared = Prepare(*conversations[i]);
-    if (!prepared.ok()) {
-      replies[i] = prepared.status();
+    if (conversations[i] == nullptr) {
+      replies[i] = Status::InvalidArgument("conversation: one expected, found none (null)");
       continue;
     }
+    Result<Prepared> one = PrepareRow(*conversations[i]);
+    if (!one.ok()) {
+      replies[i] = one.status();
+      continue;
+    }
+    batch.push_back({.session = one->row->session.get(), .options = options});
     asked.push_back(i);
-    batch.push_back({.session = Find(*conversations[i])->session.get(), .options = options});
+    prepared.push_back(*std::move(one));
   }
-  std::vector<Result<Reply>> done = engine_->Run(batch);
+  std::vector<Result<Reply>> done = engine_->Continue(batch);
   for (size_t i = 0; i < asked.size(); ++i) {
-    Conversation& conversation = *conversations[asked[i]];
-    Row* row = Find(conversation);
+    Row* row = prepared[i].row.get();
     CountEvicted(row);
-    conversation.set_n_past(row->session->info().cp);
-    replies[asked[i]] = std::move(done[i]);
+    // A callback may have released the conversation, or destroyed it.
+    if (!row->released) conversations[asked[i]]->set_n_past(row->session->info().cp);
+    replies[asked[i]] = done[i].ok() ? Together(prepared[i].reply, *std::move(done[i]))
+                                     : std::move(done[i]);
   }
   return replies;
 }
 
 Result<int32_t> Manager::MakeRoom(Conversation& conversation, int32_t n) {
-  Row* row = Find(conversation);
-  if (row == nullptr || n <= 0) return 0;
-  GYRATOR_ASSIGN_OR_RETURN(const int32_t freed, row->session->MakeRoom(n));
-  CountEvicted(row);
+  std::shared_ptr<Row> found = rows_->Find(conversation);
+  if (found == nullptr || n <= 0) return 0;
+  GYRATOR_ASSIGN_OR_RETURN(const RowUse row, RowUse::Begin(std::move(found)));
+  const Result<int32_t> freed = row->session->MakeRoom(n);
+  CountEvicted(row.get());
   conversation.set_n_past(row->session->info().cp);
   return freed;
 }
 
 void Manager::Release(Conversation& conversation) {
-  std::unique_ptr<Row> row;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = rows_.find(conversation.id());
-    if (found == rows_.end()) return;
-    row = std::move(found->second);
-    rows_.erase(found);
-  }
+  if (rows_->Find(conversation) == nullptr) return;
+  conversation.set_row(nullptr);
   conversation.set_n_past(0);
 }
 
 Result<Conversation> Manager::Fork(Conversation& conversation) {
   Conversation child = conversation.Fork();
-  Row* row = Find(conversation);
-  if (row == nullptr) return child;
-  auto copy = std::make_unique<Row>();
+  std::shared_ptr<Row> found = rows_->Find(conversation);
+  if (found == nullptr) return child;
+  GYRATOR_ASSIGN_OR_RETURN(const RowUse row, RowUse::Begin(std::move(found)));
+  auto copy = std::make_shared<Row>();
   GYRATOR_ASSIGN_OR_RETURN(copy->session, row->session->Fork({}));
-  CountEvicted(row);  // one that was stopped at an eviction makes its window anew
+  CountEvicted(row.get());  // one that was stopped at an eviction makes its window anew
+  copy->hidden = row->hidden;
+  copy->hidden_as = row->hidden_as;
   copy->head = row->head;
-  copy->first = row->first;
-  copy->dropped = row->dropped;
   copy->tokens_counted = row->tokens_counted;
   copy->evictions_counted = row->evictions_counted;
   copy->tokens_told = row->tokens_told;
   copy->messages_told = row->messages_told;
   copy->system = row->system;
-  const std::lock_guard lock(mutex_);
-  rows_[child.id()] = std::move(copy);
+  rows_->Give(std::move(copy), &child);
   return child;
 }
 
@@ -398,13 +411,17 @@ void Manager::ClearRadix() {
 
 Result<std::unique_ptr<ContextManager>> ContextManager::New(Engine* engine,
                                                             const ContextManagerOptions& options) {
+  auto* own = dynamic_cast<EngineImpl*>(engine);
+  if (own == nullptr) {
+    return Status::InvalidArgument("engine: one expected, found none (null)");
+  }
   GYRATOR_RETURN_IF_ERROR(CheckSampler(options.sampler));
   GYRATOR_RETURN_IF_ERROR(CheckWindow({.overflow = options.eviction,
                                        .mode = options.evict_mode,
                                        .sinks = options.n_sink,
                                        .headroom = options.headroom},
                                       engine->options().use_cache));
-  return std::unique_ptr<ContextManager>(new Manager(static_cast<EngineImpl*>(engine), options));
+  return std::unique_ptr<ContextManager>(new Manager(own, options));
 }
 
 }  // namespace gyrator

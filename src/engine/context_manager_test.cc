@@ -34,7 +34,7 @@ TEST_F(ContextManagerTest, APreparedRowHasItsOwnFreshLogitsWhateverWasDecodedBet
   MustPrepare(c);  // an exact hit
   MustPrepare(a);  // nothing new
   const auto alone = Alone(a.AllMessages());
-  EXPECT_NE(alone[0], Alone(b.AllMessages())[0]);
+  EXPECT_NE(alone, Alone(b.AllMessages()));
   EXPECT_EQ(alone, MustRespond(a).tokens);
   EXPECT_EQ(alone, MustRespond(c).tokens);
   EXPECT_GT(manager_->Stats().radix.hits, 0u);
@@ -62,6 +62,24 @@ TEST_F(ContextManagerTest, WithoutAFreeSlotPrepareIsRefused) {
   EXPECT_EQ("slots", refused.status().name());
   manager_->Release(a);
   EXPECT_GT(MustPrepare(c), 0);
+}
+
+// Its messages stayed; the row that it had is another's meanwhile.
+TEST_F(ContextManagerTest, AReleasedConversationGoesOnWhenItIsPreparedAgain) {
+  Start(1, 256);
+  Conversation a, b;
+  Turn(a, "My name is Ada.");
+  const int32_t n_past = a.n_past();
+  manager_->Release(a);
+  Turn(b, "Hello.");
+  EXPECT_EQ("slots", manager_->Prepare(a).status().name());
+  EXPECT_EQ(0, a.n_past());
+  manager_->Release(b);
+  ASSERT_TRUE(a.AddUser("What is my name?").ok());
+  const auto alone = Alone(a.AllMessages());
+  EXPECT_GT(MustPrepare(a), n_past);
+  EXPECT_EQ(PromptTokens(a.AllMessages()), a.n_past());
+  EXPECT_EQ(alone, MustRespond(a).tokens);
 }
 
 TEST_F(ContextManagerTest, ATurnDecodesWhatIsNewAndNothingElse) {
@@ -317,24 +335,6 @@ TEST_F(ContextManagerTest, SamplersCarryNothingFromCallToCallOrRowToRow) {
   EXPECT_EQ(alone_a, MustRespond(a).tokens);  // its reply was not added: the same question again
   Conversation c = Saying("What is your name?");
   EXPECT_EQ(alone_a, MustRespond(c).tokens);
-}
-
-TEST_F(ContextManagerTest, AReplyEndsByOneRuleAloneAndAmongOthers) {
-  Start(9, 256);
-  for (const int32_t steps : {0, 1, 8}) {
-    Conversation single = Saying("Hello."), one = Saying("Hello."), other = Saying("Bye.");
-    const Reply alone = MustRespond(single, steps);
-    Conversation* const both[] = {&one, &other};
-    const auto replies = manager_->RespondAll(both, Steps(steps));
-    for (const auto& reply : replies) {
-      ASSERT_TRUE(reply.ok()) << reply.status().ToString();
-      EXPECT_EQ(steps, std::ssize(reply->tokens));
-      EXPECT_EQ(StopReason::kLength, reply->stop);
-    }
-    EXPECT_EQ(alone.tokens, replies[0]->tokens);
-    EXPECT_EQ(alone.stop, replies[0]->stop);
-    EXPECT_EQ(single.n_past(), one.n_past());
-  }
 }
 
 TEST_F(ContextManagerTest, OneThatCannotBeServedLeavesTheOthers) {

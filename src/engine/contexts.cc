@@ -92,6 +92,18 @@ Result<ContextDetails> ShowContext(const std::string& folder) {
   return details;
 }
 
+Result<ContextDetails> SummarizeContext(const std::string& folder) {
+  GYRATOR_ASSIGN_OR_RETURN(const SnapshotSummary summary, ReadSummary(PosixFileSystem(), folder));
+  ContextDetails details;
+  details.entry.folder = folder;
+  details.entry.stamp = LastPart(folder);
+  Describe(summary, &details.entry);
+  details.verification = VerificationName(summary.verification);
+  details.config = ToPairs(summary.config);
+  details.session = ToPairs(summary.session);
+  return details;
+}
+
 Status VerifyContext(const std::string& folder, const Progress& progress) {
   LoadOptions options;
   if (progress) {

@@ -51,6 +51,32 @@ Conversation::Conversation(std::string system) : id_(NewSessionId()) {
   if (!system.empty()) system_ = std::move(system);
 }
 
+Conversation::Conversation(Conversation&& other) noexcept
+    : id_(std::exchange(other.id_, {})),
+      system_(std::exchange(other.system_, std::nullopt)),
+      messages_(std::exchange(other.messages_, {})),
+      n_past_(std::exchange(other.n_past_, 0)),
+      dirty_(std::exchange(other.dirty_, false)),
+      revision_(other.revision_++),
+      row_(std::move(other.row_)) {}
+
+Conversation& Conversation::operator=(Conversation&& other) noexcept {
+  Conversation taken(std::move(other));
+  std::swap(id_, taken.id_);
+  std::swap(system_, taken.system_);
+  std::swap(messages_, taken.messages_);
+  std::swap(n_past_, taken.n_past_);
+  std::swap(dirty_, taken.dirty_);
+  std::swap(row_, taken.row_);
+  revision_ = std::max(revision_, taken.revision_) + 1;
+  return *this;
+}
+
+void Conversation::MarkChanged() {
+  dirty_ = true;
+  ++revision_;
+}
+
 void Conversation::MarkPrepared(Position n_past) {
   n_past_ = n_past;
   dirty_ = false;
@@ -66,7 +92,7 @@ Status Conversation::Add(Message message) {
   GYRATOR_RETURN_IF_ERROR(CheckToolCallId(message.role, extras, "message"));
   message.extras = extras.empty() ? "" : DumpJson(extras);
   messages_.push_back(std::move(message));
-  dirty_ = true;
+  MarkChanged();
   return {};
 }
 
@@ -92,7 +118,7 @@ Status Conversation::SetSystem(std::string text) {
   if (system_ == text) return {};
   system_ = std::move(text);
   n_past_ = 0;
-  dirty_ = true;
+  MarkChanged();
   return {};
 }
 
@@ -100,7 +126,7 @@ void Conversation::ClearSystem() {
   if (!system_) return;
   system_.reset();
   n_past_ = 0;
-  dirty_ = true;
+  MarkChanged();
 }
 
 Status Conversation::Truncate(size_t count) {
@@ -110,7 +136,7 @@ Status Conversation::Truncate(size_t count) {
   }
   if (count == messages_.size()) return {};
   messages_.resize(count);
-  dirty_ = true;
+  MarkChanged();
   return {};
 }
 
@@ -126,12 +152,14 @@ Status Conversation::Edit(size_t index, std::string content) {
   }
   messages_.resize(index + 1);
   messages_[index].content = std::move(content);
-  dirty_ = true;
+  MarkChanged();
   return {};
 }
 
 void Conversation::Reset() {
   messages_.clear();
+  row_.reset();
+  MarkChanged();
   MarkPrepared(0);
 }
 

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "base/source_path_testing.h"
 #include "engine/messages.h"
 
 namespace gyrator {
@@ -286,7 +287,7 @@ TEST(Conversation, WhateverIsTakenIsReadBack) {
 }
 
 TEST(Conversation, ReadAndWrittenAsPythonHasIt) {
-  std::ifstream file(GYRATOR_SOURCE_DIR "/tests/golden/messages/conversations.jsonl");
+  std::ifstream file(SourcePath("tests/golden/messages/conversations.jsonl"));
   int cases = 0;
   for (std::string line; std::getline(file, line);) {
     const auto golden = ParseJson(line);

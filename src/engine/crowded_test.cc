@@ -51,6 +51,31 @@ class CrowdedTest : public testing::TestWithParam<Arithmetic> {
   std::shared_ptr<const Model> model_;
 };
 
+// The third wants more room than there is beside the first two; the fourth, which would fit, does
+// not pass it.
+TEST_P(CrowdedTest, WhoWaitsForRoomIsNotPassed) {
+  const auto engine = Make(2);
+  ASSERT_EQ(16, engine->stats().blocks_total);
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::string said;  // whose token it is, one letter each
+  std::vector<BatchRequest> batch;
+  const auto ask = [&](char who, const std::vector<TokenId>& prompt, int32_t steps) {
+    sessions.push_back(New(*engine, 1));
+    batch.push_back(
+        {.session = sessions.back().get(), .prefix = prompt, .options = Steps(steps)});
+    batch.back().options.on_logits = [&said, who](std::span<const float>) { said += who; };
+  };
+  ask('a', Numbers(100, 3), 20);  // 8 blocks with its reply
+  ask('b', Numbers(40, 90), 20);  // 4
+  ask('c', Numbers(110, 50), 4);  // 8: waits for one of them
+  ask('d', Numbers(10, 120), 4);  // 1
+  const auto replies = engine->Run(batch);
+  for (const auto& reply : replies) ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+  const std::string before = said.substr(0, said.find('d'));
+  EXPECT_TRUE(std::ranges::count(before, 'a') == 20 || std::ranges::count(before, 'b') == 20)
+      << said;
+}
+
 TEST_P(CrowdedTest, APrefixThatIsBeingComputedIsAwaited) {
   const auto engine = Make(8);
   const auto system = Numbers(80, 3);
@@ -317,6 +342,7 @@ TEST_P(CrowdedTest, ASessionIsInABatchOnce) {
   const auto replies = engine->Run(batch);
   EXPECT_TRUE(replies[0].ok());
   EXPECT_EQ(Code::kInvalidArgument, replies[1].status().code());
+  EXPECT_EQ(Join(Numbers(10, 3), {replies[0]->tokens[0]}), session->tokens());
 }
 
 INSTANTIATE_TEST_SUITE_P(Computes, CrowdedTest,

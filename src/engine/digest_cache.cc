@@ -1,13 +1,12 @@
 #include "engine/digest_cache.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <vector>
 
+#include "base/check.h"
 #include "base/fs.h"
 #include "base/sha256.h"
+#include "tensor/dtype.h"
 
 namespace gyrator {
 
@@ -16,56 +15,77 @@ namespace {
 constexpr uint64_t kCacheBytesMax = 1 << 20;
 constexpr size_t kEntriesMax = 100;
 constexpr size_t kDigestLength = 64;
+constexpr size_t kCheckLength = 16;
+constexpr std::string_view kKeyVersion = "weights v2\n";  // the version of what a key is made of
 
-// Lines of "<key> <digest>", both 64 hex digits; others are left out.
-std::vector<std::string> ReadLines(const std::string& cache) {
-  std::vector<std::string> lines;
+struct Entry {
+  std::string key, digest;
+};
+
+// "<key> <digest> <check>"
+std::string LineOf(const Entry& entry) {
+  const std::string line = entry.key + ' ' + entry.digest;
+  return line + ' ' + HexText(Sha256Of(AsBytes(line))).substr(0, kCheckLength);
+}
+
+std::vector<Entry> ReadEntries(const std::string& cache) {
+  std::vector<Entry> entries;
   const auto text = ReadFile(PosixFileSystem(), cache, kCacheBytesMax);
-  if (!text.ok()) return lines;
+  if (!text.ok()) return entries;
   for (size_t begin = 0; begin < text->size();) {
     const size_t end = std::min(text->find('\n', begin), text->size());
-    std::string line = text->substr(begin, end - begin);
-    if (line.size() == 2 * kDigestLength + 1 && line[kDigestLength] == ' ')
-      lines.push_back(std::move(line));
+    const std::string line = text->substr(begin, end - begin);
     begin = end + 1;
+    if (line.size() != 2 * kDigestLength + kCheckLength + 2) continue;
+    Entry entry = {line.substr(0, kDigestLength), line.substr(kDigestLength + 1, kDigestLength)};
+    if (LineOf(entry) == line) entries.push_back(std::move(entry));
   }
-  return lines;
+  return entries;
+}
+
+// The number of the file that holds `bytes`, and where they begin in it.
+std::string PlaceOf(ByteSpan bytes, const TensorIndex& tensors) {
+  for (size_t i = 0; i < tensors.files().size(); ++i) {
+    const ByteSpan file = tensors.files()[i]->bytes();
+    if (bytes.data() < file.data() || bytes.data() >= file.data() + file.size()) continue;
+    return std::to_string(i) + ' ' + std::to_string(bytes.data() - file.data());
+  }
+  return "none";  // a tensor without bytes
 }
 
 }  // namespace
 
-Result<std::string> DigestCacheKey(std::span<const std::string> files) {
-  std::string text;
-  for (const std::string& path : files) {
-    struct stat info;
-    if (::stat(path.c_str(), &info) != 0) {
-      const std::string message = path + ": " + std::strerror(errno);
-      return errno == ENOENT ? Status::NotFound(message) : Status::Io(message);
-    }
-    for (const int64_t part :
-         {static_cast<int64_t>(info.st_dev), static_cast<int64_t>(info.st_ino),
-          static_cast<int64_t>(info.st_size), static_cast<int64_t>(info.st_mtim.tv_sec),
-          static_cast<int64_t>(info.st_mtim.tv_nsec), static_cast<int64_t>(info.st_ctim.tv_sec),
-          static_cast<int64_t>(info.st_ctim.tv_nsec)}) {
-      text += std::to_string(part) + ' ';
-    }
+std::string DigestCacheKey(const TensorIndex& tensors, std::span<const FileStamp> stamps) {
+  GYRATOR_CHECK(stamps.size() == tensors.files().size());
+  Sha256 hash;
+  hash.Update(AsBytes(kKeyVersion));
+  for (const FileStamp& stamp : stamps) {
+    hash.Update(AsBytes(std::to_string(stamp.device) + ' ' + std::to_string(stamp.inode) + ' ' +
+                        std::to_string(stamp.bytes) + ' ' + std::to_string(stamp.modified_ns) +
+                        ' ' + std::to_string(stamp.changed_ns) + '\n'));
   }
-  return HexText(Sha256Of(AsBytes(text)));
+  for (const TensorIndex::Entry& entry : tensors.entries()) {
+    hash.Update(AsBytes(entry.name + ' ' + std::string(DTypeName(entry.view.dtype)) + ' ' +
+                        ShapeText(entry.view.shape) + ' ' + PlaceOf(entry.view.bytes, tensors) +
+                        '\n'));
+  }
+  return HexText(hash.Finish());
 }
 
 std::optional<std::string> FindDigest(const std::string& cache, const std::string& key) {
-  for (const std::string& line : ReadLines(cache)) {
-    if (line.starts_with(key)) return line.substr(kDigestLength + 1);
+  for (Entry& entry : ReadEntries(cache)) {
+    if (entry.key == key) return std::move(entry.digest);
   }
   return std::nullopt;
 }
 
 Status StoreDigest(const std::string& cache, const std::string& key, const std::string& digest) {
-  std::string text = key + ' ' + digest + '\n';
+  std::string text = LineOf({key, digest}) + '\n';
   size_t kept = 1;
-  for (const std::string& line : ReadLines(cache)) {
-    if (line.starts_with(key) || kept++ >= kEntriesMax) continue;
-    text += line + '\n';
+  for (const Entry& entry : ReadEntries(cache)) {
+    if (entry.key == key || kept >= kEntriesMax) continue;
+    text += LineOf(entry) + '\n';
+    ++kept;
   }
   GYRATOR_RETURN_IF_ERROR(CreateDirectories(PosixFileSystem(), ParentPath(cache)));
   return ReplaceFile(PosixFileSystem(), cache, AsBytes(text));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/wall.h"
 #include "engine/run_call.h"
 
 namespace gyrator {
@@ -28,6 +29,10 @@ Status Resolve(const ModelImpl& model, EngineOptions* options) {
       options->batch_rows < 1 || options->threads < 1) {
     return Status::InvalidArgument(
         "context, sessions, slots, batch rows and threads: at least 1 expected");
+  }
+  if (options->threads > kThreadsMax) {
+    return Status::InvalidArgument("threads: 1 to " + std::to_string(kThreadsMax) +
+                                   " expected, found " + std::to_string(options->threads));
   }
   if (options->context > config.context_max) {
     return Status::InvalidArgument("context of " + std::to_string(options->context) +
@@ -53,11 +58,16 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Model> mode
 }
 
 Result<std::unique_ptr<EngineImpl>> EngineImpl::Make(std::shared_ptr<const ModelImpl> model,
-                                                     const EngineOptions& requested) {
+                                                     const EngineOptions& requested,
+                                                     ClockNs clock) {
   EngineOptions options = requested;
   GYRATOR_RETURN_IF_ERROR(Resolve(*model, &options));
-  GYRATOR_ASSIGN_OR_RETURN(auto loop, EngineLoop::Make(model, options));
-  return std::unique_ptr<EngineImpl>(new EngineImpl(std::move(model), options, std::move(loop)));
+  const std::string what = "engine with " + std::to_string(options.threads) + " threads and " +
+                           std::to_string(options.batch_rows) + " batch rows";
+  return BehindWall(what, [&]() -> Result<std::unique_ptr<EngineImpl>> {
+    GYRATOR_ASSIGN_OR_RETURN(auto loop, EngineLoop::Make(model, options, clock));
+    return std::unique_ptr<EngineImpl>(new EngineImpl(model, options, std::move(loop)));
+  });
 }
 
 EngineImpl::EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptions& options,
@@ -67,7 +77,21 @@ EngineImpl::EngineImpl(std::shared_ptr<const ModelImpl> model, const EngineOptio
       loop_(std::move(loop)),
       thread_([this](bool overdue) { return loop_->Round(overdue); }) {}
 
+EngineImpl::~EngineImpl() {
+  // The parent's engine thread may have been changing the loop when the child was forked.
+  if (thread_.InForkedChild()) (void)loop_.release();
+}
+
+Status EngineImpl::CheckProcess() const {
+  if (!thread_.InForkedChild()) return {};
+  return Status::Unsupported(
+             "engine: it belongs to the process that made it, this one is a forked child of that; "
+             "make an engine of its own")
+      .Named("forked");
+}
+
 Result<SessionSlot> EngineImpl::OpenSlot(const std::string& name_space) {
+  GYRATOR_RETURN_IF_ERROR(CheckProcess());
   Result<SlotId> slot = SlotId{0};
   thread_.Call([&] { slot = loop_->OpenSlot(name_space); });
   GYRATOR_RETURN_IF_ERROR(slot.status());
@@ -80,7 +104,9 @@ Result<std::unique_ptr<Session>> EngineImpl::NewSession(const SessionOptions& op
   RestoredState state;
   state.sampler = options.sampler;
   state.window_options = options.window;
-  state.template_variables = options.template_variables;
+  GYRATOR_ASSIGN_OR_RETURN(state.keys.template_variables,
+                           OneLineVariables(options.template_variables));
+  state.keys.cache_namespace = options.cache_namespace;
   state.id = NewSessionId();
   GYRATOR_ASSIGN_OR_RETURN(SessionSlot slot, OpenSlot(options.cache_namespace));
   return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
@@ -98,53 +124,81 @@ Result<const TextModelImpl*> EngineImpl::text() const {
 }
 
 std::vector<Result<Reply>> EngineImpl::Run(std::span<BatchRequest> batch) {
-  std::vector<Work> works;
-  works.reserve(batch.size());
-  for (BatchRequest& item : batch) {
-    auto* session = static_cast<SessionImpl*>(item.session);
-    works.push_back({.session = session,
-                     .kind = item.prefix.empty() ? Work::Kind::kRespond : Work::Kind::kComplete,
-                     .tokens = std::move(item.prefix),
-                     .options = &item.options});
-  }
-  return Serve(works);
+  return RunAs(false, batch);
 }
 
+std::vector<Result<Reply>> EngineImpl::Continue(std::span<BatchRequest> batch) {
+  return RunAs(true, batch);
+}
+
+std::vector<Result<Reply>> EngineImpl::RunAs(bool continues, std::span<BatchRequest> batch) {
+  std::vector<Result<Reply>> replies(batch.size(), Reply());
+  std::vector<SessionClaim> claims;
+  std::vector<Work> works;
+  std::vector<size_t> places;  // [works]: of their replies
+  for (size_t i = 0; i < batch.size(); ++i) {
+    BatchRequest& item = batch[i];
+    const auto kind = item.prefix.empty() ? Work::Kind::kRespond : Work::Kind::kComplete;
+    Result<SessionImpl*> session = OwnSession(item.session);
+    Result<SessionClaim> claim =
+        session.ok() ? (*session)->Claim(kind == Work::Kind::kRespond ? "respond" : "complete")
+                     : Result<SessionClaim>(session.status());
+    if (!claim.ok()) {  // what was refused is no request: nothing of its session is settled
+      replies[i] = claim.status();
+      continue;
+    }
+    claims.push_back(*std::move(claim));
+    works.push_back({.session = *session,
+                     .kind = kind,
+                     .tokens = std::move(item.prefix),
+                     .options = &item.options,
+                     .continues = continues});
+    places.push_back(i);
+  }
+  std::vector<Result<Reply>> served = Serve(works);
+  for (size_t i = 0; i < served.size(); ++i) replies[places[i]] = std::move(served[i]);
+  return replies;
+}
+
+Result<SessionImpl*> EngineImpl::OwnSession(Session* session) const {
+  if (session == nullptr) {
+    return Status::InvalidArgument("session: one of this engine expected, found none (null)")
+        .Named("no_session");
+  }
+  auto* own = dynamic_cast<SessionImpl*>(session);
+  if (own != nullptr && own->engine() == this) return own;
+  return Status::InvalidArgument(
+             "session: one of this engine expected, found one of another; run it on the engine "
+             "that made it")
+      .Named("foreign_session");
+}
+
+// Requests are settled in their destructors, behind the one of `call`, which ends those that run.
 std::vector<Result<Reply>> EngineImpl::Serve(std::span<Work> works) {
+  if (Status status = CheckProcess(); !status.ok()) {
+    return std::vector<Result<Reply>>(works.size(), status);
+  }
   const TextModelImpl* text = model_->text_impl();
   std::vector<Result<Reply>> replies(works.size(), Reply());
-  std::vector<Asked> asked(works.size());
-  std::vector<size_t> submitted;
+  std::vector<std::unique_ptr<InFlight>> flights(works.size());  // null: refused before it began
   RunCall call(options_.progress, loop_.get(), &thread_);
   for (size_t i = 0; i < works.size(); ++i) {
     Work& work = works[i];
-    auto request = std::make_unique<Request>(work.session, work.options,
-                                             text == nullptr ? nullptr : &text->tokenizer());
-    request->tokens = std::move(work.tokens);
-    request->layout = std::move(work.layout);
     if (work.kind == Work::Kind::kRespond || work.kind == Work::Kind::kPrepare) {
       auto prompt = work.session->MakePrompt();
       if (!prompt.ok()) {
         replies[i] = std::move(prompt).status();
         continue;
       }
-      request->tokens = std::move(prompt->tokens);
-      request->layout = std::move(prompt->layout);
+      work.tokens = std::move(prompt->tokens);
+      work.layout = std::move(prompt->layout);
     }
-    request->prompt_length = static_cast<int32_t>(request->tokens.size());
-    request->holds = work.kind == Work::Kind::kHold;
-    request->room = work.room;
-    asked[i] = {.all = work.session->all_tokens(),
-                .prompt_length = request->prompt_length,
-                .draws = work.session->sampler_state().draws(),
-                .kind = work.kind};
-    submitted.push_back(i);
-    call.Add(std::move(request));
+    flights[i] = std::make_unique<InFlight>(&work, text == nullptr ? nullptr : &text->tokenizer());
+    call.Add(flights[i]->request());
   }
   call.Run();
-  for (size_t i = 0; i < submitted.size(); ++i) {
-    const size_t index = submitted[i];
-    replies[index] = works[index].session->Settle(call.requests()[i].get(), asked[index]);
+  for (size_t i = 0; i < flights.size(); ++i) {
+    if (flights[i] != nullptr) replies[i] = flights[i]->Finish();
   }
   return replies;
 }

@@ -1,5 +1,7 @@
 #include "engine/engine_loop.h"
 
+#include <sys/sysinfo.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -12,14 +14,31 @@ namespace gyrator {
 namespace {
 
 constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
-constexpr int64_t kPriorityPasses = 256;  // what one step of priority is worth in the queue
+constexpr int64_t kPriorityRows = 4096;   // what one step of priority is worth in the queue
 
-uint32_t PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
-  if (options.kv_budget > 0) {
-    const uint64_t blocks = options.kv_budget / static_cast<uint64_t>(one_block.total_bytes());
-    return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, INT32_MAX));
+// Memory and swap space of the machine.
+uint64_t MachineBytes() {
+  struct sysinfo info = {};
+  if (::sysinfo(&info) != 0) return UINT64_MAX;  // not known: the pool's own mapping will tell
+  return (uint64_t{info.totalram} + info.totalswap) * info.mem_unit;
+}
+
+// kExhausted: more than the machine has, or than blocks can be numbered.
+Result<uint32_t> PoolBlocks(const EngineOptions& options, const PagedKv& one_block) {
+  const auto block_bytes = static_cast<uint64_t>(one_block.total_bytes());
+  const auto wanted = static_cast<uint64_t>(BlocksFor(options.context)) *
+                      static_cast<uint64_t>(options.sessions_max);
+  const uint64_t blocks = options.kv_budget > 0
+                              ? std::max<uint64_t>(options.kv_budget / block_bytes, 1)
+                              : wanted;
+  if (blocks <= MachineBytes() / block_bytes && blocks <= INT32_MAX) {
+    return static_cast<uint32_t>(blocks);
   }
-  return static_cast<uint32_t>(BlocksFor(options.context) * options.sessions_max);
+  return Status::Exhausted("kv pool of " + std::to_string(blocks) + " blocks of " +
+                           std::to_string(block_bytes) + " bytes: this machine has " +
+                           std::to_string(MachineBytes()) +
+                           " bytes of memory and swap space; use a smaller one (--kv-budget, fewer "
+                           "sessions, a smaller context)");
 }
 
 int32_t CachedBlocksMax(const EngineOptions& options, const PagedKv& one_block) {
@@ -55,27 +74,35 @@ std::string KeyOf(const std::string& name_space) {
 
 }  // namespace
 
-EngineLoop::EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options)
+EngineLoop::EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options,
+                       ClockNs clock, uint32_t num_blocks)
     : model_(std::move(model)),
       options_(options),
+      clock_(clock),
+      pass_size_(options.batch_rows, CostOf(model_->loaded().config).per_token),
       threads_(std::make_unique<ThreadPool>(options.threads)),
-      pool_(PoolBlocks(options, OneBlock(model_->loaded().config, *options.kv_dtype))) {}
+      pool_(num_blocks) {}
 
 Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const ModelImpl> model,
-                                                     const EngineOptions& options) {
+                                                     const EngineOptions& options, ClockNs clock) {
   const ModelConfig& config = model->loaded().config;
   const ComputeType compute = model->loaded().compute;
   KeyRotation rotation = {.inv_freq = config.rope.inv_freq,
                           .rotary_dim = config.rope.rotary_dim,
                           .style = config.rope.style,
                           .ops = &model->ops()};
-  std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options));
   PagedKv layout = OneBlock(config, *options.kv_dtype);
+  GYRATOR_ASSIGN_OR_RETURN(const uint32_t num_blocks, PoolBlocks(options, layout));
+  std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(model), options, clock, num_blocks));
   if (options.swap_budget > 0) {
     GYRATOR_ASSIGN_OR_RETURN(loop->swap_, SwapFile::Create({.directory = options.swap_directory,
                                                             .block_bytes = layout.total_bytes(),
                                                             .bytes_max = options.swap_budget}));
   }
+  const int64_t block_bytes = layout.total_bytes();
+  const uint64_t pool_bytes = uint64_t{num_blocks} * static_cast<uint64_t>(block_bytes);
+  loop->spill_ = std::make_unique<SpillMemory>(
+      block_bytes, options.spill_budget == 0 ? pool_bytes : options.spill_budget);
   const int32_t cached_blocks_max = CachedBlocksMax(options, layout);
   layout.num_blocks = static_cast<int32_t>(loop->pool_.num_blocks());
   GYRATOR_ASSIGN_OR_RETURN(loop->storage_, KvStorage::Create(layout, std::move(rotation)));
@@ -83,6 +110,7 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::Make(std::shared_ptr<const Model
       &loop->pool_, loop->storage_.get(),
       SequenceManagerOptions{.slots = options.slots,
                              .swap = loop->swap_.get(),
+                             .spill = loop->spill_.get(),
                              .cached_blocks_max = cached_blocks_max,
                              .cost = CostOf(config)});
   GYRATOR_ASSIGN_OR_RETURN(
@@ -127,6 +155,12 @@ EngineStats EngineLoop::Stats() const {
   stats.parked = kv.parked;
   stats.block_bytes =
       static_cast<uint64_t>(storage_->view().block_bytes() * storage_->view().num_layers);
+  stats.namespaces_cached = sequences_->radix().num_keys();
+  const SpillStats spill = spill_->stats();
+  stats.blocks_spilled = spill.blocks_written;
+  stats.blocks_unspilled = spill.blocks_read;
+  stats.spill_bytes = spill.bytes_in_use;
+  stats.spill_bytes_max = spill.bytes_max;
   if (swap_ != nullptr) {
     stats.swap_bytes = swap_->stats().bytes_in_use;
     stats.swap_bytes_max = swap_->stats().bytes_max;
@@ -135,9 +169,9 @@ EngineStats EngineLoop::Stats() const {
 }
 
 Pace EngineLoop::Round(bool overdue) {
-  const uint64_t began = NowNs(), forward_before = counted_.forward_ns;
+  const uint64_t began = clock_(), forward_before = counted_.forward_ns;
   const Pace pace = RunRound(overdue);
-  counted_.loop_ns += NowNs() - began - (counted_.forward_ns - forward_before);
+  counted_.loop_ns += clock_() - began - (counted_.forward_ns - forward_before);
   return pace;
 }
 
@@ -160,21 +194,18 @@ Pace EngineLoop::RunRound(bool overdue) {
   return plan.empty() ? Pace::kSoon : Pace::kNow;
 }
 
-Status EngineLoop::Accept(Request* request) const {
-  const auto same = [&](const Request* other) { return other->session == request->session; };
-  if (std::any_of(waiting_.begin(), waiting_.end(), same) ||
-      std::any_of(running_.begin(), running_.end(), same)) {
-    return Status::InvalidArgument("session: it has a request in flight already");
-  }
-  return CheckTokens(request->tokens);
-}
 
 Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
   const int32_t vocab = model_->loaded().config.vocab;
   for (TokenId token : tokens) {
     if (token >= 0 && token < vocab) continue;
-    return Status::InvalidArgument("token id: 0 to " + std::to_string(vocab - 1) +
-                                   " expected, found " + std::to_string(token));
+    const TextModelImpl* text = model_->text_impl();
+    const bool of_tokenizer = text != nullptr && token >= vocab && token < text->vocab_size();
+    return Status::InvalidArgument(
+        "token id: 0 to " + std::to_string(vocab - 1) + " expected, found " +
+        std::to_string(token) +
+        (of_tokenizer ? ", which is in the tokenizer but not in the model's vocabulary (vocab_size)"
+                      : ""));
   }
   return {};
 }
@@ -182,10 +213,10 @@ Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
 void EngineLoop::Submit(Request* request) {
   request->started_ns = NowNs();
   request->rank = {
-      static_cast<int64_t>(counted_.passes) + kPriorityPasses * int64_t{request->options->priority},
+      static_cast<int64_t>(counted_.tokens_decoded) + kPriorityRows * request->options->priority,
       tickets_++};
-  ++counted_.requests;
-  Status status = Accept(request);
+  counted_.requests += request->is_turn() && !request->continues ? 1 : 0;
+  Status status = CheckTokens(request->tokens);
   Queue(request);
   if (!status.ok()) Fail(request, std::move(status));
 }
@@ -244,7 +275,7 @@ std::vector<PlannedRows> EngineLoop::Next() const {
                                : 0;
     pending.push_back({.rows = left, .rows_max = RowsMax(*request), .served = request->served});
   }
-  return PlanRows(pending, options_.batch_rows);
+  return PlanRows(pending, {.rows = options_.batch_rows, .prompt_rows = pass_size_.rows()});
 }
 
 ForwardContext EngineLoop::Context() const {
@@ -256,25 +287,31 @@ ForwardContext EngineLoop::Context() const {
 }
 
 // A pass fails when one row's numbers cannot go on: then each request's rows are run alone, those
-// that fail are told, and the others run again.
+// that fail are told, and what the others gave is taken together.
 void EngineLoop::RunOrFail(std::vector<PlannedRows> plan) {
   if (plan.empty()) return;
   if (RunPlan(plan).ok()) return Commit(plan);
-  std::erase_if(plan, [this](const PlannedRows& item) {
+  std::vector<float> logits;
+  std::vector<SequenceRows> batch;
+  std::erase_if(plan, [&](const PlannedRows& item) {
     Status status = RunPlan({&item, 1});
-    if (status.ok()) return false;
+    if (status.ok()) {
+      logits.insert(logits.end(), logits_.begin(), logits_.end());
+      batch.push_back(batch_.front());
+      return false;
+    }
     Fail(running_[static_cast<size_t>(item.request)], std::move(status));
     return true;
   });
-  if (plan.empty()) return;
-  const Status status = RunPlan(plan);
-  if (status.ok()) return Commit(plan);
-  for (const PlannedRows& item : plan) Fail(running_[static_cast<size_t>(item.request)], status);
+  logits_ = std::move(logits);
+  batch_ = std::move(batch);
+  if (!plan.empty()) Commit(plan);
 }
 
 Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
   batch_.clear();
   size_t wanted = 0;
+  int32_t prompt_rows = 0, all_rows = 0;
   for (const PlannedRows& item : plan) {
     const Request& request = *running_[static_cast<size_t>(item.request)];
     const Sequence& sequence = request.session->cache().sequence();
@@ -287,11 +324,15 @@ Status EngineLoop::RunPlan(std::span<const PlannedRows> plan) {
          .table = sequence.table(),
          .num_logits = num_logits});
     wanted += static_cast<size_t>(num_logits);
+    all_rows += item.rows;
+    if (item.rows > 1 || !last) prompt_rows += item.rows;
   }
   logits_.resize(wanted * static_cast<size_t>(model_->loaded().config.vocab));
-  const uint64_t began = NowNs();
+  const uint64_t began = clock_();
   Status status = Forward(Context(), storage_->view(), batch_, logits_.data());
-  counted_.forward_ns += NowNs() - began;
+  const uint64_t took = clock_() - began;
+  counted_.forward_ns += took;
+  pass_size_.Took(prompt_rows, all_rows, took);
   return status;
 }
 
@@ -329,7 +370,7 @@ void EngineLoop::Advance(Request* request) {
     if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
     return;
   }
-  if (request->first_token_ns == 0) request->first_token_ns = NowNs();
+  request->NoteFirstToken(NowNs());
   const auto sampled = static_cast<int32_t>(request->reply.tokens.size());
   const GenerateOptions& options = *request->options;
   if (options.tokens_max >= 0 && sampled >= options.tokens_max) {
@@ -420,13 +461,12 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
   }
   request->reply.stop = reason;
   const uint64_t now = NowNs();
-  if (request->first_token_ns == 0) request->first_token_ns = now;
-  request->reply.prompt_ms =
-      static_cast<double>(request->first_token_ns - request->started_ns) * 1e-6;
-  request->reply.generate_ms = static_cast<double>(now - request->first_token_ns) * 1e-6;
+  request->EndWait(now);
+  request->NoteFirstToken(now);
+  request->TellTimes(now);
   const SlotId slot = request->session->cache().slot();
   if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
-  request->left = sequences_->tokens(slot).ToVector();
+  request->left = request->session->TakeView();
   if (request->holds) {
     Hold(slot);
   } else {
@@ -437,9 +477,9 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
 
 void EngineLoop::Fail(Request* request, Status status) {
   request->status = std::move(status);
-  ++counted_.requests_failed;
+  counted_.requests_failed += request->is_turn() ? 1 : 0;
   const SlotId slot = request->session->cache().slot();
-  request->left = sequences_->tokens(slot).ToVector();
+  request->left = request->session->TakeView();
   if (request->state == RequestState::kRunning) sequences_->SetBusy(slot, false);
   request->state = RequestState::kDone;
 }

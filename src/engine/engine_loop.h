@@ -26,11 +26,13 @@
 
 namespace gyrator {
 
+using ClockNs = uint64_t (*)();  // steady, in nanoseconds
+
 class EngineLoop {
  public:
-  // `options` without defaults left open.
+  // `options` without defaults left open. `clock` times the passes, whose size depends on it.
   static Result<std::unique_ptr<EngineLoop>> Make(std::shared_ptr<const ModelImpl> model,
-                                                  const EngineOptions& options);
+                                                  const EngineOptions& options, ClockNs clock);
 
   // An empty sequence whose prefixes are shared within `name_space`. kExhausted "slots".
   Result<SlotId> OpenSlot(const std::string& name_space);
@@ -40,10 +42,14 @@ class EngineLoop {
   void Release(SlotId slot);
   // Forgets cached prefixes that begin with `tokens`, of those that nobody holds.
   void DropCached(const std::string& name_space, std::span<const TokenId> tokens);
-  // The request and what it points to stay until its caller is told that it is done.
+  // The request and what it points to stay until its caller is told that it is done. REQUIRES: no
+  // other request of its session is in flight (SessionImpl::Claim).
   void Submit(Request* request);
   // kInvalidArgument: a token that the model does not have. Any thread.
   Status CheckTokens(std::span<const TokenId> tokens) const;
+  // kExhausted "capacity" when a request of the session for this prompt has no room, whatever is
+  // evicted; the rest shows when it runs. Changes nothing.
+  Status CheckRoom(const SessionImpl& session, const Prompt& prompt) const;
   // What a request of the session for `tokens`, all of them, would find; changes nothing.
   CacheView Look(const SessionImpl& session, std::span<const TokenId> tokens) const;
   // Admits what has room, plans a pass, runs it, commits it.
@@ -54,10 +60,10 @@ class EngineLoop {
   const PagedKv& kv() const { return storage_->view(); }  // any thread; the view never changes
 
  private:
-  EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options);
+  EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options, ClockNs clock,
+             uint32_t num_blocks);
 
   Pace RunRound(bool overdue);            // without the clock
-  Status Accept(Request* request) const;  // what can be refused at once
   // Lets waiting requests run, in order, as far as the pool has room.
   void Admit();
   Status Enter(Request* request);
@@ -69,8 +75,15 @@ class EngineLoop {
   // Takes what was evicted before out of the request's tokens, or makes the window anew.
   Status View(Request* request);
   Status Evict(Request* request, int32_t need);
-  // kExhausted "capacity": that many cannot go. `scores`: of the policy kScore, by block.
-  Result<Eviction> Plan(const Request& request, int32_t need, std::vector<float> scores) const;
+  // kExhausted "capacity": that many of `tokens`, the window's, cannot go. `scores`: of the policy
+  // kScore, by block.
+  struct Candidate {
+    const SessionImpl* session = nullptr;
+    std::span<const TokenId> tokens;
+    const PromptLayout* layout = nullptr;
+    bool replying = false;
+  };
+  static Result<Eviction> Plan(const Candidate& candidate, int32_t need, std::vector<float> scores);
   // What the last rows of the sequence attend to, block by block; NaN for blocks that are not
   // there.
   Result<std::vector<float>> Scores(const Request& request);
@@ -105,8 +118,8 @@ class EngineLoop {
   // Tells a sampled token; true when the caller has to answer.
   bool TellToken(Request* request, std::string text);
   void TellProgress() const;
-  // Ends what cannot go on: a reply for which nothing can be evicted with its length, the rest with
-  // `status`.
+  // Ends what cannot go on: a reply that fills its session, and for which nothing can be evicted,
+  // with its length, the rest with `status`.
   void Refuse(Request* request, Status status);
   void Finish(Request* request, StopReason reason);
   void Fail(Request* request, Status status);
@@ -116,11 +129,14 @@ class EngineLoop {
 
   std::shared_ptr<const ModelImpl> model_;
   const EngineOptions options_;
+  const ClockNs clock_;
+  PassSize pass_size_;
   std::unique_ptr<ThreadPool> threads_;
   BlockPool pool_;
   std::unique_ptr<KvStorage> storage_;
-  std::unique_ptr<SwapFile> swap_;              // null: none
-  std::unique_ptr<SequenceManager> sequences_;  // over pool_, storage_ and swap_
+  std::unique_ptr<SwapFile> swap_;  // null: none
+  std::unique_ptr<SpillMemory> spill_;
+  std::unique_ptr<SequenceManager> sequences_;  // over all of these
   ForwardArenaPtr arena_;
   EngineStats counted_;  // the counters that the loop keeps
   uint64_t tickets_ = 0;

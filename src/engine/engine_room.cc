@@ -29,6 +29,7 @@ void EngineLoop::Release(SlotId slot) {
 
 void EngineLoop::Queue(Request* request) {
   request->state = RequestState::kWaiting;
+  request->BeginWait(NowNs());
   const auto place = std::upper_bound(waiting_.begin(), waiting_.end(), request, RanksBefore);
   if (place == waiting_.begin()) blocked_ = false;
   waiting_.insert(place, request);
@@ -58,6 +59,7 @@ void EngineLoop::Admit() {
       continue;
     }
     request->state = RequestState::kRunning;
+    request->EndWait(NowNs());
     if (request->session->cache().sequence().cp() == std::ssize(request->tokens)) {
       Advance(request);
     }
@@ -83,7 +85,9 @@ Status EngineLoop::Enter(Request* request) {
   }
   const int32_t left = sequences_->tokens(cache.slot()).size();
   if (left < before && request->session->window().mode == EvictMode::kShift) {
-    request->session->window_state().Rewind(left);
+    Window window = request->session->window_state();
+    window.Rewind(left);
+    request->session->set_window_state(std::move(window));
   }
   if (whole) return {};
   if (!reused.ok()) {
@@ -92,9 +96,11 @@ Status EngineLoop::Enter(Request* request) {
   }
   if (!request->entered) {
     request->entered = true;
+    request->reply.tokens_decoded = request->prompt_length - cache.sequence().cp();
+    // Of a turn's second half, what is there was counted, and may be what the first half decoded.
+    if (request->continues || !request->is_turn()) return {};
     request->reply.tokens_shared = reused->cached;
     request->reply.tokens_reused = cache.sequence().cp();
-    request->reply.tokens_decoded = request->prompt_length - request->reply.tokens_reused;
     counted_.tokens_reused_own += static_cast<uint64_t>(reused->own);
     counted_.tokens_reused_shared += static_cast<uint64_t>(reused->cached);
   }
@@ -122,8 +128,7 @@ bool EngineLoop::AwaitsPrefix(const Request& request) const {
 
 void EngineLoop::Refuse(Request* request, Status status) {
   const bool full = status.code() == Code::kExhausted && status.name() == "capacity";
-  const bool evicts = request->session->window().overflow != Overflow::kError;
-  if (full && evicts && !request->reply.tokens.empty()) {
+  if (full && !request->reply.tokens.empty()) {
     Finish(request, StopReason::kLength);
   } else {
     Fail(request, std::move(status));

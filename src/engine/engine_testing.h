@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/source_path_testing.h"
 #include "gyrator/engine.h"
 
 namespace gyrator {
@@ -19,7 +20,7 @@ namespace gyrator {
 inline std::shared_ptr<const Model> LoadFromTree(const std::string& path, ComputeType compute,
                                                  const std::string& isa = "auto") {
   auto model = Model::Load(
-      std::string(GYRATOR_SOURCE_DIR) + "/" + path,
+      SourcePath(path),
       {.compute = compute, .isa = isa, .threads = 1, .digest_cache = {}, .progress = {}});
   EXPECT_TRUE(model.ok()) << model.status().ToString();
   return *std::move(model);
@@ -37,7 +38,7 @@ inline std::shared_ptr<const Model> LoadShipped(ComputeType compute) {
 }
 
 inline std::string ReadTree(const std::string& path) {
-  std::ifstream file(std::string(GYRATOR_SOURCE_DIR) + "/" + path, std::ios::binary);
+  std::ifstream file(SourcePath(path), std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 

@@ -1,6 +1,7 @@
 #include "engine/engine_thread.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -12,70 +13,106 @@ namespace {
 
 // Longer than a caller that is awake takes to answer, shorter than a pass of a real model.
 constexpr std::chrono::milliseconds kMoment(1);
+// As many commands can wait without an allocation: destructors post, also while an exception passes
+// that says there is no memory.
+constexpr size_t kCommands = 64;
+
+// Blocks all signals of the calling thread for as long as it lives: a thread starts with the mask
+// of the one that makes it.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 }  // namespace
 
-EngineThread::EngineThread(std::function<Pace(bool)> round) : round_(std::move(round)) {
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // a thread starts with its maker's mask
-  thread_ = std::thread([this] { Run(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+EngineThread::EngineThread(std::function<Pace(bool)> round)
+    : round_(std::move(round)), owner_(::getpid()), shared_(std::make_unique<Shared>()) {
+  shared_->commands.reserve(kCommands);
+  const SignalsBlocked blocked;
+  shared_->thread = std::thread([this] { Run(); });
 }
 
 EngineThread::~EngineThread() {
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
-    news_.notify_one();
+  if (InForkedChild()) {
+    // The thread is the parent's, which may hold the mutex or wait for news: nothing here can be
+    // locked, joined or destroyed.
+    (void)shared_.release();
+    return;
   }
-  thread_.join();
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->stop = true;
+    shared_->news.notify_one();
+  }
+  shared_->thread.join();
 }
 
+bool EngineThread::InForkedChild() const { return ::getpid() != owner_; }
+
 void EngineThread::Post(std::function<void()> command) {
-  const std::lock_guard lock(mutex_);
-  commands_.push_back(std::move(command));
-  news_.notify_one();
+  if (InForkedChild()) return;
+  const std::lock_guard lock(shared_->mutex);
+  shared_->commands.push_back(std::move(command));
+  shared_->news.notify_one();
 }
 
 void EngineThread::Call(const std::function<void()>& command) {
-  GYRATOR_CHECK(std::this_thread::get_id() != thread_.get_id());
-  std::mutex mutex;
-  std::condition_variable ended;
-  bool done = false;
-  Post([&] {
-    command();
-    const std::lock_guard lock(mutex);
-    done = true;
-    ended.notify_one();
+  if (InForkedChild()) return;
+  GYRATOR_CHECK(std::this_thread::get_id() != shared_->thread.get_id());
+  struct {
+    const std::function<void()>* command;
+    std::mutex mutex;
+    std::condition_variable ended;
+    bool done = false;
+  } call{.command = &command, .mutex = {}, .ended = {}};
+  Post([&call] {  // one pointer: nothing is allocated for it
+    (*call.command)();
+    const std::lock_guard lock(call.mutex);
+    call.done = true;
+    call.ended.notify_one();
   });
-  std::unique_lock lock(mutex);
-  ended.wait(lock, [&] { return done; });
+  std::unique_lock lock(call.mutex);
+  call.ended.wait(lock, [&call] { return call.done; });
 }
 
 void EngineThread::Wake() {
-  const std::lock_guard lock(mutex_);
-  woken_ = true;
-  news_.notify_one();
+  if (InForkedChild()) return;
+  const std::lock_guard lock(shared_->mutex);
+  shared_->woken = true;
+  shared_->news.notify_one();
 }
 
 void EngineThread::Await(std::unique_lock<std::mutex>& lock, Pace pace, Clock::time_point moment) {
-  const auto news = [this] { return stop_ || woken_ || !commands_.empty(); };
-  if (pace == Pace::kIdle) news_.wait(lock, news);
-  if (pace == Pace::kSoon) news_.wait_until(lock, moment, news);
+  const auto news = [this] {
+    return shared_->stop || shared_->woken || !shared_->commands.empty();
+  };
+  if (pace == Pace::kIdle) shared_->news.wait(lock, news);
+  if (pace == Pace::kSoon) shared_->news.wait_until(lock, moment, news);
 }
 
 void EngineThread::Run() {
-  std::vector<std::function<void()>> taken;
+  std::vector<std::function<void()>> taken;  // changes places with the commands
+  taken.reserve(kCommands);
   Pace pace = Pace::kIdle;
   Clock::time_point moment;  // ends the present row of kSoon
   while (true) {
     {
-      std::unique_lock lock(mutex_);
+      std::unique_lock lock(shared_->mutex);
       Await(lock, pace, moment);
-      woken_ = false;
-      taken.swap(commands_);
-      if (taken.empty() && stop_ && pace == Pace::kIdle) return;
+      shared_->woken = false;
+      taken.swap(shared_->commands);
+      if (taken.empty() && shared_->stop && pace == Pace::kIdle) return;
     }
     for (const auto& command : taken) command();
     taken.clear();

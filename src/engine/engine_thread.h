@@ -1,12 +1,16 @@
 // The one thread that owns pool, sequences and the loop. Everyone else posts to it.
 //
-// Signals of the process never arrive on it.
+// Signals of the process never arrive on it. The child of a fork() does not have it: there Post,
+// Call and Wake do nothing, and the object can be destroyed.
 #pragma once
+
+#include <sys/types.h>
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -23,7 +27,7 @@ enum class Pace : uint8_t {
 class EngineThread {
  public:
   // Calls round(overdue) on the thread, between the posted commands. `overdue`: rounds have said
-  // kSoon for longer than a moment.
+  // kSoon for longer than a moment. Throws std::system_error when the system refuses a thread.
   explicit EngineThread(std::function<Pace(bool overdue)> round);
   // Runs what was posted and goes on until a round is idle.
   ~EngineThread();
@@ -36,20 +40,28 @@ class EngineThread {
   void Call(const std::function<void()>& command);
   // Ends a kSoon before its time. Any thread.
   void Wake();
+  // Whether this process is a child that was forked after the thread was made.
+  bool InForkedChild() const;
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  // What the thread shares with everyone else.
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable news;
+    std::vector<std::function<void()>> commands;  // guarded by mutex, and so are the next two
+    bool woken = false;
+    bool stop = false;
+    std::thread thread;
+  };
 
   void Run();
   void Await(std::unique_lock<std::mutex>& lock, Pace pace, Clock::time_point moment);
 
   const std::function<Pace(bool)> round_;
-  std::mutex mutex_;
-  std::condition_variable news_;
-  std::vector<std::function<void()>> commands_;  // guarded by mutex_, as the next two
-  bool woken_ = false;
-  bool stop_ = false;
-  std::thread thread_;
+  const pid_t owner_;
+  std::unique_ptr<Shared> shared_;
 };
 
 }  // namespace gyrator

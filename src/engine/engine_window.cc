@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/engine_loop.h"
+#include "engine/prompt_calls.h"
 #include "model/block_scores.h"
 
 namespace gyrator {
@@ -65,6 +66,24 @@ Status EngineLoop::EvictWhatMust(Request* request) {
   return length <= capacity ? Status() : Evict(request, length - capacity);  // without headroom
 }
 
+Status EngineLoop::CheckRoom(const SessionImpl& session, const Prompt& prompt) const {
+  const std::vector<TokenId> held = sequences_->tokens(session.cache().slot()).ToVector();
+  const Window& window = session.window_state();
+  std::vector<TokenId> tokens = prompt.tokens;
+  if (!window.empty()) {
+    if (!window.Matches(tokens, held)) return {};  // the window is made anew: it shows then
+    tokens = window.View(tokens);
+  }
+  const auto length = static_cast<int32_t>(tokens.size());
+  if (length <= options_.context) return {};
+  if (session.window().overflow == Overflow::kError) {
+    return TooLong(length, static_cast<int32_t>(held.size()), options_.context);
+  }
+  std::vector<float> scores(tokens.size() / kBlockPositions, kUnknownScore);
+  const Candidate candidate = {.session = &session, .tokens = tokens, .layout = &prompt.layout};
+  return Plan(candidate, length - options_.context, std::move(scores)).status();
+}
+
 CacheView EngineLoop::Look(const SessionImpl& session, std::span<const TokenId> tokens) const {
   const SessionCache& cache = session.cache();
   const std::vector<TokenId> held = sequences_->tokens(cache.slot()).ToVector();
@@ -97,7 +116,7 @@ Status EngineLoop::View(Request* request) {
   if (request->viewed) return {};
   SessionCache& cache = request->session->cache();
   request->held = sequences_->tokens(cache.slot()).ToVector();
-  Window& window = request->session->window_state();
+  const Window& window = request->session->window_state();
   if (!window.empty() && window.Matches(request->tokens, request->held)) {
     if (request->wants_prompt_logits()) {
       return Status::Unsupported("logits of the prompt: tokens before it were evicted");
@@ -108,7 +127,7 @@ Status EngineLoop::View(Request* request) {
     const int32_t exact = window.exact(static_cast<int32_t>(request->held.size()));
     cache.Truncate(exact);
     request->held.resize(static_cast<size_t>(exact));
-    window = {};
+    request->session->set_window_state({});
     request->reply.window_rebuilt = true;
     ++counted_.windows_rebuilt;
   }
@@ -123,7 +142,14 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   // That too little can go shows whatever the scores are, and before a parked session comes back:
   // without what parking lost it would have less than it has alone.
   std::vector<float> scores(request->tokens.size() / kBlockPositions, kUnknownScore);
-  GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, Plan(*request, need, std::move(scores)));
+  const auto plan = [&](std::vector<float> looked) {
+    return Plan({.session = &session,
+                 .tokens = request->tokens,
+                 .layout = &request->layout,
+                 .replying = IsReplying(*request)},
+                need, std::move(looked));
+  };
+  GYRATOR_ASSIGN_OR_RETURN(Eviction eviction, plan(std::move(scores)));
   GYRATOR_RETURN_IF_ERROR(cache.Resume());
   // What the session has of it, or had before it was parked.
   const int32_t own = IsReplying(*request) ? static_cast<int32_t>(request->tokens.size()) - 1
@@ -137,14 +163,16 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   }
   if (looks) {
     GYRATOR_ASSIGN_OR_RETURN(scores, Scores(*request));
-    GYRATOR_ASSIGN_OR_RETURN(eviction, Plan(*request, need, std::move(scores)));
+    GYRATOR_ASSIGN_OR_RETURN(eviction, plan(std::move(scores)));
   }
   eviction.cp = own;
   if (shifts) {
     const std::vector<TokenSpan> spans = Before(eviction.spans, own);
     if (!spans.empty()) GYRATOR_RETURN_IF_ERROR(cache.Evict(own, spans));
   }
-  session.window_state().Evict(eviction, &request->tokens);
+  Window window = session.window_state();
+  window.Evict(eviction, &request->tokens);
+  session.set_window_state(std::move(window));
   const auto length = static_cast<int32_t>(request->tokens.size());
   request->prompt_length = IsReplying(*request) ? std::min(request->prompt_length, length) : length;
   const int32_t evicted = LengthOf(eviction.spans);
@@ -154,13 +182,12 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   return {};
 }
 
-Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need,
-                                  std::vector<float> scores) const {
-  const SessionImpl& session = *request.session;
-  const WindowOptions& options = session.window();
-  const Window& window = session.window_state();
-  const PromptLayout& layout = request.layout;
-  WindowView view{.length = static_cast<int32_t>(request.tokens.size()),
+Result<Eviction> EngineLoop::Plan(const Candidate& candidate, int32_t need,
+                                  std::vector<float> scores) {
+  const WindowOptions& options = candidate.session->window();
+  const Window& window = candidate.session->window_state();
+  const PromptLayout& layout = *candidate.layout;
+  WindowView view{.length = static_cast<int32_t>(candidate.tokens.size()),
                   .pinned = window.FromAll(layout.pinned),
                   .sinks = options.sinks};
   for (int32_t turn : layout.turns) {
@@ -171,9 +198,10 @@ Result<Eviction> EngineLoop::Plan(const Request& request, int32_t need,
     const TokenSpan there = {window.FromAll(span.begin), window.FromAll(span.end)};
     if (there.begin < there.end) view.atomic.push_back(there);
   }
-  const bool keeps_turn = !IsReplying(request) || options.overflow == Overflow::kMessage;
+  const bool keeps_turn = !candidate.replying || options.overflow == Overflow::kMessage;
   const bool knows_turn = keeps_turn && !view.turns.empty();
   view.newest = knows_turn ? view.length - view.turns.back() : std::min(kNewest, view.length);
+  ShowCalls(layout, window, &view);
   view.scores = std::move(scores);
   Eviction eviction{.cp = 0, .policy = PolicyOf(options.overflow), .spans = {}};
   GYRATOR_ASSIGN_OR_RETURN(eviction.spans, PlanEviction(eviction.policy, view, need));

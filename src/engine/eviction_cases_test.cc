@@ -43,6 +43,37 @@ TEST(Eviction, TheScoreLooksAndTakesWhatIsNotLookedAt) {
   EXPECT_GT(engine->stats().passes_to_score, 0u);
 }
 
+// A token that only evicted text has would be the next one by far: it is not, for it was said.
+TEST(Eviction, ATokenThatWasEvictedIsPenalizedAsOneThatWasSaid) {
+  const auto model = LoadShipped(ComputeType::kInt8);
+  const auto engine = MakeEngine(model, {.context = kContext, .threads = 1});
+  for (const Overflow overflow :
+       {Overflow::kMessage, Overflow::kFifo, Overflow::kSink, Overflow::kScore}) {
+    SessionOptions options;
+    options.sampler.temperature = 0;
+    options.window = {.overflow = overflow, .headroom = 16};
+    const auto session = *engine->NewSession(options);
+    for (int i = 0; i < 14; ++i) {
+      const std::string line = i < 2 ? "Zebras and quartz jugs." : "And what is it now?";
+      ASSERT_TRUE(session->Append({.role = "user", .content = line, .extras = {}}).ok());
+      ASSERT_TRUE(session->Respond(Steps(8)).ok());
+    }
+    const auto window = session->tokens(), all = session->all_tokens();
+    const auto gone = std::ranges::find_if(
+        all, [&](TokenId token) { return std::ranges::count(window, token) == 0; });
+    ASSERT_NE(all.end(), gone);
+    SamplerOptions wanted = options.sampler;
+    wanted.logit_bias = {{*gone, 100.0f}};
+    ASSERT_TRUE(session->SetSampler(wanted).ok());
+    const auto eager = *session->Fork({});
+    EXPECT_EQ(*gone, eager->Complete(all, Steps(1))->tokens[0]);
+    wanted.presence_penalty = 200;
+    wanted.penalty_last_n = -1;
+    ASSERT_TRUE(session->SetSampler(wanted).ok());
+    EXPECT_NE(*gone, session->Complete(all, Steps(1))->tokens[0]) << OverflowName(overflow);
+  }
+}
+
 // A template that puts a letter right before what the user says: in "the cat" a token lies across
 // both, so that nobody can tell where that turn begins.
 TEST(Eviction, MessagesThatLeftAreToldThoughSomeTurnsCannotBeFound) {

@@ -1,121 +1,22 @@
 // Conversations that outgrow their session: what leaves, what stays, and what exact means then.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <set>
 #include <string>
 
-#include "engine/engine_testing.h"
+#include "engine/eviction_testing.h"
 
 namespace gyrator {
 namespace {
-
-constexpr int32_t kContext = 128;
-
-struct Case {
-  Overflow overflow;
-  EvictMode mode;
-};
-
-std::string NameOf(const testing::TestParamInfo<Case>& info) {
-  return std::string(OverflowName(info.param.overflow)) +
-         (info.param.mode == EvictMode::kShift ? "_shift" : "_recompute");
-}
-
-class EvictionTest : public testing::TestWithParam<Case> {
- protected:
-  static void SetUpTestSuite() { model_ = LoadShipped(ComputeType::kInt8); }
-  static void TearDownTestSuite() { model_.reset(); }
-  void SetUp() override { engine_ = Make(4); }
-
-  std::unique_ptr<Engine> Make(int32_t sessions, uint64_t swap_budget = 0) {
-    EngineOptions options;
-    options.context = kContext;
-    options.sessions_max = sessions;
-    options.swap_budget = swap_budget;
-    options.swap_directory = testing::TempDir();
-    options.threads = 1;
-    return MakeEngine(model_, options);
-  }
-
-  static WindowOptions Windowed() {
-    return {.overflow = GetParam().overflow, .mode = GetParam().mode, .sinks = 4, .headroom = 16};
-  }
-
-  static std::unique_ptr<Session> New(Engine& engine, uint64_t seed = 7,
-                                      const std::string& name_space = {}) {
-    SessionOptions options;
-    options.sampler.seed = seed;
-    options.cache_namespace = name_space;
-    options.window = Windowed();
-    auto session = engine.NewSession(options);
-    EXPECT_TRUE(session.ok()) << session.status().ToString();
-    return *std::move(session);
-  }
-
-  static Reply Say(Session& session, const std::string& line, int32_t steps = 8) {
-    EXPECT_TRUE(session.Append({.role = "user", .content = line, .extras = {}}).ok());
-    auto reply = session.Respond(Steps(steps));
-    EXPECT_TRUE(reply.ok()) << reply.status().ToString();
-    return reply.ok() ? *std::move(reply) : Reply();
-  }
-
-  // So many turns; all replies' tokens.
-  static std::vector<TokenId> Talk(Session& session, int turns, int from = 0) {
-    std::vector<TokenId> said;
-    for (int turn = from; turn < from + turns; ++turn) {
-      const Reply reply = Say(session, "My number is " + std::to_string(turn) + ".");
-      said.insert(said.end(), reply.tokens.begin(), reply.tokens.end());
-    }
-    return said;
-  }
-
-  // Some turns and a question. Gives the number of the reply's token behind the last that has room.
-  static int32_t AskUntilFull(Session& session) {
-    Talk(session, 4);
-    const std::string line = "My name is Ada, my cat is called Tom, and I like tea. And you?";
-    EXPECT_TRUE(session.Append({.role = "user", .content = line, .extras = {}}).ok());
-    EXPECT_TRUE(session.Prepare({}).ok());
-    return kContext - session.info().cp + 1;
-  }
-
-  // A session whose reply was stopped between its first eviction and the pass that follows: by the
-  // callback of a neighbour, which keeps step with it, mostly. The engine has room for both.
-  static std::unique_ptr<Session> StoppedAtAnEviction(Engine& engine) {
-    for (int attempt = 0;; ++attempt) {  // each without what the one before left in the cache
-      auto session = New(engine, 7, std::to_string(attempt));
-      const auto neighbour = New(engine, 9);
-      const int32_t full = AskUntilFull(*session);
-      EXPECT_TRUE(neighbour->Complete(Numbers(4, 3), Steps(0)).ok());
-      std::stop_source stop;
-      BatchRequest batch[] = {
-          {.session = session.get(), .prefix = {}, .options = Steps(-1)},
-          {.session = neighbour.get(), .prefix = Numbers(4, 3), .options = Steps(full)}};
-      batch[0].options.cancel = stop.get_token();
-      batch[1].options.on_logits = [&stop, left = full](auto) mutable {
-        if (--left == 0) stop.request_stop();
-      };
-      const auto replies = engine.Run(batch);
-      EXPECT_TRUE(replies[0].ok() && replies[1].ok());
-      const bool in_time = std::ssize(replies[0]->tokens) == full && session->info().evicted > 0;
-      if (in_time || HasFailure()) return session;
-    }
-  }
-
-  static std::shared_ptr<const Model> model_;
-  std::unique_ptr<Engine> engine_;
-};
-
-std::shared_ptr<const Model> EvictionTest::model_;
 
 TEST_P(EvictionTest, ASessionGoesOnTwentyTimesPastItsCapacity) {
   const auto session = New(*engine_);
   ASSERT_TRUE(session->Append({.role = "system", .content = "Be kind.", .extras = {}}).ok());
   int turn = 0;
   while (std::ssize(session->all_tokens()) < 20 * kContext && !HasFailure()) {
+    ASSERT_LT(turn, 20 * kContext / 16);  // each turn adds sixteen tokens and its question
     Say(*session, "Tell me about number " + std::to_string(turn++) + ".", 16);
     const SessionInfo info = session->info();
     EXPECT_LE(info.cp, kContext);
@@ -339,142 +240,6 @@ TEST_P(EvictionTest, ASavedWindowGoesOnAsIfItHadNotBeenSaved) {
   std::filesystem::remove_all(root);
 }
 
-// A request that ended before it had decoded what follows a gap: the window is made anew.
-TEST_P(EvictionTest, ASaveAfterARequestThatEndedWithinAnEvictionIsWhole) {
-  const std::string root = testing::TempDir() + "eviction_test_ended";
-  std::filesystem::remove_all(root);
-  EngineOptions engine_options;
-  engine_options.context = kContext;
-  engine_options.sessions_max = 2;
-  engine_options.batch_rows = 16;
-  engine_options.threads = 1;
-  const auto engine = MakeEngine(model_, engine_options);
-  std::vector<Message> history;
-  for (int i = 0; i < 40; ++i) {
-    history.push_back({.role = "user", .content = "Line " + std::to_string(i), .extras = {}});
-    history.push_back({.role = "assistant", .content = "Yes.", .extras = {}});
-  }
-  history.push_back({.role = "user", .content = "What was the last line?", .extras = {}});
-  std::unique_ptr<Session> session;
-  do {  // until the stop comes in time
-    session = New(*engine);
-    ASSERT_TRUE(session->SetTranscript(history).ok());
-    std::stop_source stop;
-    GenerateOptions options = Steps(4);
-    options.cancel = stop.get_token();
-    options.on_prompt_logits = [&](auto) { stop.request_stop(); };
-    ASSERT_TRUE(session->Respond(options).ok());
-  } while (session->info().phase != Phase::kPending);
-  const auto saved = session->Save({.root = root});
-  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
-  const auto loaded = engine->LoadSession(saved->folder, nullptr);
-  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
-  const auto here = session->Respond(Steps(4)), there = (*loaded)->Respond(Steps(4));
-  ASSERT_TRUE(here.ok() && there.ok());
-  EXPECT_EQ(here->tokens, there->tokens);
-  std::filesystem::remove_all(root);
-}
-
-// Stopped right after an eviction: no logits belong to what is there, and a last row that was
-// decoded again would attend to less than it did.
-TEST_P(EvictionTest, AForkOfAParkedSessionChangesNoBitOfIt) {
-  const auto quiet = Make(2), busy = Make(2, 1 << 20);
-  const auto alone = StoppedAtAnEviction(*quiet), mine = StoppedAtAnEviction(*busy);
-  const auto other = MakeSession(*busy, 9), another = MakeSession(*busy, 10);
-  ASSERT_TRUE(other->Complete(Numbers(120, 3), Steps(2)).ok());
-  ASSERT_TRUE(another->Complete(Numbers(120, 5), Steps(2)).ok());
-  ASSERT_GT(busy->stats().sessions_parked, 0u);
-  const auto fork = mine->Fork({});
-  ASSERT_TRUE(fork.ok()) << fork.status().ToString();
-  EXPECT_EQ(alone->tokens(), (*fork)->tokens());
-  EXPECT_EQ(Talk(*alone, 3, 5), Talk(**fork, 3, 5));
-  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), (*fork)->last_logits()));
-}
-
-// The stop comes between an eviction in the middle of a reply and the pass that follows.
-TEST_P(EvictionTest, AReplyThatIsStoppedAtItsEvictionCanBeSaved) {
-  const std::string root = testing::TempDir() + "eviction_test_stopped";
-  std::filesystem::remove_all(root);
-  const auto session = StoppedAtAnEviction(*engine_);
-  const auto saved = session->Save({.root = root});
-  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
-  const auto loaded = engine_->LoadSession(saved->folder, nullptr);
-  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
-  ASSERT_TRUE((*loaded)->SetWindow(Windowed()).ok());
-  EXPECT_EQ(Talk(*session, 3, 5), Talk(**loaded, 3, 5));
-  std::filesystem::remove_all(root);
-}
-
-// In the busy pool the session's room is taken by its neighbour at the very token whose callback
-// stops it: parked, it could not evict any more.
-TEST_P(EvictionTest, ACallbackThatStopsItsReplyComesBeforeAnEviction) {
-  const auto quiet = Make(1);
-  EngineOptions options;
-  options.context = kContext;
-  options.kv_budget = 12 * quiet->stats().block_bytes;  // of 16 positions
-  options.threads = 1;
-  const auto busy = MakeEngine(model_, options);
-  const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
-  int32_t full = 0;
-  for (Session* session : {alone.get(), mine.get()}) full = AskUntilFull(*session);
-  const auto prompt = Numbers(64 - (full - 1), 3);  // its fifth block is due when `mine` is full
-  ASSERT_TRUE(other->Complete(prompt, Steps(0)).ok());
-  for (Session* session : {alone.get(), mine.get()}) {
-    std::stop_source stop;
-    std::vector<BatchRequest> batch;
-    if (session == mine.get()) {
-      batch.push_back({.session = other.get(), .prefix = prompt, .options = Steps(full + 3)});
-      batch.back().options.on_logits = [](auto) {};
-    }
-    batch.push_back({.session = session, .prefix = {}, .options = Steps(-1)});
-    batch.back().options.cancel = stop.get_token();
-    batch.back().options.on_logits = [&stop, left = full](auto) mutable {
-      if (--left == 0) stop.request_stop();
-    };
-    const auto replies = (session == mine.get() ? busy : quiet)->Run(batch);
-    ASSERT_TRUE(replies.back().ok()) << replies.back().status().ToString();
-    EXPECT_EQ(StopReason::kCancelled, replies.back()->stop);
-    EXPECT_EQ(0, session->info().evicted);
-  }
-  EXPECT_EQ(alone->tokens(), mine->tokens());
-  EXPECT_EQ(Talk(*alone, 3, 5), Talk(*mine, 3, 5));
-  EXPECT_EQ(alone->all_tokens(), mine->all_tokens());
-  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
-}
-
-// The only turn fills its session: under the policy of whole turns nothing can go. In the busy pool
-// the session is parked at the token behind the last that has room.
-TEST_P(EvictionTest, AReplyThatFillsItsSessionEndsAsItEndsAlone) {
-  const auto quiet = Make(1);
-  EngineOptions options;
-  options.context = kContext;
-  options.kv_budget = 12 * quiet->stats().block_bytes;  // of 16 positions
-  options.threads = 1;
-  const auto busy = MakeEngine(model_, options);
-  const auto alone = New(*quiet), mine = New(*busy), other = New(*busy, 9);
-  std::string line = "I like tea.";
-  for (int i = 0; i < 10; ++i) line += " My name is Ada.";
-  int32_t full = 0;
-  for (Session* session : {alone.get(), mine.get()}) {
-    ASSERT_TRUE(session->Append({.role = "user", .content = line, .extras = {}}).ok());
-    ASSERT_TRUE(session->Prepare({}).ok());
-    full = kContext - session->info().cp + 1;
-  }
-  const auto expected = alone->Respond(Steps(full + 10));
-  ASSERT_TRUE(expected.ok()) << expected.status().ToString();
-  const auto prompt = Numbers(64 - (full - 1), 3);  // its fifth block is due when `mine` is full
-  ASSERT_TRUE(other->Complete(prompt, Steps(0)).ok());
-  BatchRequest batch[] = {{.session = other.get(), .prefix = prompt, .options = Steps(full + 3)},
-                          {.session = mine.get(), .prefix = {}, .options = Steps(full + 10)}};
-  for (BatchRequest& request : batch) request.options.on_logits = [](auto) {};
-  const auto replies = busy->Run(batch);
-  ASSERT_TRUE(replies[1].ok()) << replies[1].status().ToString();
-  EXPECT_EQ(StopReason::kLength, replies[1]->stop);
-  EXPECT_EQ(expected->tokens, replies[1]->tokens);
-  EXPECT_EQ(Talk(*alone, 3, 5), Talk(*mine, 3, 5));
-  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), mine->last_logits()));
-}
-
 TEST_P(EvictionTest, AToolCallIsNeverWithoutItsResult) {
   const auto session = New(*engine_);
   std::vector<Message> history;
@@ -524,12 +289,15 @@ TEST_P(EvictionTest, PenaltiesLookAtWhatWasSaidNotAtTheWindow) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, EvictionTest,
-                         testing::Values(Case{Overflow::kMessage, EvictMode::kShift},
-                                         Case{Overflow::kFifo, EvictMode::kShift},
-                                         Case{Overflow::kSink, EvictMode::kShift},
-                                         Case{Overflow::kMessage, EvictMode::kRecompute},
-                                         Case{Overflow::kSink, EvictMode::kRecompute}),
-                         NameOf);
+                         testing::Values(EvictionCase{Overflow::kMessage, EvictMode::kShift},
+                                         EvictionCase{Overflow::kFifo, EvictMode::kShift},
+                                         EvictionCase{Overflow::kSink, EvictMode::kShift},
+                                         EvictionCase{Overflow::kScore, EvictMode::kShift},
+                                         EvictionCase{Overflow::kMessage, EvictMode::kRecompute},
+                                         EvictionCase{Overflow::kFifo, EvictMode::kRecompute},
+                                         EvictionCase{Overflow::kSink, EvictMode::kRecompute},
+                                         EvictionCase{Overflow::kScore, EvictMode::kRecompute}),
+                         EvictionCaseName);
 
 class RecomputeTest : public EvictionTest {};
 
@@ -543,11 +311,48 @@ TEST_P(RecomputeTest, TheStateIsThatOfTheWindowAlone) {
   EXPECT_TRUE(std::ranges::equal(alone->last_logits(), session->last_logits()));
 }
 
+// Turns that were taken back, a folder in between: nothing but the tokens of the window counts.
+TEST_P(RecomputeTest, TheWayToAWindowLeavesNoTrace) {
+  const std::string root = testing::TempDir() + "eviction_test_way";
+  std::filesystem::remove_all(root);
+  const auto session = New(*engine_);
+  Talk(*session, 12);
+  ASSERT_GT(session->info().evicted, 0);
+  ASSERT_TRUE(session->Rewind(20).ok());  // two turns
+  Talk(*session, 1, 30);
+  const auto saved = session->Save({.root = root});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  const auto loaded = engine_->LoadSession(saved->folder, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+  ASSERT_TRUE((*loaded)->SetWindow(Windowed()).ok());
+  Talk(**loaded, 6, 31);
+  const auto quiet = Make(1);
+  const auto alone = MakeSession(*quiet, 1);
+  ASSERT_TRUE(alone->Complete((*loaded)->tokens(), Steps(0)).ok());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), (*loaded)->last_logits()));
+  std::filesystem::remove_all(root);
+}
+
+// A reply that outgrows its session goes on from the window as from a prompt of those tokens.
+TEST_P(RecomputeTest, BehindAnEvictionWithinAReplyTheStateIsThatOfTheWindowAlone) {
+  const auto session = New(*engine_);
+  const int32_t full = AskUntilFull(*session);
+  const auto reply = session->Respond(Steps(full + 8));
+  ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+  ASSERT_GT(reply->tokens_evicted, 0);
+  ASSERT_EQ(full + 8, std::ssize(reply->tokens));
+  const auto quiet = Make(1);
+  const auto alone = MakeSession(*quiet, 1);
+  ASSERT_TRUE(alone->Complete(session->tokens(), Steps(0)).ok());
+  EXPECT_TRUE(std::ranges::equal(alone->last_logits(), session->last_logits()));
+}
+
 INSTANTIATE_TEST_SUITE_P(Policies, RecomputeTest,
-                         testing::Values(Case{Overflow::kMessage, EvictMode::kRecompute},
-                                         Case{Overflow::kFifo, EvictMode::kRecompute},
-                                         Case{Overflow::kSink, EvictMode::kRecompute}),
-                         NameOf);
+                         testing::Values(EvictionCase{Overflow::kMessage, EvictMode::kRecompute},
+                                         EvictionCase{Overflow::kFifo, EvictMode::kRecompute},
+                                         EvictionCase{Overflow::kSink, EvictMode::kRecompute},
+                                         EvictionCase{Overflow::kScore, EvictMode::kRecompute}),
+                         EvictionCaseName);
 
 }  // namespace
 }  // namespace gyrator

@@ -58,6 +58,7 @@ size_t EditedFrom(std::span<const TokenRange> ranges, int64_t length) {
 }
 
 Result<Explanation> SessionImpl::Explain() const {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("explain"));
   GYRATOR_ASSIGN_OR_RETURN(const Prompt prompt, MakePrompt());
   return Explained(prompt);
 }
@@ -65,11 +66,13 @@ Result<Explanation> SessionImpl::Explain() const {
 Result<Explanation> SessionImpl::Explain(std::span<const TokenId> prefix) const {
   if (prefix.empty())
     return Status::InvalidArgument("prompt: at least one token expected, found none");
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("explain"));
   GYRATOR_RETURN_IF_ERROR(engine_->loop().CheckTokens(prefix));
   return Explained({.tokens = {prefix.begin(), prefix.end()}, .layout = {}, .rendered = {}});
 }
 
 Result<Explanation> SessionImpl::Explained(const Prompt& prompt) const {
+  GYRATOR_RETURN_IF_ERROR(engine_->CheckProcess());
   CacheView view;
   engine_->Call([&] { view = engine_->loop().Look(*this, prompt.tokens); });
   Explanation explanation;
@@ -78,7 +81,7 @@ Result<Explanation> SessionImpl::Explained(const Prompt& prompt) const {
   explanation.shared = view.found.cached;
   explanation.decode = explanation.prompt_tokens - explanation.own - explanation.shared;
   explanation.fits = view.fits;
-  explanation.evicted = window_.num_evicted();
+  explanation.evicted = evicted().num_evicted();
   if (!engine_->options().use_cache) return explanation;
   GYRATOR_ASSIGN_OR_RETURN(explanation.divergence, Diverges(prompt, view));
   if (!explanation.divergence || engine_->model_impl().text_impl() == nullptr) return explanation;
@@ -99,15 +102,15 @@ Result<std::optional<Divergence>> SessionImpl::Diverges(const Prompt& prompt,
       all.begin());
   const int32_t found = view.found.own + view.found.cached;
   const bool differs = at < std::ssize(all) && at < std::ssize(prompt.tokens);
-  const bool elsewhere = window_.empty() && view.elsewhere > found;
+  const bool elsewhere = evicted().empty() && view.elsewhere > found;
   Divergence divergence;
-  divergence.position = differs || view.rebuilds ? at : window_.ToAll(found);
+  divergence.position = differs || view.rebuilds ? at : evicted().ToAll(found);
   divergence.had = At(all, divergence.position);
   divergence.wants = At(prompt.tokens, divergence.position);
   if (view.rebuilds) {
     divergence.rule = Rule::kEvicted;
     divergence.detail = "it differs at or before an evicted token: the window of " +
-                        std::to_string(held_.size()) + " tokens is made anew";
+                        std::to_string(view_.tokens.size()) + " tokens is made anew";
   } else if (differs) {
     GYRATOR_RETURN_IF_ERROR(Judge(prompt, at, &divergence));
   } else if (view.lost > 0) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "base/source_path_testing.h"
 #include "engine/messages.h"
 
 namespace gyrator {
@@ -30,7 +31,7 @@ std::string Written(std::span<const Message> messages) {
 }
 
 TEST(Messages, ReadAndWrittenAsPythonHasThem) {
-  std::ifstream file(GYRATOR_SOURCE_DIR "/tests/golden/messages/messages.jsonl");
+  std::ifstream file(SourcePath("tests/golden/messages/messages.jsonl"));
   int cases = 0;
   for (std::string line; std::getline(file, line);) {
     const auto golden = ParseJson(line);

@@ -1,10 +1,14 @@
 #include "engine/model_impl.h"
 
-#include <filesystem>
+#include <algorithm>
 #include <thread>
 #include <utility>
 
-#include "engine/digest_cache.h"
+#include "base/mapped_file.h"
+#include "base/thread_pool.h"
+#include "base/wall.h"
+#include "engine/model_path.h"
+#include "formats/gguf.h"
 
 namespace gyrator {
 
@@ -15,11 +19,9 @@ int ThreadCount(int requested) {
                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// The text side, or null and the reason in `missing` for a folder that has no tokenizer that is
-// read.
-Result<std::shared_ptr<const TextModelImpl>> OpenText(const std::string& path,
-                                                      const TextOptions& options, Status* missing) {
-  auto text = TextModelImpl::Open(path, options);
+// `text`, or null and the reason in `missing` for a model that has no tokenizer that is read.
+Result<std::shared_ptr<const TextModelImpl>> OrNone(
+    Result<std::shared_ptr<const TextModelImpl>> text, const std::string& path, Status* missing) {
   if (text.ok()) return text;
   const Status& status = text.status();
   const bool none = status.code() == Code::kNotFound || status.name() == "foreign_tokenizer";
@@ -28,6 +30,38 @@ Result<std::shared_ptr<const TextModelImpl>> OpenText(const std::string& path,
                  ? Status::Unsupported(path + ": no tokenizer; give token ids (--tokens)")
                  : status;
   return std::shared_ptr<const TextModelImpl>();
+}
+
+// Both sides of a model. Of a GGUF file they come from one mapping.
+struct OpenedModel {
+  std::shared_ptr<const TextModelImpl> text;  // null: none that is read, for the reason `missing`
+  Status missing;
+  LoadedModel loaded;
+};
+
+Result<OpenedModel> OpenBoth(const std::string& path, const TextOptions& text,
+                             const ModelLoadOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(const ModelPath kind, ClassifyModelPath(path));
+  OpenedModel model;
+  if (kind == ModelPath::kFolder) {
+    GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::Open(path, text), path, &model.missing));
+    GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(path, options));
+    return model;
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::FromGguf(file, path, text), path, &model.missing));
+  GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(file, path, options));
+  return model;
+}
+
+// Ids that the tokenizer has and the embedding lacks can be written by a text, never read.
+void CompareVocabularies(OpenedModel* model) {
+  if (model->text == nullptr) return;
+  const int32_t ids = model->text->vocab_size(), rows = model->loaded.config.vocab;
+  if (ids <= rows) return;
+  model->loaded.notes.push_back("the tokenizer has " + std::to_string(ids) +
+                                " ids, the model's vocabulary " + std::to_string(rows) +
+                                ": a text that needs a later id is refused");
 }
 
 ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
@@ -49,10 +83,9 @@ ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
                  .vocab = config.vocab,
                  .context_max = config.context_max,
                  .rope = config.rope.scaling};
-  for (const std::string& file : loaded.files) {
-    std::error_code error;
-    const auto bytes = std::filesystem::file_size(file, error);
-    if (!error) info.file_bytes += static_cast<int64_t>(bytes);
+  info.notes = loaded.notes;
+  for (const auto& file : loaded.tensors.files()) {
+    info.file_bytes += static_cast<int64_t>(file->bytes().size());
   }
   return info;
 }
@@ -71,14 +104,22 @@ Result<const Ops*> ChooseOps(const std::string& isa) {
 Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
                                                  const ModelOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(options.isa));
-  Status missing;
-  GYRATOR_ASSIGN_OR_RETURN(auto text, OpenText(path, options.text, &missing));
-  ThreadPool threads(ThreadCount(options.threads));
-  GYRATOR_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(path, {.compute = options.compute,
-                                                                .threads = &threads,
-                                                                .progress = options.progress}));
-  return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
-      std::move(loaded), TextSide{std::move(text), missing}, ops, options));
+  if (options.threads < 0 || options.threads > kThreadsMax) {
+    return Status::InvalidArgument("threads: 0 (one a core) to " + std::to_string(kThreadsMax) +
+                                   " expected, found " + std::to_string(options.threads));
+  }
+  const int num_threads = ThreadCount(options.threads);
+  const std::string what = path + ": loading with " + std::to_string(num_threads) + " threads";
+  return BehindWall(what, [&]() -> Result<std::shared_ptr<const Model>> {
+    ThreadPool threads(num_threads);
+    GYRATOR_ASSIGN_OR_RETURN(
+        OpenedModel model,
+        OpenBoth(path, options.text,
+                 {.compute = options.compute, .threads = &threads, .progress = options.progress}));
+    CompareVocabularies(&model);
+    return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
+        std::move(model.loaded), TextSide{std::move(model.text), model.missing}, ops, options));
+  });
 }
 
 ModelImpl::ModelImpl(LoadedModel loaded, TextSide text, const Ops* ops, ModelOptions options)
@@ -88,7 +129,8 @@ ModelImpl::ModelImpl(LoadedModel loaded, TextSide text, const Ops* ops, ModelOpt
       public_text_(text_),
       ops_(ops),
       options_(std::move(options)),
-      info_(Describe(loaded_, *ops)) {
+      info_(Describe(loaded_, *ops)),
+      digest_(&loaded_.tensors, options_.digest_cache) {
   info_.numerics = numerics();
 }
 
@@ -105,17 +147,11 @@ std::string ModelImpl::numerics() const {
 }
 
 Result<std::string> ModelImpl::WeightsDigest(bool recompute) const {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string key, DigestCacheKey(loaded_.files));
-  const bool cached = !options_.digest_cache.empty();
-  if (cached && !recompute) {
-    if (auto digest = FindDigest(options_.digest_cache, key)) return *std::move(digest);
-  }
-  ThreadPool threads(ThreadCount(options_.threads));
-  const std::string digest =
-      HexText(gyrator::WeightsDigest(loaded_.tensors, &threads, options_.progress));
-  // A cache that cannot be written only costs time.
-  if (cached) (void)StoreDigest(options_.digest_cache, key, digest);
-  return digest;
+  const auto hash = [this] {
+    ThreadPool threads(ThreadCount(options_.threads));
+    return HexText(gyrator::WeightsDigest(loaded_.tensors, &threads, options_.progress));
+  };
+  return recompute ? digest_.Recompute(hash) : digest_.Get(hash);
 }
 
 }  // namespace gyrator

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/text_model.h"
+#include "engine/weights_digest.h"
 #include "gyrator/model.h"
 #include "model/loader.h"
 
@@ -40,6 +41,7 @@ class ModelImpl final : public Model {
   const Ops* ops_;
   ModelOptions options_;
   ModelInfo info_;
+  mutable LoadedDigest digest_;  // of loaded_.tensors
 };
 
 // The kernels called `isa`. kUnsupported: this CPU lacks it; kInvalidArgument: no such name. Both

@@ -3,13 +3,31 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/prompt_calls.h"
+
 namespace gyrator {
 
 namespace {
 
-// Stands before a user's words in a render that is made to find them. A control character is no
-// white space, which templates strip; one that occurs in a message makes the search fail, not err.
-constexpr std::string_view kMark = "\x02";
+// Stands before a user's words in a render that is made to find them: the first of STX number ETX
+// that neither the messages nor their render have, so that whatever a message says is not taken for
+// it. A control character is no white space, which templates strip. Its ends differ, so that it
+// cannot be found across the border of a mark and the text beside it.
+std::string MarkFor(const Rendered& rendered) {
+  const auto has = [&](const std::string& mark) {
+    return rendered.text.find(mark) != std::string_view::npos ||
+           std::any_of(rendered.messages.begin(), rendered.messages.end(),
+                       [&](const Message& message) {
+                         return message.content.find(mark) != std::string::npos ||
+                                message.extras.find(mark) != std::string::npos;
+                       });
+  };
+  std::string mark;
+  for (size_t number = 0; mark.empty() || has(mark); ++number) {
+    mark = "\x02" + std::to_string(number) + "\x03";
+  }
+  return mark;
+}
 
 // Follows tokens along the text that they read as.
 class Reader {
@@ -44,31 +62,32 @@ class Reader {
 };
 
 // Marks the words of a message; behind leading white space, which a template may strip.
-void Mark(Message* message) {
+void Mark(std::string_view mark, Message* message) {
   const size_t words =
       std::min(message->content.find_first_not_of(" \t\r\n"), message->content.size());
-  message->content.insert(words, kMark);
+  message->content.insert(words, mark);
 }
 
 // Marks the words of every user.
-std::vector<Message> Marked(std::span<const Message> messages) {
+std::vector<Message> Marked(std::string_view mark, std::span<const Message> messages) {
   std::vector<Message> marked(messages.begin(), messages.end());
   for (Message& message : marked) {
-    if (message.role == "user") Mark(&message);
+    if (message.role == "user") Mark(mark, &message);
   }
   return marked;
 }
 
 // Where in `rendered` the words of the n-th user message begin; empty when the marks change more
 // than themselves.
-std::vector<size_t> FindWords(const std::string& marked, std::string_view rendered, size_t users) {
+std::vector<size_t> FindWords(std::string_view mark, const std::string& marked,
+                              std::string_view rendered, size_t users) {
   std::vector<size_t> words;
   std::string without;
   for (size_t at = 0; at < marked.size();) {
-    const size_t mark = std::min(marked.find(kMark, at), marked.size());
-    without.append(marked, at, mark - at);
-    if (mark < marked.size()) words.push_back(without.size());
-    at = mark + kMark.size();
+    const size_t found = std::min(marked.find(mark, at), marked.size());
+    without.append(marked, at, found - at);
+    if (found < marked.size()) words.push_back(without.size());
+    at = found + mark.size();
   }
   if (words.size() != users || without != rendered) words.clear();
   return words;
@@ -80,24 +99,6 @@ bool IsBlank(std::string_view text, size_t from, size_t to) {
 }
 
 bool IsUser(const Message& message) { return message.role == "user"; }
-
-std::vector<TokenSpan> TurnsWithTools(std::span<const Message> messages,
-                                      std::span<const int32_t> turn_of_user,
-                                      std::span<const int32_t> turns, int64_t length) {
-  std::vector<TokenSpan> spans;
-  int32_t turn = 0;  // the last one known
-  size_t user = 0;
-  for (const Message& message : messages) {
-    if (IsUser(message) && user < turn_of_user.size()) {
-      turn = std::max(turn, turn_of_user[user++]);
-    }
-    if (message.role != "tool") continue;
-    const auto next = std::upper_bound(turns.begin(), turns.end(), turn);
-    const TokenSpan span = {turn, next == turns.end() ? static_cast<int32_t>(length) : *next};
-    if (spans.empty() || spans.back() != span) spans.push_back(span);
-  }
-  return spans;
-}
 
 }  // namespace
 
@@ -137,22 +138,34 @@ size_t ReadAs(const TextModelImpl& text, std::string_view rendered,
   return reader.offset();
 }
 
+std::vector<size_t> ReadOffsets(const TextModelImpl& text, std::string_view rendered,
+                                std::span<const TokenId> tokens) {
+  Reader reader(text.tokenizer(), rendered);
+  std::vector<size_t> offsets = {0};
+  for (size_t i = 0; i < tokens.size() && reader.Read(tokens[i]); ++i) {
+    offsets.push_back(reader.offset());
+  }
+  return offsets;
+}
+
 Result<size_t> FindContent(const TextModelImpl& text, const Rendered& rendered, size_t index) {
   if (index >= rendered.messages.size()) return rendered.text.size();
   std::vector<Message> marked(rendered.messages.begin(), rendered.messages.end());
-  Mark(&marked[index]);
+  const std::string mark = MarkFor(rendered);
+  Mark(mark, &marked[index]);
   GYRATOR_ASSIGN_OR_RETURN(const std::string with, text.Render(marked, rendered.options));
-  const std::vector<size_t> words = FindWords(with, rendered.text, 1);
+  const std::vector<size_t> words = FindWords(mark, with, rendered.text, 1);
   return words.empty() ? 0 : words[0];
 }
 
 Result<PromptLayout> FindTurns(const TextModelImpl& text, const Rendered& rendered,
                                std::span<const TokenId> tokens) {
   const std::span<const Message> messages = rendered.messages;
+  const std::string mark = MarkFor(rendered);
   GYRATOR_ASSIGN_OR_RETURN(const std::string marked,
-                           text.Render(Marked(messages), rendered.options));
+                           text.Render(Marked(mark, messages), rendered.options));
   const auto users = static_cast<size_t>(std::count_if(messages.begin(), messages.end(), IsUser));
-  const std::vector<size_t> words = FindWords(marked, rendered.text, users);
+  const std::vector<size_t> words = FindWords(mark, marked, rendered.text, users);
   PromptLayout layout;
   layout.turn_of_user.assign(words.size(), -1);
   Reader reader(text.tokenizer(), rendered.text);
@@ -166,7 +179,7 @@ Result<PromptLayout> FindTurns(const TextModelImpl& text, const Rendered& render
     if (p == tokens.size() || !reader.Read(tokens[p])) break;
   }
   if (!layout.turns.empty()) layout.pinned = layout.turns[0];
-  layout.atomic = TurnsWithTools(messages, layout.turn_of_user, layout.turns, std::ssize(tokens));
+  GYRATOR_RETURN_IF_ERROR(FindCalls(text, rendered, tokens, &layout));
   return layout;
 }
 

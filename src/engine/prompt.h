@@ -15,6 +15,14 @@
 
 namespace gyrator {
 
+// A call of a tool with its results, as one or more messages of the transcript.
+struct ToolCall {
+  TokenSpan span;  // from where the message before it is closed to where its last result is
+  size_t first_message = 0;
+  size_t num_messages = 0;
+  bool may_go = false;  // what is left without it is a conversation of the same form
+};
+
 // Where the parts of a prompt lie: positions of its tokens.
 struct PromptLayout {
   int32_t pinned = 0;  // the system prompt ends here
@@ -23,7 +31,8 @@ struct PromptLayout {
   // same form.
   std::vector<int32_t> turns;
   std::vector<int32_t> turn_of_user;  // of the n-th user message; -1: not found. Or empty
-  std::vector<TokenSpan> atomic;      // turns with a tool's call and result
+  std::vector<ToolCall> calls;        // those that could be found, ascending
+  std::vector<TokenSpan> atomic;      // their spans, and turns with one that was not found
 };
 
 struct Prompt {
@@ -47,6 +56,11 @@ std::vector<TokenId> EncodeAs(const TextModelImpl& text, std::string_view render
 // How much of `rendered` the tokens read as, in bytes.
 size_t ReadAs(const TextModelImpl& text, std::string_view rendered,
               std::span<const TokenId> tokens);
+
+// How much of `rendered` is read before each of the tokens, and behind the last one, in bytes;
+// fewer when a token reads otherwise.
+std::vector<size_t> ReadOffsets(const TextModelImpl& text, std::string_view rendered,
+                                std::span<const TokenId> tokens);
 
 // A transcript and what it renders to.
 struct Rendered {

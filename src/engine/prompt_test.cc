@@ -6,11 +6,13 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/source_path_testing.h"
+
 namespace gyrator {
 namespace {
 
 std::string FileText(const std::string& path) {
-  std::ifstream file(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/" + path, std::ios::binary);
+  std::ifstream file(SourcePath("tests/golden/") + path, std::ios::binary);
   EXPECT_TRUE(file.is_open()) << path;
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -21,8 +23,8 @@ struct Case {
 };
 
 std::unique_ptr<TextModelImpl> Text(const Case& which) {
-  auto tokenizer = Tokenizer::FromHuggingFace(std::string(GYRATOR_SOURCE_DIR) +
-                                              "/tests/golden/tokenizer/" + which.tokenizer);
+  auto tokenizer =
+      Tokenizer::FromHuggingFace(SourcePath("tests/golden/tokenizer/") + which.tokenizer);
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
   auto chat = ChatTemplate::Parse(FileText("templates/" + std::string(which.chat) + ".jinja"));
   EXPECT_TRUE(chat.ok()) << chat.status().ToString();
@@ -105,18 +107,99 @@ INSTANTIATE_TEST_SUITE_P(Families, Prompts,
                            return std::string(test.param.tokenizer) + "_" + test.param.chat;
                          });
 
-TEST(Prompt, AMarkInAMessageMakesTheSearchFailNotErr) {
-  const auto text = Text({"qwen2", "chatml"});
-  auto messages = ThreeTurns();
-  messages[2].content = "strange \x02 words";
-  const std::string rendered = *text->Render(messages, {});
-  const auto layout = FindTurns(*text, {messages, {}, rendered}, text->Encode(rendered, false));
-  ASSERT_TRUE(layout.ok());
-  EXPECT_TRUE(layout->turns.empty());
-  EXPECT_EQ(0, layout->pinned);
+// Where the turns are does not depend on what a message says, marks that the search itself has used
+// included.
+TEST(Prompt, ControlCharactersInAMessageHideNoTurn) {
+  const std::vector<std::string> strange = {"\x02",
+                                            "strange \x02 words",
+                                            "\x02"
+                                            "0\x03",
+                                            "\x02"
+                                            "0\x02"
+                                            "1\x03 \x02"
+                                            "0",
+                                            "0\x03",
+                                            std::string("a\0b", 3),
+                                            "\x1b[31m",
+                                            "\x02"
+                                            "0\x03\x02"
+                                            "1\x03\x02"
+                                            "2\x03"};
+  for (const Case& which : {Case{"qwen2", "chatml"}, Case{"llama3", "llama3"},
+                            Case{"gpt2", "zephyr"}, Case{"llama2", "gemma2"}}) {
+    const auto text = Text(which);
+    for (const std::string& words : strange) {
+      for (size_t at = 0; at < 7; ++at) {  // of the user, and of the model
+        auto messages = ThreeTurns();
+        messages[at].content = words;
+        const std::string rendered = *text->Render(messages, {});
+        const auto layout =
+            FindTurns(*text, {messages, {}, rendered}, text->Encode(rendered, false));
+        ASSERT_TRUE(layout.ok()) << layout.status().ToString();
+        EXPECT_EQ(4u, layout->turns.size()) << which.chat << " " << at;
+        EXPECT_GT(layout->pinned, 0);
+        const auto content = FindContent(*text, {messages, {}, rendered}, at);
+        ASSERT_TRUE(content.ok());
+        EXPECT_EQ(words, rendered.substr(*content, words.size())) << which.chat << " " << at;
+      }
+    }
+  }
 }
 
-TEST(Prompt, ATurnWithAToolGoesAsAWhole) {
+// An agent under a template that renders calls and results.
+std::vector<Message> Agent(int calls) {
+  std::vector<Message> messages = {Of("user", "What is the sum?")};
+  for (int i = 0; i < calls; ++i) {
+    messages.push_back(Of("assistant", ""));
+    messages.back().extras =
+        R"({"tool_calls":[{"id":"call0000)" + std::to_string(i) +
+        R"(","type":"function","function":{"name":"add","arguments":{"n":)" + std::to_string(i) +
+        "}}}]}";
+    messages.push_back(Of("tool", "the result is " + std::to_string(40 + i)));
+    messages.back().extras = R"({"tool_call_id":"call0000)" + std::to_string(i) + "\"}";
+  }
+  return messages;
+}
+
+class Agents : public testing::TestWithParam<Case> {};
+
+TEST_P(Agents, WhatIsLeftWithoutSomeCallsIsAConversationOfTheSameForm) {
+  const auto text = Text(GetParam());
+  const auto messages = Agent(6);
+  const auto rendered = text->Render(messages, {});
+  ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
+  const auto tokens = text->Encode(*rendered, false);
+  const auto layout = FindTurns(*text, {messages, {}, *rendered}, tokens);
+  ASSERT_TRUE(layout.ok()) << layout.status().ToString();
+  ASSERT_EQ(6u, layout->calls.size());
+  const auto may_go = std::ranges::count_if(layout->calls, &ToolCall::may_go);
+  EXPECT_GE(may_go, 5);  // the first follows the user, whose words may be closed otherwise
+  for (size_t first = 0; first < 6; ++first) {
+    for (size_t last = first; last < 6 && layout->calls[last].may_go; ++last) {
+      std::vector<Message> fewer = messages;
+      const auto at = [](auto& list, size_t index) {
+        return list.begin() + static_cast<std::ptrdiff_t>(index);
+      };
+      fewer.erase(at(fewer, layout->calls[first].first_message),
+                  at(fewer, layout->calls[last].first_message + 2));
+      std::vector<TokenId> left = tokens;
+      left.erase(at(left, static_cast<size_t>(layout->calls[first].span.begin)),
+                 at(left, static_cast<size_t>(layout->calls[last].span.end)));
+      if (!layout->calls[first].may_go) break;
+      EXPECT_EQ(text->Encode(*text->Render(fewer, {}), false), left) << first << " to " << last;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Agents,
+                         testing::Values(Case{"qwen2", "qwen25"}, Case{"qwen2", "qwen3"},
+                                         Case{"qwen2", "chatml"}, Case{"llama3", "llama31"},
+                                         Case{"llama3", "llama32"}, Case{"mistral", "mistral_v03"}),
+                         [](const auto& test) {
+                           return std::string(test.param.tokenizer) + "_" + test.param.chat;
+                         });
+
+TEST(Prompt, ACallInATurnGoesWithItsResult) {
   const auto text = Text({"qwen2", "qwen25"});
   std::vector<Message> messages = {
       Of("user", "One."), Of("assistant", "Yes."), Of("user", "Ask."), Of("assistant", ""),
@@ -125,11 +208,57 @@ TEST(Prompt, ATurnWithAToolGoesAsAWhole) {
       R"({"tool_calls":[{"type":"function","function":{"name":"f","arguments":{}}}]})";
   const auto rendered = text->Render(messages, {});
   ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
-  const auto layout = FindTurns(*text, {messages, {}, *rendered}, text->Encode(*rendered, false));
+  const auto tokens = text->Encode(*rendered, false);
+  const auto layout = FindTurns(*text, {messages, {}, *rendered}, tokens);
   ASSERT_TRUE(layout.ok());
   ASSERT_EQ(3u, layout->turns.size());
+  ASSERT_EQ(1u, layout->calls.size());
+  ASSERT_EQ(1u, layout->atomic.size());
+  EXPECT_EQ(layout->calls[0].span, layout->atomic[0]);
+  EXPECT_EQ(3u, layout->calls[0].first_message);
+  EXPECT_EQ(2u, layout->calls[0].num_messages);
+  const auto part = std::span(tokens).subspan(
+      static_cast<size_t>(layout->atomic[0].begin),
+      static_cast<size_t>(layout->atomic[0].end - layout->atomic[0].begin));
+  const std::string words = text->Decode(part, false);
+  EXPECT_NE(std::string::npos, words.find("42")) << words;
+  EXPECT_EQ(std::string::npos, words.find("Ask.")) << words;
+  EXPECT_EQ(std::string::npos, words.find("42.")) << words;
+}
+
+TEST(Prompt, ATurnWithACallThatIsNotFoundGoesAsAWhole) {
+  auto tokenizer = Tokenizer::FromHuggingFace(std::string(GYRATOR_SOURCE_DIR) +
+                                              "/tests/golden/tokenizer/qwen2");
+  auto chat = ChatTemplate::Parse(
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[:9] if m.role == 'tool' else "
+      "m.content }}<|im_end|>\n{% endfor %}");
+  ASSERT_TRUE(tokenizer.ok() && chat.ok());
+  const TextModelImpl text(*std::move(tokenizer), *std::move(chat));
+  const std::vector<Message> messages = {Of("user", "One."), Of("assistant", "Yes."),
+                                         Of("user", "Ask."), Of("assistant", "Let me see."),
+                                         Of("tool", "the end of this is not rendered"),
+                                         Of("user", "Last.")};
+  const auto rendered = text.Render(messages, {});
+  ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
+  const auto layout = FindTurns(text, {messages, {}, *rendered}, text.Encode(*rendered, false));
+  ASSERT_TRUE(layout.ok());
+  ASSERT_EQ(3u, layout->turns.size());
+  EXPECT_TRUE(layout->calls.empty());
   ASSERT_EQ(1u, layout->atomic.size());
   EXPECT_EQ((TokenSpan{layout->turns[1], layout->turns[2]}), layout->atomic[0]);
+}
+
+// What stands for calls that left is an assistant's message between the question and the others.
+TEST(Prompt, CallsBehindWordsOfTheAssistantAreFound) {
+  const auto text = Text({"qwen2", "qwen25"});
+  auto messages = Agent(3);
+  messages.insert(messages.begin() + 1, Of("assistant", "I asked before.  "));
+  const auto rendered = text->Render(messages, {});
+  ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
+  const auto layout = FindTurns(*text, {messages, {}, *rendered}, text->Encode(*rendered, false));
+  ASSERT_TRUE(layout.ok());
+  ASSERT_EQ(3u, layout->calls.size());
+  EXPECT_EQ(2u, layout->calls[0].first_message);
 }
 
 }  // namespace

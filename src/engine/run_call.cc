@@ -1,7 +1,5 @@
 #include "engine/run_call.h"
 
-#include <utility>
-
 namespace gyrator {
 
 namespace {
@@ -15,28 +13,30 @@ void AnswerTo(Request* request, bool go_on) {
 RunCall::~RunCall() {
   if (open_ == 0) return;
   silent_ = true;
-  for (const auto& request : requests_) AnswerTo(request.get(), false);
+  for (Request* request : requests_) AnswerTo(request, false);
   thread_->Wake();
   Listen();
 }
 
-void RunCall::Add(std::unique_ptr<Request> request) {
+void RunCall::Add(Request* request) {
   request->caller = caller_;
-  requests_.push_back(std::move(request));
+  requests_.push_back(request);
 }
 
 void RunCall::Run() {
-  open_ = requests_.size();
-  if (open_ == 0) return;
+  if (requests_.empty()) return;
   thread_->Post([this] {
-    for (const auto& request : requests_) loop_->Submit(request.get());
+    for (Request* request : requests_) loop_->Submit(request);
   });
+  open_ = requests_.size();  // behind what may throw: nothing is awaited that was not submitted
   Listen();
 }
 
 void RunCall::Listen() {
   std::vector<CallerEvent> events;
   while (open_ > 0) {
+    // A callback that forks has no engine thread in the child that could end the requests.
+    if (thread_->InForkedChild()) return LeaveToTheParent();
     caller_->Take(&events);
     bool answered = false;
     for (const CallerEvent& event : events) {
@@ -45,6 +45,14 @@ void RunCall::Listen() {
     for (const CallerEvent& event : events) answered |= !silent_ && Hear(event);
     if (answered) thread_->Wake();
   }
+}
+
+void RunCall::LeaveToTheParent() {
+  for (const auto& request : requests_) {
+    request->status = Status::Unsupported("request: it belongs to the parent of this process")
+                          .Named("forked");
+  }
+  open_ = 0;
 }
 
 bool RunCall::Hear(const CallerEvent& event) {

@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -12,12 +13,18 @@ namespace gyrator {
 
 namespace {
 
+// As short as it reads back: "0.95", "1e+30", "-1".
+template <class T>
+std::string Text(T value) {
+  char text[64];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
 template <class T>
 Status CheckRange(const char* field, T value, T low, T high) {
   if (value >= low && value <= high) return {};  // false for NaN
-  return Status::InvalidArgument(std::string(field) + ": " + std::to_string(low) + " to " +
-                                 std::to_string(high) + " expected, found " +
-                                 std::to_string(value));
+  return Status::InvalidArgument(std::string(field) + ": a number from " + Text(low) + " to " +
+                                 Text(high) + " expected, found " + Text(value));
 }
 
 }  // namespace
@@ -39,7 +46,7 @@ Status CheckSampler(const SamplerOptions& options) {
   for (const auto& [id, bias] : options.logit_bias) {
     if (id < 0 || std::isnan(bias)) {
       return Status::InvalidArgument("logit-bias: a token id and a number expected, found " +
-                                     std::to_string(id) + ", " + std::to_string(bias));
+                                     std::to_string(id) + ", " + Text(bias));
     }
   }
   return {};

@@ -11,7 +11,7 @@ namespace {
 
 std::vector<std::pair<int, int>> Plan(std::vector<PendingRows> pending, int32_t budget) {
   std::vector<std::pair<int, int>> out;
-  for (const PlannedRows& item : PlanRows(pending, budget))
+  for (const PlannedRows& item : PlanRows(pending, {budget, budget}))
     out.push_back({item.request, item.rows});
   return out;
 }
@@ -47,6 +47,69 @@ TEST(PlanRows, WhoHasWaitedLongestGoesFirst) {
   EXPECT_EQ((Pairs{{1, 40}}), Plan({{900, 512, 9}, {900, 512, 8}}, 40));
 }
 
+TEST(PlanRows, PromptsHaveABudgetOfTheirOwnAndDecodesDoNotCountAgainstIt) {
+  std::vector<PendingRows> pending(20, {1, 99});
+  pending.push_back({900, 512});
+  const auto plan = PlanRows(pending, {512, 3});
+  ASSERT_EQ(21u, plan.size());
+  EXPECT_EQ(20, plan.back().request);
+  EXPECT_EQ(3, plan.back().rows);
+  EXPECT_EQ(1, PlanRows(pending, {512, 1}).back().rows);
+  EXPECT_EQ(492, PlanRows(pending, {512, 512}).back().rows);  // what the decodes leave
+}
+
+constexpr uint64_t kMs = 1'000'000;
+
+TEST(PassSize, TheFirstGuessFollowsTheSizeOfTheModel) {
+  EXPECT_EQ(512, PassSize(512, 9e6).rows());    // the shipped model
+  EXPECT_EQ(29, PassSize(512, 0.27e9).rows());  // 135 million weights
+  EXPECT_EQ(1, PassSize(512, 140e9).rows());
+}
+
+// A machine that takes so long for a row: within a few passes a pass takes between a tenth of a
+// second and half a second, or is one row, or is as large as it may be.
+TEST(PassSize, SettlesWithinHalfASecondWhateverARowTakes) {
+  for (const uint64_t row_ns : {10'000ull, 300'000ull, 900'000ull, 7'000'000ull, 60'000'000ull,
+                                250'000'000ull, 499'000'000ull, 3'000'000'000ull}) {
+    for (const double first : {9e6, 0.27e9, 140e9}) {
+      PassSize size(512, first);
+      for (int pass = 0; pass < 6; ++pass) {
+        const int32_t rows = size.rows();
+        size.Took(rows, rows, static_cast<uint64_t>(rows) * row_ns);
+      }
+      const uint64_t took = static_cast<uint64_t>(size.rows()) * row_ns;
+      EXPECT_TRUE(size.rows() == 1 || took <= 500 * kMs) << row_ns << " " << first;
+      EXPECT_TRUE(size.rows() == 512 || 2 * took >= 400 * kMs) << row_ns << " " << first;
+    }
+  }
+}
+
+TEST(PassSize, AShortLastChunkAndDecodesSayNothingOfALongOne) {
+  PassSize size(512, 0.27e9);
+  for (int pass = 0; pass < 4; ++pass) size.Took(size.rows(), size.rows(), 390 * kMs);
+  const int32_t rows = size.rows();
+  size.Took(3, 3, 30 * kMs);  // ten a row, most of it for reading the weights
+  EXPECT_EQ(rows, size.rows());
+  size.Took(0, 64, 2000 * kMs);  // decodes alone
+  EXPECT_EQ(rows, size.rows());
+}
+
+TEST(PassSize, WhatDecodesBesideAPromptIsNotThePromptsTime) {
+  PassSize size(512, 0.27e9);
+  size.Took(29, 29 + 29, 800 * kMs);  // half of it the prompt's
+  EXPECT_EQ(29, size.rows());
+  size.Took(29, 29, 800 * kMs);
+  EXPECT_EQ(14, size.rows());
+}
+
+TEST(PassSize, GrowsAgainWhenAPassWasSlowByChance) {
+  PassSize size(512, 9e6);
+  size.Took(512, 512, 60'000 * kMs);
+  EXPECT_EQ(3, size.rows());
+  for (int pass = 0; pass < 3; ++pass) size.Took(size.rows(), size.rows(), kMs);
+  EXPECT_EQ(512, size.rows());
+}
+
 // Any mix of requests: each ends, none waits for more passes than there are requests, decodes never
 // wait for prompts, and no pass leaves rows free that somebody wants.
 int rows_planned = 0;  // in all cases: one for each request of each pass
@@ -60,7 +123,7 @@ void NobodyStarves() {
   for (int32_t rows : lengths) pending.push_back({rows, chunk, 0});
   const auto limit = static_cast<uint64_t>(pending.size());
   for (uint64_t pass = 1;; ++pass) {
-    const auto plan = PlanRows(pending, budget);
+    const auto plan = PlanRows(pending, {budget, budget});
     if (plan.empty()) break;
     int32_t used = 0;
     rows_planned += static_cast<int>(plan.size());

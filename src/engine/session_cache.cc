@@ -4,6 +4,14 @@
 
 namespace gyrator {
 
+Status TooLong(int32_t length, int32_t held, int32_t capacity) {
+  return Status::Exhausted("capacity: the prompt has " + std::to_string(length) +
+                           " tokens, and the context's capacity is " + std::to_string(capacity) +
+                           " tokens (cp " + std::to_string(held) +
+                           ": so many are computed); use a shorter text or a larger capacity (-c)")
+      .Named("capacity");
+}
+
 Status SessionCache::Resume() {
   const int32_t before = sequences_->tokens(slot_).size();
   Status status = sequences_->Resume(slot_);
@@ -16,12 +24,7 @@ Result<Reused> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
   const TokenList& held = sequences_->tokens(slot_);
   const int32_t before = held.size();
   const int32_t capacity = sequences_->capacity(slot_);
-  if (length > capacity) {
-    return Status::Exhausted("capacity: a prompt of " + std::to_string(length) + " tokens (cp " +
-                             std::to_string(before) + ") does not fit a context of " +
-                             std::to_string(capacity) + " tokens; use a larger one (-c)")
-        .Named("capacity");
-  }
+  if (length > capacity) return TooLong(length, before, capacity);
   GYRATOR_RETURN_IF_ERROR(Resume());
   Reused reused;
   if (reuse) {

@@ -27,6 +27,9 @@ struct CacheView {
   int32_t lost = 0;       // tokens whose K and V the session no longer has
 };
 
+// kExhausted "capacity": a prompt of `length` tokens, `held` of which the session has at most.
+Status TooLong(int32_t length, int32_t held, int32_t capacity);
+
 class SessionCache {
  public:
   // `slot` is held, and given back by the owner. `logits` [vocab] belong to all of the sequence;

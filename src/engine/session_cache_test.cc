@@ -40,6 +40,26 @@ TEST_F(SessionCacheTest, WithoutLogitsTheLastRowIsDecodedAgain) {
   EXPECT_TRUE(cache_.logits().empty());
 }
 
+// What another one published goes beyond what the logits belong to.
+TEST_F(SessionCacheTest, LogitsGoWhenTheCacheGivesMore) {
+  const std::vector<TokenId> more(40, 7);
+  SessionCache other(&manager_, *manager_.Open("m", 100), nullptr);
+  ASSERT_TRUE(other.Sync(more, true).ok());
+  bytes_.Store(other.sequence(), more);
+  other.Commit(more, std::vector<float>{4});
+  manager_.Publish(other.slot());
+  ASSERT_TRUE(cache_.Sync(std::span(tokens_).first(16), true).ok());
+  EXPECT_EQ(15, cache_.sequence().cp());  // the last row is its own, whose logits it gets
+  Decode(std::span(tokens_).first(16), 3);
+  ASSERT_EQ(3, cache_.logits()[0]);
+  const auto reused = cache_.Sync(more, true);
+  ASSERT_TRUE(reused.ok()) << reused.status().ToString();
+  EXPECT_EQ(16, reused->own);
+  EXPECT_EQ(23, reused->cached);
+  EXPECT_EQ(39, cache_.sequence().cp());
+  EXPECT_TRUE(cache_.logits().empty());
+}
+
 // One that was stopped after it was admitted and before its first row holds blocks and no tokens.
 TEST_F(SessionCacheTest, AnEmptyPromptIsNothingToDecode) {
   ASSERT_TRUE(cache_.Sync(tokens_, true).ok());

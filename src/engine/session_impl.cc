@@ -4,54 +4,109 @@
 #include <numeric>
 #include <utility>
 
+#include "base/check.h"
 #include "engine/engine_impl.h"
 #include "engine/messages.h"
 #include "engine/named_save.h"
 
 namespace gyrator {
 
+// Releases the session's blocks at its end, whether or not Hold came so far.
+class SessionImpl::Held {
+ public:
+  explicit Held(SessionImpl* session) : session_(session) {}
+  ~Held() { session_->Release(); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  SessionImpl* const session_;
+};
+
 SessionImpl::SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state)
     : engine_(engine),
       slot_(std::move(slot)),
-      cache_(&engine->loop().sequences(), slot_.id(), std::move(state.last_logits)),
+      cache_(&engine->loop().sequences(), slot_.id(), state.view.logits),
       sampler_(std::move(state.sampler), state.draws),
-      window_(std::move(state.window)),
+      live_window_(state.view.window),
       window_options_(state.window_options),
-      held_(std::move(state.tokens)),
+      view_(std::move(state.view)),
       transcript_(std::move(state.transcript)),
       ranges_(std::move(state.ranges)),
       draws_at_(std::move(state.draws_at)),
       id_(std::move(state.id)),
       parent_(std::move(state.parent)),
       opaque_prefix_(std::move(state.opaque_prefix)),
-      template_variables_(std::move(state.template_variables)),
+      keys_(std::move(state.keys)),
       foreign_(std::move(state.foreign)),
       edited_from_(state.edited_from),
       dropped_from_(state.dropped_from) {
   draws_at_.resize(transcript_.size());
 }
 
-Status SessionImpl::Append(Message message) {
-  GYRATOR_RETURN_IF_ERROR(CheckMessage(message));
+SessionImpl::~SessionImpl() {
+  GYRATOR_CHECK(!in_use() && "a session is destroyed while it runs a request of its own");
+}
+
+Result<SessionClaim> SessionImpl::Claim(std::string_view what) const {
+  if (!in_use_.exchange(true, std::memory_order_acquire)) return SessionClaim(&in_use_);
+  return Status::InvalidArgument(
+             std::string(what) +
+             ": the session is running a request (or another thread uses it); other sessions are "
+             "free, and this one is when its call has returned")
+      .Named("busy");
+}
+
+SessionView SessionImpl::TakeView() const {
+  return {.tokens = cache_.sequences().tokens(slot_.id()).ToVector(),
+          .window = live_window_,
+          .logits = cache_.shared_logits()};
+}
+
+void SessionImpl::MakePlaceFor(size_t messages) {
+  const size_t wanted = transcript_.size() + messages;
+  if (wanted <= transcript_.capacity() && wanted <= ranges_.capacity() &&
+      wanted <= draws_at_.capacity()) {
+    return;
+  }
+  const size_t grown = std::max(wanted, 2 * transcript_.size());  // so that appending stays linear
+  transcript_.reserve(grown);
+  ranges_.reserve(grown);
+  draws_at_.reserve(grown);
+}
+
+void SessionImpl::AddMessage(Message message, TokenRange range, uint64_t draws) {
+  MakePlaceFor(1);
   transcript_.push_back(std::move(message));
-  ranges_.emplace_back();
-  draws_at_.push_back(sampler_.draws());
+  ranges_.push_back(range);
+  draws_at_.push_back(draws);
+}
+
+void SessionImpl::KeepMessages(size_t count) {
+  if (count == transcript_.size()) return;
+  sampler_ = Sampler(sampler_.options(), draws_at_[count]);
+  edited_from_ = std::min(edited_from_, count);
+  const int32_t needed = TokensOfMessages(count);
+  dropped_from_ = std::min(dropped_from_.value_or(needed), needed);
+  transcript_.resize(count);
+  ranges_.resize(count);
+  draws_at_.resize(count);
+}
+
+Status SessionImpl::Append(Message message) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("append"));
+  GYRATOR_RETURN_IF_ERROR(CheckMessage(message));
+  AddMessage(std::move(message), {}, sampler_.draws());
   return {};
 }
 
 Status SessionImpl::Rewind(size_t count) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("rewind"));
   if (count > transcript_.size()) {
     return Status::InvalidArgument("rewind: 0 to " + std::to_string(transcript_.size()) +
                                    " messages expected, found " + std::to_string(count));
   }
-  if (count == transcript_.size()) return {};
-  edited_from_ = std::min(edited_from_, count);
-  const int32_t needed = TokensOfMessages(count);
-  dropped_from_ = std::min(dropped_from_.value_or(needed), needed);
-  sampler_ = Sampler(sampler_.options(), draws_at_[count]);
-  transcript_.resize(count);
-  ranges_.resize(count);
-  draws_at_.resize(count);
+  KeepMessages(count);
   return {};
 }
 
@@ -62,6 +117,7 @@ int32_t SessionImpl::TokensOfMessages(size_t count) const {
 }
 
 Status SessionImpl::Edit(size_t index, std::string content) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("edit"));
   if (index >= transcript_.size()) {
     return Status::InvalidArgument("edit: a message of " + std::to_string(transcript_.size()) +
                                    " expected, found number " + std::to_string(index));
@@ -69,19 +125,22 @@ Status SessionImpl::Edit(size_t index, std::string content) {
   Message message = transcript_[index];
   message.content = std::move(content);
   GYRATOR_RETURN_IF_ERROR(CheckMessage(message));
-  GYRATOR_RETURN_IF_ERROR(Rewind(index));
-  return Append(std::move(message));
+  KeepMessages(index);
+  AddMessage(std::move(message), {}, sampler_.draws());
+  return {};
 }
 
 Status SessionImpl::SetTranscript(std::vector<Message> messages) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("set transcript"));
   for (const Message& message : messages) GYRATOR_RETURN_IF_ERROR(CheckMessage(message));
   const auto same =
       std::mismatch(messages.begin(), messages.end(), transcript_.begin(), transcript_.end())
           .first -
       messages.begin();
-  GYRATOR_RETURN_IF_ERROR(Rewind(static_cast<size_t>(same)));
+  MakePlaceFor(messages.size());
+  KeepMessages(static_cast<size_t>(same));
   for (auto message = messages.begin() + same; message != messages.end(); ++message) {
-    GYRATOR_RETURN_IF_ERROR(Append(std::move(*message)));
+    AddMessage(std::move(*message), {}, sampler_.draws());
   }
   return {};
 }
@@ -91,7 +150,17 @@ Result<Reply> SessionImpl::Respond(const GenerateOptions& options) {
   return std::move(engine_->Run({&request, 1})[0]);
 }
 
+Status SessionImpl::Check() const {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("check"));
+  GYRATOR_ASSIGN_OR_RETURN(const Prompt prompt, MakePrompt());
+  GYRATOR_RETURN_IF_ERROR(engine_->loop().CheckTokens(prompt.tokens));
+  Status status;
+  engine_->Call([&] { status = engine_->loop().CheckRoom(*this, prompt); });
+  return status;
+}
+
 Result<Reply> SessionImpl::Prepare(const GenerateOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("prepare"));
   GenerateOptions none = options;
   none.tokens_max = 0;
   Work work{.session = this, .kind = Work::Kind::kPrepare, .tokens = {}, .options = &none};
@@ -108,6 +177,7 @@ Result<Reply> SessionImpl::Complete(std::span<const TokenId> prefix,
 }
 
 Status SessionImpl::SetSampler(const SamplerOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("set sampler"));
   GYRATOR_RETURN_IF_ERROR(CheckSampler(options));
   // Another seed is another stream; the same one goes on where it stands.
   const uint64_t draws = options.seed == sampler_.options().seed ? sampler_.draws() : 0;
@@ -116,7 +186,8 @@ Status SessionImpl::SetSampler(const SamplerOptions& options) {
 }
 
 Result<int32_t> SessionImpl::MakeRoom(int32_t count) {
-  if (count <= 0 || held_.empty()) return 0;
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("make room"));
+  if (count <= 0 || view_.tokens.empty()) return 0;
   const GenerateOptions options = {.tokens_max = 0};
   Work work{.session = this,
             .kind = Work::Kind::kMakeRoom,
@@ -138,8 +209,10 @@ Result<PromptLayout> SessionImpl::PresentLayout() const {
 }
 
 Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("evicted messages"));
   std::vector<size_t> evicted;
-  if (window_.empty()) return evicted;
+  const Window& window = *view_.window;
+  if (window.empty()) return evicted;
   GYRATOR_ASSIGN_OR_RETURN(const PromptLayout layout, PresentLayout());
   size_t user = 0;
   bool gone = false;  // a user's message that was not found goes with those before it
@@ -148,17 +221,23 @@ Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
       const int32_t turn = layout.turn_of_user[user++];
       const auto next = std::upper_bound(layout.turns.begin(), layout.turns.end(), turn);
       if (turn >= 0) {
-        gone = next != layout.turns.end() && window_.FromAll(turn) == window_.FromAll(*next);
+        gone = next != layout.turns.end() && window.FromAll(turn) == window.FromAll(*next);
       }
     }
-    if (gone) evicted.push_back(i);
+    const bool call_gone =
+        std::any_of(layout.calls.begin(), layout.calls.end(), [&](const ToolCall& call) {
+          return i - call.first_message < call.num_messages &&  // wraps for those before it
+                 window_.FromAll(call.span.begin) == window_.FromAll(call.span.end);
+        });
+    if (gone || call_gone) evicted.push_back(i);
   }
   return evicted;
 }
 
 Status SessionImpl::SetWindow(const WindowOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("set window"));
   GYRATOR_RETURN_IF_ERROR(CheckWindow(options, engine_->options().use_cache));
-  if (!window_.empty() && options.mode != window_options_.mode) {
+  if (!evicted().empty() && options.mode != window_options_.mode) {
     return Status::InvalidArgument("evict mode: it stays as it is once tokens were evicted");
   }
   window_options_ = options;
@@ -167,9 +246,9 @@ Status SessionImpl::SetWindow(const WindowOptions& options) {
 
 SessionInfo SessionImpl::info() const {
   SessionInfo info;
-  info.cp = static_cast<int32_t>(held_.size());
-  info.evicted = window_.num_evicted();
-  info.evictions = window_.num_evictions();
+  info.cp = static_cast<int32_t>(view_.tokens.size());
+  info.evicted = evicted().num_evicted();
+  info.evictions = evicted().num_evictions();
   info.capacity = engine_->options().context;
   for (const Message& message : transcript_) info.turns += message.role == "user" ? 1 : 0;
   const bool empty = transcript_.empty() && info.cp == 0;
@@ -214,7 +293,7 @@ Result<Prompt> SessionImpl::MakePrompt() const {
 }
 
 RenderOptions SessionImpl::Rendering() const {
-  return {.add_generation_prompt = true, .tools = {}, .variables = template_variables_};
+  return {.add_generation_prompt = true, .tools = {}, .variables = keys_.template_variables};
 }
 
 // The history is known as tokens only. The part of the template that belongs to the messages since
@@ -226,7 +305,7 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
   GYRATOR_ASSIGN_OR_RETURN(const std::string before,
                            text->Render(messages, {.add_generation_prompt = false,
                                                    .tools = {},
-                                                   .variables = template_variables_}));
+                                                   .variables = keys_.template_variables}));
   messages.insert(messages.end(), transcript_.begin(), transcript_.end());
   GYRATOR_ASSIGN_OR_RETURN(const std::string after, text->Render(messages, Rendering()));
   if (!after.starts_with(before)) {
@@ -241,85 +320,96 @@ Result<std::vector<TokenId>> SessionImpl::OpaqueTokens() const {
   return tokens;
 }
 
-void SessionImpl::ForgetRanges(const Asked& asked) {
-  const std::vector<TokenId>& before = asked.all;
-  const std::vector<TokenId> now = all_tokens();
-  const auto kept =
-      std::mismatch(before.begin(), before.end(), now.begin(), now.end()).first - before.begin();
-  size_t changed = ranges_.size();  // the first one
-  for (size_t i = ranges_.size(); i-- > 0;) {
-    if (ranges_[i].end <= kept) continue;
-    ranges_[i] = {};
-    changed = i;
-  }
-  if (asked.kind == WorkKind::kComplete) edited_from_ = std::min(edited_from_, changed);
+Asked SessionImpl::AskedNow(WorkKind kind, int32_t prompt_length) const {
+  return {.all = all_tokens(),
+          .prompt_length = prompt_length,
+          .draws = sampler_.draws(),
+          .kind = kind};
 }
 
-Result<Reply> SessionImpl::Settle(Request* request, const Asked& asked) {
-  held_ = std::move(request->left);
-  ForgetRanges(asked);
-  Reply& reply = request->reply;
-  counts_.windows_rebuilt += reply.window_rebuilt ? 1 : 0;
-  if (asked.kind != WorkKind::kHold) {
-    counts_.reused += static_cast<uint64_t>(reply.tokens_reused);
-    counts_.shared += static_cast<uint64_t>(reply.tokens_shared);
-    counts_.decoded += static_cast<uint64_t>(reply.tokens_decoded);
-    counts_.generated += reply.tokens.size();
-  }
-  if (!request->status.ok()) return std::move(request->status);
-  const bool responds = asked.kind == WorkKind::kRespond;
-  if (responds || asked.kind == WorkKind::kPrepare) edited_from_ = kNoMessage;
-  dropped_from_.reset();  // the tokens are those that were asked for
-  const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
-                    reply.stop == StopReason::kLength;
-  if (responds && said) AppendReply(reply.text, asked);
-  // A request that was stopped while it decoded its window again has less than it was asked with.
-  const bool fits = window_.Fits(std::ssize(held_));
-  const int64_t total = std::ssize(held_) + window_.num_evicted();
-  const int64_t end = fits ? total : window_.exact(static_cast<int32_t>(held_.size()));
+void SessionImpl::KeepRangesUpTo(int64_t end) noexcept {
   for (TokenRange& range : ranges_) {
     if (range.end > end) range = {};
   }
-  return std::move(reply);
+}
+
+// A request that was stopped while it decoded its window again has less than it was asked with: of
+// what lies behind an evicted token nothing is known then.
+int64_t SessionImpl::EndOfRanges() const {
+  const auto length = static_cast<int32_t>(view_.tokens.size());
+  if (!evicted().Fits(length)) return evicted().exact(length);
+  return int64_t{length} + evicted().num_evicted();
+}
+
+void SessionImpl::Settle(Request* request, const Asked& asked) noexcept {
+  view_ = std::move(request->left);
+  const int64_t kept = evicted().CommonPrefix(asked.all, view_.tokens);
+  if (asked.kind == WorkKind::kComplete) {
+    const auto changed = std::find_if(ranges_.begin(), ranges_.end(), [kept](const TokenRange& range) {
+      return range.end > kept;
+    });
+    edited_from_ = std::min(edited_from_, static_cast<size_t>(changed - ranges_.begin()));
+  }
+  KeepRangesUpTo(std::min(kept, EndOfRanges()));
+  // Whatever went before, the tokens are a beginning of those that were asked for.
+  const bool held = asked.kind == WorkKind::kHold && request->status.ok();
+  if (request->entered || held) dropped_from_.reset();
+  const Reply& reply = request->reply;
+  counts_.windows_rebuilt += reply.window_rebuilt ? 1 : 0;
+  if (asked.kind == WorkKind::kHold) return;
+  counts_.reused += static_cast<uint64_t>(reply.tokens_reused);
+  counts_.shared += static_cast<uint64_t>(reply.tokens_shared);
+  counts_.decoded += static_cast<uint64_t>(reply.tokens_decoded);
+  counts_.generated += reply.tokens.size();
+}
+
+Result<Reply> SessionImpl::Conclude(Request* request, const Asked& asked) {
+  if (!request->status.ok()) return std::move(request->status);
+  const Reply& reply = request->reply;
+  const bool responds = asked.kind == WorkKind::kRespond;
+  const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
+                    reply.stop == StopReason::kLength;
+  if (responds && said) AppendReply(reply.text, asked);
+  if (responds || asked.kind == WorkKind::kPrepare) edited_from_ = kNoMessage;
+  return std::move(request->reply);
 }
 
 void SessionImpl::AppendReply(std::string text, const Asked& asked) {
+  MakePlaceFor(1);
   auto begin = static_cast<int32_t>(opaque_prefix_.size());
   for (const TokenRange& range : ranges_) begin = std::max(begin, range.end);
   for (TokenRange& range : ranges_) {
     if (range.begin < 0) range = {std::min(begin, asked.prompt_length), asked.prompt_length};
     begin = range.end;
   }
-  transcript_.push_back({.role = "assistant", .content = std::move(text), .extras = {}});
-  const int32_t end = static_cast<int32_t>(held_.size()) + window_.num_evicted();
-  ranges_.push_back(asked.prompt_length <= end ? TokenRange{asked.prompt_length, end}
-                                               : TokenRange());
-  draws_at_.push_back(asked.draws);
+  const int32_t end = static_cast<int32_t>(view_.tokens.size()) + evicted().num_evicted();
+  AddMessage({.role = "assistant", .content = std::move(text), .extras = {}},
+             asked.prompt_length <= end ? TokenRange{asked.prompt_length, end} : TokenRange(),
+             asked.draws);
+  KeepRangesUpTo(EndOfRanges());
 }
 
 RestoredState SessionImpl::CopyState() const {
   return {.transcript = transcript_,
           .ranges = ranges_,
           .draws_at = draws_at_,
-          .last_logits = cache_.shared_logits(),
           .sampler = sampler_.options(),
           .draws = sampler_.draws(),
-          .tokens = held_,
-          .window = window_,
+          .view = view_,
           .window_options = window_options_,
           .id = NewSessionId(),
           .parent = parent_,
           .opaque_prefix = opaque_prefix_,
-          .template_variables = template_variables_,
+          .keys = keys_,
           .foreign = foreign_,
           .edited_from = edited_from_,
           .dropped_from = dropped_from_};
 }
 
 Status SessionImpl::Hold() {
-  const int64_t total = std::ssize(held_) + window_.num_evicted();
+  const int64_t total = std::ssize(view_.tokens) + evicted().num_evicted();
   const int64_t kept = std::min<int64_t>(dropped_from_.value_or(total), total);
-  const bool stays = kept == total && window_.Fits(std::ssize(held_));
+  const bool stays = kept == total && evicted().Fits(std::ssize(view_.tokens));
   bool resident = false;
   engine_->Call([&] {
     resident = stays && !cache_.sequences().IsParked(cache_.slot());
@@ -334,15 +424,16 @@ Status SessionImpl::Hold() {
 
 std::vector<TokenId> SessionImpl::HeldTokens(int64_t kept) const {
   std::vector<TokenId> tokens = all_tokens();
-  const bool fits = window_.Fits(std::ssize(held_));
+  const Window& window = evicted();
+  const bool fits = window.Fits(std::ssize(view_.tokens));
   const int64_t least =  // of all tokens, that the window reaches over
-      window_.empty() ? 0 : int64_t{window_.gone().back().at} + window_.num_evicted();
+      window.empty() ? 0 : int64_t{window.gone().back().at} + window.num_evicted();
   if (fits && kept >= least) {
     tokens.resize(static_cast<size_t>(kept));
     return tokens;
   }
-  const int64_t exact = window_.exact(static_cast<int32_t>(held_.size()));
-  return {held_.begin(), held_.begin() + std::min(exact, kept)};
+  const int64_t exact = window.exact(static_cast<int32_t>(view_.tokens.size()));
+  return {view_.tokens.begin(), view_.tokens.begin() + std::min(exact, kept)};
 }
 
 void SessionImpl::Release() {
@@ -350,13 +441,14 @@ void SessionImpl::Release() {
 }
 
 Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("fork"));
+  const Held held(this);
   GYRATOR_RETURN_IF_ERROR(Hold());
   Result<SlotId> child = SlotId{0};
   engine_->Call([&] { child = cache_.sequences().Fork(cache_.slot()); });
-  Release();
   GYRATOR_RETURN_IF_ERROR(child.status());
-  std::unique_ptr<Session> fork(
-      new SessionImpl(engine_, SessionSlot(engine_, *child), CopyState()));
+  SessionSlot slot(engine_, *child);
+  std::unique_ptr<Session> fork(new SessionImpl(engine_, std::move(slot), CopyState()));
   if (options.messages) GYRATOR_RETURN_IF_ERROR(fork->Rewind(*options.messages));
   if (options.seed) {
     SamplerOptions sampler = sampler_.options();
@@ -367,10 +459,10 @@ Result<std::unique_ptr<Session>> SessionImpl::Fork(const ForkOptions& options) {
 }
 
 Result<SaveReport> SessionImpl::Save(const SaveOptions& options) {
+  GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("save"));
+  const Held held(this);
   GYRATOR_RETURN_IF_ERROR(Hold());
-  Result<SaveReport> saved = SaveHeld(options);
-  Release();
-  return saved;
+  return SaveHeld(options);
 }
 
 Result<SaveReport> SessionImpl::SaveHeld(const SaveOptions& options) {
@@ -382,7 +474,7 @@ Result<SaveReport> SessionImpl::SaveHeld(const SaveOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const KeyValues identity,
                            LiveIdentity(engine_->model_impl(), engine_->options().context));
   GYRATOR_ASSIGN_OR_RETURN(const std::string chat, ChatText(transcript_, ranges_));
-  std::vector<Position> positions(held_.size());
+  std::vector<Position> positions(view_.tokens.size());
   std::iota(positions.begin(), positions.end(), 0);
   const SessionInfo now = info();
   KeyValues keys;
@@ -393,15 +485,15 @@ Result<SaveReport> SessionImpl::SaveHeld(const SaveOptions& options) {
   keys.SetInt("opaque_prefix", static_cast<int64_t>(opaque_prefix_.size()));
   WriteSampler(sampler_.options(), sampler_.draws(), &keys);
   keys.Set("rng.draws_at", DrawsText(draws_at_));
-  const std::string window =
-      window_.empty() ? std::string() : TextOfWindow(window_, window_options_);
-  const SnapshotSource source{.tokens = held_,
+  WriteSessionKeys(keys_, &keys);
+  const std::string window = TextOfWindow(evicted(), window_options_);
+  const SnapshotSource source{.tokens = view_.tokens,
                               .positions = positions,
                               .kv = engine_->kv(),
                               .blocks = {blocks.data(), static_cast<int32_t>(blocks.size())},
                               .chat = chat,
                               .window = window,
-                              .logits = cache_.logits(),
+                              .logits = *view_.logits,
                               .identity = &identity,
                               .session = &keys,
                               .foreign = &foreign_};

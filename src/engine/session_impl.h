@@ -1,9 +1,13 @@
 // The state of one conversation. See gyrator/engine.h for the contract.
 //
-// Its cache and its sampler belong to the engine thread while a request of it is in flight; the
-// rest belongs to the thread that uses the session.
+// A session has two sides. The live side (cache, sampler, live window) belongs to the engine thread
+// while a request of the session is in flight. The other side belongs to the thread that uses the
+// session: the transcript, and the view, which is what the session says of its cache. A request
+// takes a new view from the cache when it ends, and InFlight hands it to the session however the
+// call ends, so that the two sides never disagree between two requests.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,8 +17,11 @@
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/session_cache.h"
+#include "engine/session_claim.h"
+#include "engine/session_keys.h"
 #include "engine/session_slot.h"
 #include "engine/session_snapshot.h"
+#include "engine/session_view.h"
 #include "engine/text_model.h"
 #include "engine/window.h"
 #include "gyrator/engine.h"
@@ -45,16 +52,14 @@ struct RestoredState {
   std::vector<Message> transcript;
   std::vector<TokenRange> ranges;  // of the messages
   std::vector<uint64_t> draws_at;  // [transcript]: draws before each message; 0: not known
-  SharedLogits last_logits;        // [vocab]; null or empty: to be recomputed
   SamplerOptions sampler;
   uint64_t draws = 0;
-  std::vector<TokenId> tokens;  // that the slot holds
-  Window window;
+  SessionView view;  // of what the slot holds
   WindowOptions window_options;
   std::string id;
   std::string parent;
   std::vector<TokenId> opaque_prefix;  // history known as tokens only (bare v1.0 folder)
-  std::string template_variables;
+  SessionKeys keys;
   ForeignKeys foreign;              // of the snapshot it came from
   size_t edited_from = kNoMessage;  // see EditedFrom
   std::optional<int32_t> dropped_from;  // see SessionImpl
@@ -84,9 +89,12 @@ struct SessionCounts {
 class SessionImpl final : public Session {
  public:
   SessionImpl(EngineImpl* engine, SessionSlot slot, RestoredState state);
+  // Destroying a session in a callback of its own request is a bug of the caller.
+  ~SessionImpl() override;
 
   Status Append(Message message) override;
   Result<Reply> Respond(const GenerateOptions& options) override;
+  Status Check() const override;
   Result<Reply> Prepare(const GenerateOptions& options) override;
   Result<Reply> Complete(std::span<const TokenId> prefix, const GenerateOptions& options) override;
   Result<Explanation> Explain() const override;
@@ -103,23 +111,39 @@ class SessionImpl final : public Session {
   Status SetSampler(const SamplerOptions& options) override;
   const SamplerOptions& sampler() const override { return sampler_.options(); }
   SessionInfo info() const override;
-  std::vector<TokenId> tokens() const override { return held_; }
-  std::vector<TokenId> all_tokens() const override { return window_.All(held_); }
+  std::vector<TokenId> tokens() const override { return view_.tokens; }
+  std::vector<TokenId> all_tokens() const override { return evicted().All(view_.tokens); }
   std::span<const Message> transcript() const override { return transcript_; }
-  std::span<const float> last_logits() const override { return cache_.logits(); }
+  std::span<const float> last_logits() const override { return *view_.logits; }
 
+  const EngineImpl* engine() const { return engine_; }
+  // Leave to use the session, until the claim ends. kInvalidArgument "busy": it is in use already,
+  // by a request (also when one of its own callbacks asks) or by another thread. `what` is wanted.
+  Result<SessionClaim> Claim(std::string_view what) const;
+  bool in_use() const { return in_use_.load(std::memory_order_acquire); }
+
+  // --- While the session is claimed.
   // The tokens of the next turn: the rendered transcript, or in opaque-prefix mode the tokens in
   // the cache and the new messages' part of the template.
   Result<Prompt> MakePrompt() const;
-  // After a request of it is done: what it says joins the transcript, when that was rendered for a
-  // reply.
-  Result<Reply> Settle(Request* request, const Asked& asked);
+  // What a request found when it was made.
+  Asked AskedNow(WorkKind kind, int32_t prompt_length) const;
+  // Takes over what a request left, failed or not. Allocates nothing, for it also runs while an
+  // exception passes. REQUIRES: the request is done.
+  void Settle(Request* request, const Asked& asked) noexcept;
+  // The reply of a request that is settled, or why it failed. The reply joins the transcript when
+  // that was rendered for one.
+  Result<Reply> Conclude(Request* request, const Asked& asked);
 
+  // --- Engine thread, while a request of the session is in flight.
   SessionCache& cache() { return cache_; }
   const SessionCache& cache() const { return cache_; }
   Sampler& sampler_state() { return sampler_; }
-  Window& window_state() { return window_; }
-  const Window& window_state() const { return window_; }
+  const Window& window_state() const { return *live_window_; }
+  void set_window_state(Window window) {
+    live_window_ = std::make_shared<const Window>(std::move(window));
+  }
+  SessionView TakeView() const;
 
  private:
   // --- What a request would find (explain.cc).
@@ -128,14 +152,20 @@ class SessionImpl final : public Session {
   // Why `prompt` differs from what the session holds at position `at` of all tokens.
   Status Judge(const Prompt& prompt, int32_t at, Divergence* divergence) const;
 
-  // What of the transcript is no longer what was decoded.
-  void ForgetRanges(const Asked& asked);
+  const Window& evicted() const { return *view_.window; }
+  void AddMessage(Message message, TokenRange range, uint64_t draws);
+  void MakePlaceFor(size_t messages);  // AddMessage of so many more allocates nothing
+  void KeepMessages(size_t count);     // Rewind. REQUIRES: there are as many
+  void KeepRangesUpTo(int64_t end) noexcept;  // of all tokens
+  // How much of all tokens the ranges may speak of.
+  int64_t EndOfRanges() const;
   Result<std::vector<TokenId>> OpaqueTokens() const;
   RenderOptions Rendering() const;
   Result<PromptLayout> PresentLayout() const;  // of all tokens, as far as they are the transcript's
   RestoredState CopyState() const;             // what a fork of it starts from
   // Forgets the tokens of dropped messages, brings a parked session back, to the bit, and keeps it
-  // until Release.
+  // until Release, which does nothing for one that is not held.
+  class Held;
   Status Hold();
   // The tokens that a held session has: the first `kept` of all tokens, or fewer where the window
   // was made for more than those.
@@ -148,18 +178,19 @@ class SessionImpl final : public Session {
 
   EngineImpl* engine_;
   SessionSlot slot_;
-  SessionCache cache_;  // the engine thread's while a request is in flight, as the next two
+  mutable std::atomic<bool> in_use_ = false;  // claimed
+  SessionCache cache_;
   Sampler sampler_;
-  Window window_;
+  std::shared_ptr<const Window> live_window_;  // never null; replaced, not changed
   WindowOptions window_options_;
-  std::vector<TokenId> held_;  // tokens of the window
+  SessionView view_;
   std::vector<Message> transcript_;
   std::vector<TokenRange> ranges_;  // [transcript_]: where each message lies among all tokens
   std::vector<uint64_t> draws_at_;  // [transcript_]: of the sampler, before each message
   std::string id_;
   std::string parent_;
   std::vector<TokenId> opaque_prefix_;
-  std::string template_variables_;
+  SessionKeys keys_;
   ForeignKeys foreign_;
   size_t edited_from_ = kNoMessage;  // the first message that is not what was decoded in its place
   // Messages were dropped, and the session's tokens from here on (of all tokens) are theirs. They

@@ -9,6 +9,23 @@
 
 namespace gyrator {
 
+namespace {
+
+// How many of the first tokens are known as tokens only: of a folder without a chat log, all.
+Result<int64_t> ReadOpaquePrefix(const Snapshot& snapshot) {
+  int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
+  if (snapshot.session.Contains("opaque_prefix")) {
+    const Result<int64_t> stated = snapshot.session.GetInt("opaque_prefix");
+    if (!stated.ok()) return StateInconsistent(kSessionFile, stated.status().message());
+    opaque = *stated;
+  }
+  if (opaque >= 0 && opaque <= snapshot.cp()) return opaque;
+  return StateInconsistent(kSessionFile,
+                           "opaque_prefix: 0 to cp expected, found " + std::to_string(opaque));
+}
+
+}  // namespace
+
 Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   RestoredState state;
   GYRATOR_ASSIGN_OR_RETURN(ParsedChat chat, ParseChat(snapshot.chat));
@@ -19,37 +36,77 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.draws = sampler.draws;
   state.id = snapshot.session.Get("id").ok() ? *snapshot.session.Get("id") : NewSessionId();
   state.parent = snapshot.manifest.root();
-  state.last_logits = std::make_shared<std::vector<float>>(snapshot.logits);
+  state.view.logits = std::make_shared<std::vector<float>>(snapshot.logits);
   state.foreign = snapshot.foreign();
-  state.tokens = snapshot.tokens;
-  GYRATOR_ASSIGN_OR_RETURN(state.draws_at, ReadDraws(snapshot.session));
+  state.view.tokens = snapshot.tokens;
+  GYRATOR_ASSIGN_OR_RETURN(state.draws_at,
+                           ReadDraws(snapshot.session, state.transcript.size()));
+  GYRATOR_ASSIGN_OR_RETURN(state.keys, ReadSessionKeys(snapshot.session));
   if (snapshot.evictions) {
-    state.window = WindowFromText(*snapshot.evictions);
+    state.view.window = std::make_shared<const Window>(WindowFromText(*snapshot.evictions));
     state.window_options = WindowOptionsFromText(*snapshot.evictions);
   }
-  state.edited_from =
-      EditedFrom(state.ranges, std::ssize(state.tokens) + state.window.num_evicted());
+  const int64_t said = std::ssize(state.view.tokens) + state.view.window->num_evicted();
+  state.edited_from = EditedFrom(state.ranges, said);
 
-  // A folder without a chat log is a history of tokens.
-  int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
-  if (snapshot.session.Contains("opaque_prefix")) {
-    GYRATOR_ASSIGN_OR_RETURN(opaque, snapshot.session.GetInt("opaque_prefix"));
-  }
-  if (opaque < 0 || opaque > snapshot.cp()) {
-    return StateInconsistent("metadata/session.txt",
-                             "opaque_prefix: 0 to cp expected, found " + std::to_string(opaque));
-  }
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t opaque, ReadOpaquePrefix(snapshot));
   state.opaque_prefix.assign(snapshot.tokens.begin(), snapshot.tokens.begin() + opaque);
   return state;
 }
 
 Status CheckLoadable(const Snapshot& snapshot) {
   GYRATOR_RETURN_IF_ERROR(CheckPositions(snapshot));
-  return RestoreState(snapshot).status();
+  GYRATOR_RETURN_IF_ERROR(ReadSampler(snapshot.session).status());
+  GYRATOR_RETURN_IF_ERROR(ReadSessionKeys(snapshot.session).status());
+  GYRATOR_RETURN_IF_ERROR(ReadOpaquePrefix(snapshot).status());
+  size_t num_messages = 0;
+  GYRATOR_RETURN_IF_ERROR(ForEachMessage(snapshot.chat, [&](const Message&, TokenRange) {
+    ++num_messages;
+    return Status();
+  }));
+  return ReadDraws(snapshot.session, num_messages).status();
 }
 
+namespace {
+
+// Puts `wanted` in the place of a saved value; a note when that is another one.
+void Replace(std::string_view what, const std::string& wanted, std::string* saved,
+             std::vector<std::string>* notes) {
+  if (wanted == *saved) return;
+  const auto text = [](const std::string& value) {
+    return value.empty() ? "none" : "'" + value + "'";
+  };
+  notes->push_back(std::string(what) + ": saved with " + text(*saved) + ", replaced by " +
+                   text(wanted));
+  *saved = wanted;
+}
+
+// What the caller wants otherwise than it was saved, and what this engine cannot do.
+Status Adapt(const LoadSessionOptions& options, bool use_cache, RestoredState* state,
+             std::vector<std::string>* notes) {
+  if (options.template_variables) {
+    GYRATOR_ASSIGN_OR_RETURN(const std::string variables,
+                             OneLineVariables(*options.template_variables));
+    Replace("template variables", variables, &state->keys.template_variables, notes);
+  }
+  if (options.cache_namespace) {
+    Replace("cache namespace", *options.cache_namespace, &state->keys.cache_namespace, notes);
+  }
+  WindowOptions& window = state->window_options;
+  if (!use_cache && window.overflow != Overflow::kError) {
+    notes->push_back("overflow: saved with '" + std::string(OverflowName(window.overflow)) +
+                     "', but nothing can be evicted without the cache: the session ends where it "
+                     "is full");
+    window.overflow = Overflow::kError;
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& folder,
-                                                         LoadReport* report) {
+                                                         LoadReport* report,
+                                                         const LoadSessionOptions& options) {
   FileSystem& fs = PosixFileSystem();
   GYRATOR_ASSIGN_OR_RETURN(const Snapshot snapshot, OpenSnapshot(fs, folder));
   const PagedKv& view = kv();
@@ -60,9 +117,11 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
                                                .head_dim = view.head_dim});
   GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
                            CheckCompatible(snapshot, live, options_.context));
+  GYRATOR_RETURN_IF_ERROR(CheckLoadable(snapshot));
   GYRATOR_ASSIGN_OR_RETURN(RestoredState state, RestoreState(snapshot));
+  GYRATOR_RETURN_IF_ERROR(Adapt(options, options_.use_cache, &state, &notes));
 
-  GYRATOR_ASSIGN_OR_RETURN(SessionSlot slot, OpenSlot({}));
+  GYRATOR_ASSIGN_OR_RETURN(SessionSlot slot, OpenSlot(state.keys.cache_namespace));
   std::vector<uint32_t> blocks;
   Status reserved;
   Call([&] {
@@ -93,7 +152,8 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
                       " tokens have no chat log and are kept as they are");
     }
     *report = {.verification = std::string(VerificationName(snapshot.verification)),
-               .notes = std::move(notes)};
+               .notes = std::move(notes),
+               .has_window = snapshot.evictions.has_value()};
   }
   return std::unique_ptr<Session>(new SessionImpl(this, std::move(slot), std::move(state)));
 }

@@ -2,13 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
 
-#include "base/json.h"
-#include "engine/messages.h"
+#include "base/utf8.h"
 #include "snapshot/errors.h"
 
 namespace gyrator {
@@ -17,8 +16,13 @@ namespace {
 
 constexpr std::string_view kRngName = "philox4x32-10";
 
-std::string StyleName(RopeStyle style) {
-  return style == RopeStyle::kHalf ? "half" : "interleaved";
+std::string IdText(const std::optional<TokenId>& id) { return id ? std::to_string(*id) : "none"; }
+
+// Which ids the template may write and end a reply: they change what is said, not what K and V mean.
+void SetSpecialTokens(const Tokenizer& tokenizer, KeyValues* keys) {
+  keys->Set("bos_token_id", IdText(tokenizer.bos()));
+  keys->Set("eos_token_id", IdText(tokenizer.eos()));
+  keys->Set("end_of_generation", fmt::format("{}", fmt::join(tokenizer.end_of_generation(), ",")));
 }
 
 std::string BiasText(const std::vector<std::pair<TokenId, float>>& bias) {
@@ -32,7 +36,8 @@ std::string BiasText(const std::vector<std::pair<TokenId, float>>& bias) {
 Status BadKey(std::string_view key, std::string_view value) {
   return StateInconsistent(
       "metadata/session.txt",
-      std::string(key) + ": a number expected, found '" + std::string(value) + "'");
+      std::string(key) + ": a number expected, found '" +
+          std::string(value.substr(0, CompletePrefix(value.substr(0, 80)))) + "'");
 }
 
 template <class T>
@@ -54,6 +59,7 @@ Status ReadBias(const KeyValues& keys, std::vector<std::pair<TokenId, float>>* b
   if (!found) return {};
   std::string_view text = *found;
   if (!text.starts_with('[') || !text.ends_with(']')) return BadKey("sampler.logit_bias", text);
+  bias->reserve(static_cast<size_t>(std::ranges::count(text, ',')) + 1);
   text = text.substr(1, text.size() - 2);
   while (!text.empty()) {
     const std::string_view item = text.substr(0, text.find(','));
@@ -77,14 +83,7 @@ Result<KeyValues> LiveIdentity(const ModelImpl& model, int32_t capacity) {
   const TextModelImpl* text = model.text_impl();
   KeyValues keys;
   keys.Set("model", config.name.empty() ? config.family : config.name);
-  keys.Set("arch", config.family);
-  keys.SetInt("n_heads", config.num_heads);
-  keys.SetInt("vocab_size", config.vocab);
-  keys.Set("rope.theta", fmt::format("{}", config.rope.theta));
-  keys.SetInt("rope.dim", config.rope.rotary_dim);
-  keys.Set("rope.style", StyleName(config.rope.style));
-  keys.Set("rope.scaling", config.rope.scaling);
-  keys.SetInt("sliding_window", config.sliding_window);
+  keys.AddMissing(IdentityOf(config));
   keys.Set("quantisation", DTypeName(model.loaded().stored));
   keys.Set("compute", ComputeTypeName(model.loaded().compute));
   keys.Set("numerics", model.numerics());
@@ -92,40 +91,8 @@ Result<KeyValues> LiveIdentity(const ModelImpl& model, int32_t capacity) {
   keys.Set("weights_sha256", weights);
   keys.Set("tokenizer_sha256", text == nullptr ? "none" : text->tokenizer().digest());
   keys.Set("template_sha256", text == nullptr ? "none" : text->template_digest());
+  if (text != nullptr) SetSpecialTokens(text->tokenizer(), &keys);
   return keys;
-}
-
-Result<std::string> ChatText(std::span<const Message> messages,
-                             std::span<const TokenRange> ranges) {
-  GYRATOR_ASSIGN_OR_RETURN(Json chat, MessagesToJson(messages));
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (ranges[i].begin >= 0) chat[i]["span"] = {ranges[i].begin, ranges[i].end};
-  }
-  return DumpJson(chat, 1) + "\n";
-}
-
-Result<ParsedChat> ParseChat(std::string_view text) {
-  GYRATOR_ASSIGN_OR_RETURN(Json chat, ParseJson(text));
-  ParsedChat parsed;
-  if (!chat.is_array()) return StateInconsistent("chat.json", "an array expected");
-  for (Json& item : chat) {
-    TokenRange range;
-    if (item.is_object() && item.contains("span")) {
-      const Json& span = item["span"];
-      const bool is_pair = span.is_array() && span.size() == 2 && span[0].is_number_integer() &&
-                           span[1].is_number_integer();
-      if (!is_pair && !span.is_null()) {
-        return StateInconsistent("chat.json", "span: two integers or null expected");
-      }
-      if (is_pair) range = {span[0].get<int32_t>(), span[1].get<int32_t>()};
-      item.erase("span");
-    }
-    parsed.ranges.push_back(range);
-  }
-  auto messages = MessagesFromJson(chat);
-  if (!messages.ok()) return StateInconsistent("chat.json", messages.status().message());
-  parsed.messages = *std::move(messages);
-  return parsed;
 }
 
 void WriteSampler(const SamplerOptions& options, uint64_t draws, KeyValues* keys) {
@@ -174,12 +141,20 @@ std::string DrawsText(std::span<const uint64_t> draws_at) {
   return fmt::format("[{}]", fmt::join(draws_at, ","));
 }
 
-Result<std::vector<uint64_t>> ReadDraws(const KeyValues& keys) {
+Result<std::vector<uint64_t>> ReadDraws(const KeyValues& keys, size_t num_messages) {
   std::vector<uint64_t> draws_at;
   const auto found = keys.Find("rng.draws_at");
   if (!found || *found == "[]") return draws_at;
   std::string_view text = *found;
   if (!text.starts_with('[') || !text.ends_with(']')) return BadKey("rng.draws_at", *found);
+  const auto count = static_cast<size_t>(std::ranges::count(text, ',')) + 1;
+  if (count > num_messages) {
+    return StateInconsistent("metadata/session.txt",
+                             "rng.draws_at: at most one number for each of the " +
+                                 std::to_string(num_messages) + " messages expected, found " +
+                                 std::to_string(count));
+  }
+  draws_at.reserve(count);
   text = text.substr(1, text.size() - 2);
   while (true) {
     const std::string_view item = text.substr(0, text.find(','));

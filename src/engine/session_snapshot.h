@@ -1,6 +1,7 @@
 // Between a session and its snapshot: identity keys, session keys, chat.json.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,16 @@ struct TokenRange {
 // chat.json: [{role, content, span?, ...extras}]. REQUIRES as many ranges as messages.
 Result<std::string> ChatText(std::span<const Message> messages, std::span<const TokenRange> ranges);
 
+// Calls `take` for each message of a chat.json in order, until it refuses one. Memory is that of
+// the largest message, not of all. kCorruption "state_inconsistent" names the message.
+Status ForEachMessage(std::string_view text,
+                      const std::function<Status(Message message, TokenRange range)>& take);
+
 struct ParsedChat {
   std::vector<Message> messages;
   std::vector<TokenRange> ranges;
 };
-Result<ParsedChat> ParseChat(std::string_view text);  // kCorruption
+Result<ParsedChat> ParseChat(std::string_view text);  // errors as ForEachMessage
 
 // session.txt: sampler.*, rng.*. Floats as the shortest text that reads back to the same bits.
 void WriteSampler(const SamplerOptions& options, uint64_t draws, KeyValues* keys);
@@ -43,9 +49,10 @@ Result<ParsedSampler> ReadSampler(const KeyValues& keys);
 
 // session.txt: rng.draws_at, "[0,0,12]": draws before each message; empty when it is not there.
 std::string DrawsText(std::span<const uint64_t> draws_at);
-Result<std::vector<uint64_t>> ReadDraws(const KeyValues& keys);
+// kCorruption "state_inconsistent", also for more than there are messages.
+Result<std::vector<uint64_t>> ReadDraws(const KeyValues& keys, size_t num_messages);
 
-// window.txt of a window from which something was evicted, and back.
+// window.txt, also of a window from which nothing was evicted, and back.
 std::string TextOfWindow(const Window& window, const WindowOptions& options);
 Window WindowFromText(const WindowText& text);
 WindowOptions WindowOptionsFromText(const WindowText& text);

@@ -86,6 +86,31 @@ TEST(SessionText, ChatReadsBackWithItsSpans) {
   EXPECT_EQ(-1, parsed->ranges[1].begin);
 }
 
+TEST(SessionText, AWindowReadsBackWithThePoliciesOfItsLog) {
+  for (const Overflow overflow :
+       {Overflow::kMessage, Overflow::kFifo, Overflow::kSink, Overflow::kScore}) {
+    const std::vector<Eviction> log = {
+        {.cp = 10, .policy = PolicyOf(overflow), .spans = {{2, 4}, {6, 7}}},
+        {.cp = 5, .policy = {}, .spans = {}},
+        {.cp = 9, .policy = EvictionPolicy::kFifo, .spans = {{2, 3}}}};
+    const WindowOptions options = {
+        .overflow = overflow, .mode = EvictMode::kRecompute, .sinks = 3, .headroom = 7};
+    const std::string text = TextOfWindow(Window({{2, {5, 6, 7}}, {4, {9}}}, log), options);
+    const auto parsed = ParseWindow(text, 20, 100);
+    ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
+    const Window window = WindowFromText(*parsed);
+    ASSERT_EQ(3u, window.log().size());
+    EXPECT_EQ(log[0], window.log()[0]);
+    EXPECT_TRUE(window.log()[1].is_rewind());
+    EXPECT_EQ(5, window.log()[1].cp);
+    EXPECT_EQ(log[2], window.log()[2]);
+    ASSERT_EQ(2u, window.gone().size());
+    EXPECT_EQ((Window::Gone{2, {5, 6, 7}}), window.gone()[0]);
+    EXPECT_EQ((Window::Gone{4, {9}}), window.gone()[1]);
+    EXPECT_EQ(options, WindowOptionsFromText(*parsed));
+  }
+}
+
 TEST(SessionText, ADamagedChatIsRefused) {
   for (const char* text : {"", "{", "{}", "7", R"([{"role":"user","content":"a","span":[1]}])",
                            R"([{"role":"user","content":"a","span":[1,"2"]}])",

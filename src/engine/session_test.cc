@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/source_path_testing.h"
 #include "engine/engine_testing.h"
 #include "gyrator/contexts.h"
 
@@ -93,14 +94,26 @@ TEST_F(SessionTest, CapacityIsATypedErrorThatNamesCapacityAndCp) {
   EXPECT_NE(std::string::npos, too_long.status().message().find("64 tokens"));
   EXPECT_NE(std::string::npos, too_long.status().message().find("cp 60"));
   EXPECT_EQ(60, session->info().cp);
-  // Sampling stops at the edge: what was sampled stays, and every position is accounted for.
-  auto edge = session->Complete(Numbers(60, 3), Steps(100));
-  ASSERT_FALSE(edge.ok());
-  EXPECT_EQ("capacity", edge.status().name());
-  EXPECT_EQ(64, session->info().cp);
-  EXPECT_EQ(64u, session->tokens().size());
   // The session still works.
   EXPECT_TRUE(session->Complete(Numbers(30, 3), Steps(2)).ok());
+}
+
+// The last token of the reply needs no place: it is sampled from the last one's.
+TEST_F(SessionTest, AReplyThatFillsTheCapacityIsAReply) {
+  for (const int32_t prompt : {1, 60, 63, 64}) {
+    auto session = *engine_->NewSession({.sampler = Greedy()});
+    const auto filled = session->Complete(Numbers(prompt, 3), Steps(100));
+    ASSERT_TRUE(filled.ok()) << prompt << " " << filled.status().ToString();
+    EXPECT_EQ(StopReason::kLength, filled->stop);
+    EXPECT_EQ(64 - prompt + 1, std::ssize(filled->tokens));
+    EXPECT_EQ(64, session->info().cp);
+    EXPECT_EQ(64u, session->tokens().size());
+    auto again = *engine_->NewSession({.sampler = Greedy()});
+    const auto counted = again->Complete(Numbers(prompt, 3), Steps(64 - prompt + 1));
+    EXPECT_EQ(counted->tokens, filled->tokens);
+    EXPECT_TRUE(std::ranges::equal(again->last_logits(), session->last_logits()));
+    EXPECT_TRUE(session->Complete(Numbers(30, 3), Steps(2)).ok());
+  }
 }
 
 TEST_F(SessionTest, RefusesTokensThatTheModelDoesNotHave) {
@@ -171,7 +184,7 @@ TEST_F(SessionTest, OneWhoseNumbersOverflowFailsAloneInItsBatch) {
   requests.push_back({broken->get(), Join(Numbers(20, 3), {9, 8}), Steps(3)});
   requests.push_back({b.get(), Numbers(9, 60), Steps(3)});
   const auto replies = engine->Run(requests);
-  EXPECT_EQ(Code::kInternal, replies[1].status().code());
+  EXPECT_EQ("not_finite", replies[1].status().name());
   auto quiet = MakeEngine(LoadGolden("llama3", ComputeType::kInt8), 64);
   auto alone = *quiet->NewSession({.sampler = Greedy()});
   for (const auto& [reply, prompt] :
@@ -405,14 +418,12 @@ TEST(Engine, RefusesWhatItCannotServe) {
             Engine::Create(LoadGolden("llama2", ComputeType::kF32), options).status().code());
   EXPECT_EQ(
       Code::kInvalidArgument,
-      Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
+      Model::Load(SourcePath("tests/golden/models/llama3"),
                   {.compute = {}, .isa = "sse9", .threads = 1, .digest_cache = {}, .progress = {}})
           .status()
           .code());
   EXPECT_EQ(Code::kNotFound,
-            Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/nothing", {})
-                .status()
-                .code());
+            Model::Load(SourcePath("tests/golden/models/nothing"), {}).status().code());
 }
 
 }  // namespace

@@ -188,11 +188,23 @@ TEST_P(SharingTest, ForkOfAForkAndTheirParentsMayGoInAnyOrder) {
   parent.reset();
   auto grandchild = *child->Fork({});
   const auto longer = Join(Join(prompt, Numbers(10, 60)), Numbers(5, 30));
+  const int32_t held = grandchild->info().cp;
+  ASSERT_GT(held, 50);  // the prompt, what was added and a sampled token
   const Said said = Say(*grandchild, longer);
+  EXPECT_EQ(50, said.reply.tokens_reused);
+  EXPECT_EQ(0, said.reply.tokens_shared);  // they are its own, though its parents made them
+  const auto quiet = Make(false);
+  const auto straight = New(*quiet);  // its stream of draws stands where that of the forks does
+  Say(*straight, prompt, 2);
+  Say(*straight, Join(prompt, Numbers(10, 60)), 2);
+  ExpectEqual(Say(*straight, longer), said);
   child.reset();
-  const Said once_more = Say(*New(*engine_), longer);
-  EXPECT_EQ(said.reply.tokens.size(), once_more.reply.tokens.size());
+  const auto late = New(*engine_);
+  const Said once_more = Say(*late, longer);
+  EXPECT_EQ(54, once_more.reply.tokens_shared);
   ExpectEqual(Alone(longer), once_more);
+  grandchild.reset();
+  ExpectEqual(once_more, Say(*New(*engine_), longer));
 }
 
 // A pool of four full sessions: what is only cached goes when room is needed.

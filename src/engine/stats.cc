@@ -47,6 +47,9 @@ std::string PrometheusText(const EngineStats& s) {
   counter("kv_blocks_evicted_total", "Cached blocks that made room.", s.blocks_evicted);
   counter("kv_blocks_cooled_total", "Of those, written to the swap file.", s.blocks_cooled);
   counter("kv_blocks_warmed_total", "Cached blocks read from the swap file.", s.blocks_warmed);
+  counter("kv_blocks_spilled_total", "Blocks of idle sessions written to the spill memory.",
+          s.blocks_spilled);
+  counter("kv_blocks_unspilled_total", "Blocks read from the spill memory.", s.blocks_unspilled);
   AddEvictions(s, &text);
   counter("tokens_evicted_total", "Tokens that left the windows of sessions.", s.tokens_evicted);
   counter("passes_to_score_total", "Forward passes that chose what to evict.", s.passes_to_score);
@@ -70,6 +73,10 @@ std::string PrometheusText(const EngineStats& s) {
   gauge("sessions_parked", "Sessions without blocks.", static_cast<uint64_t>(s.parked));
   gauge("swap_bytes", "Bytes in the swap file.", s.swap_bytes);
   gauge("swap_bytes_max", "Cap of the swap file.", s.swap_bytes_max);
+  gauge("spill_bytes", "Bytes in the spill memory.", s.spill_bytes);
+  gauge("spill_bytes_max", "Budget of the spill memory.", s.spill_bytes_max);
+  gauge("namespaces_cached", "Namespaces that have something in the prefix cache.",
+        static_cast<uint64_t>(s.namespaces_cached));
   return text;
 }
 

@@ -1,12 +1,12 @@
 #include "engine/text_model.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/sha256.h"
 #include "engine/messages.h"
+#include "engine/model_path.h"
 #include "formats/gguf.h"
 
 namespace gyrator {
@@ -28,22 +28,6 @@ Status CheckFolderOptions(const TextOptions& options) {
   return Status::InvalidArgument(
       "tokenizer pre: expected a GGUF file, found a folder, whose tokenizer.json says how text is "
       "cut");
-}
-
-Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path,
-                                                 const TextOptions& options) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    GYRATOR_RETURN_IF_ERROR(CheckFolderOptions(options));
-    return Tokenizer::FromHuggingFace(path);
-  }
-  if (!std::filesystem::exists(path, error)) {
-    return Status::NotFound(path + ": no such model file or folder");
-  }
-  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
-  if (!file.Has("tokenizer.ggml.model"))
-    return Status::NotFound(path + ": no tokenizer in the file");
-  return Tokenizer::FromGguf(file, options.tokenizer_pre);
 }
 
 // What a template knows of the vocabulary: {"bos_token": "<s>"}.
@@ -122,7 +106,26 @@ Result<const ChatTemplate*> TextModelImpl::ChooseTemplate(bool has_tools) const 
 
 Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::string& path,
                                                                  const TextOptions& options) {
-  GYRATOR_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(path, options));
+  GYRATOR_ASSIGN_OR_RETURN(const ModelPath kind, ClassifyModelPath(path));
+  if (kind == ModelPath::kFolder) {
+    GYRATOR_RETURN_IF_ERROR(CheckFolderOptions(options));
+    return Make(Tokenizer::FromHuggingFace(path), path);
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  return FromGguf(file, path, options);
+}
+
+Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::FromGguf(const GgufFile& file,
+                                                                     const std::string& path,
+                                                                     const TextOptions& options) {
+  if (!file.Has("tokenizer.ggml.model"))
+    return Status::NotFound(path + ": no tokenizer in the file");
+  return Make(Tokenizer::FromGguf(file, options.tokenizer_pre), path);
+}
+
+Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Make(
+    Result<std::unique_ptr<Tokenizer>> opened, const std::string& path) {
+  GYRATOR_ASSIGN_OR_RETURN(auto tokenizer, std::move(opened));
   std::unique_ptr<ChatTemplate> chat;
   if (!tokenizer->chat_template().empty()) {
     auto parsed = ChatTemplate::Parse(tokenizer->chat_template());

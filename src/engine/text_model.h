@@ -18,6 +18,10 @@ class TextModelImpl final : public TextModel {
   TextModelImpl(std::unique_ptr<Tokenizer> tokenizer, std::unique_ptr<ChatTemplate> chat);
   static Result<std::shared_ptr<const TextModelImpl>> Open(const std::string& path,
                                                            const TextOptions& options);
+  // Of an opened GGUF file; `path` is for messages. kNotFound when it has no tokenizer.
+  static Result<std::shared_ptr<const TextModelImpl>> FromGguf(const GgufFile& file,
+                                                               const std::string& path,
+                                                               const TextOptions& options);
 
   std::vector<TokenId> Encode(std::string_view text, bool add_special) const override;
   std::string Decode(std::span<const TokenId> ids, bool skip_special) const override;
@@ -37,6 +41,8 @@ class TextModelImpl final : public TextModel {
   const std::string& template_digest() const { return template_digest_; }  // SHA-256, hex
 
  private:
+  static Result<std::shared_ptr<const TextModelImpl>> Make(
+      Result<std::unique_ptr<Tokenizer>> opened, const std::string& path);
   Result<std::string> RenderValue(const Json& messages, const RenderOptions& options) const;
   Result<const ChatTemplate*> ChooseTemplate(bool has_tools) const;
   void ParseToolTemplate();

@@ -112,7 +112,12 @@ TEST_F(ThreadsTest, ACallbackThatThrowsEndsTheCallAndNothingElse) {
   batch[0].options.on_text = [](std::string_view) { return std::vector<bool>().at(0); };
   batch[1].options.on_text = [](std::string_view) { return true; };
   EXPECT_THROW((void)engine->Run(batch), std::out_of_range);
-  EXPECT_LT(b->info().cp, 240);  // it was ended too
+  const auto held = b->tokens();  // it was ended too, wherever it stood
+  EXPECT_EQ(std::ssize(held), b->info().cp);
+  EXPECT_LT(held.size(), 239u);
+  const auto whole = Join(Numbers(40, 9), Alone(Numbers(40, 9), 200, 2));
+  EXPECT_TRUE(std::equal(held.begin(), held.end(), whole.begin()));
+  EXPECT_EQ(40, a->info().cp);  // the text of its first token threw
   const auto reply = c->Complete(Numbers(30, 5), Steps(6));
   ASSERT_TRUE(reply.ok());
   EXPECT_EQ(Alone(Numbers(30, 5), 6, 3), reply->tokens);

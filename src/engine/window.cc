@@ -107,6 +107,28 @@ std::vector<TokenId> Window::All(std::span<const TokenId> window) const {
   return all;
 }
 
+int64_t Window::CommonPrefix(std::span<const TokenId> all,
+                             std::span<const TokenId> window) const noexcept {
+  size_t common = 0;
+  // Compares the next tokens; false when they differ or `all` ends before them.
+  const auto agrees = [&](std::span<const TokenId> next) {
+    const auto rest = all.subspan(common);
+    const auto same = std::mismatch(next.begin(), next.end(), rest.begin(), rest.end()).first;
+    common += static_cast<size_t>(same - next.begin());
+    return same == next.end();
+  };
+  size_t from = 0;
+  for (const Gone& gone : gone_) {
+    const size_t to = std::min(static_cast<size_t>(gone.at), window.size());
+    if (!agrees(window.subspan(from, to - from)) || !agrees(gone.tokens)) {
+      return static_cast<int64_t>(common);
+    }
+    from = to;
+  }
+  (void)agrees(window.subspan(from));
+  return static_cast<int64_t>(common);
+}
+
 bool Window::Matches(std::span<const TokenId> all, std::span<const TokenId> window) const {
   if (gone_.empty()) return true;
   if (!Fits(std::ssize(window))) return false;

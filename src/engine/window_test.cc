@@ -98,6 +98,16 @@ void AllUndoesView() {
   RC_ASSERT(window.All(tokens) == all);
   RC_ASSERT(window.Matches(all, tokens));
   RC_ASSERT(window.View(all) == tokens);
+  // All of a part of the window, too, and of a history that differs somewhere.
+  const auto part = std::span(tokens).first(*rc::gen::inRange<size_t>(0, tokens.size() + 1));
+  std::vector<TokenId> others = all;
+  if (!others.empty()) others[*rc::gen::inRange<size_t>(0, others.size())] += 1;
+  others.resize(*rc::gen::inRange<size_t>(0, others.size() + 1));
+  for (const auto& asked : {all, others}) {
+    const std::vector<TokenId> whole = window.All(part);
+    const auto same = std::mismatch(asked.begin(), asked.end(), whole.begin(), whole.end()).first;
+    RC_ASSERT(window.CommonPrefix(asked, part) == same - asked.begin());
+  }
   RC_ASSERT(std::ssize(all) - window.num_evicted() == std::ssize(tokens));
   for (int32_t p = 0; p < std::ssize(tokens); ++p) {
     const int32_t there = window.ToAll(p);

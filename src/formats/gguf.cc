@@ -7,6 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "formats/ggml_types.h"
+#include "formats/lfs_pointer.h"
 
 namespace gyrator {
 
@@ -316,9 +317,11 @@ std::string_view GgufTypeName(GgufType type) {
 
 Result<GgufFile> GgufFile::Open(const std::string& path) {
   GYRATOR_ASSIGN_OR_RETURN(MappedFile opened, MappedFile::Open(path));
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(path, AsText(opened.bytes())));
   const auto mapped = std::make_shared<const MappedFile>(std::move(opened));
-  auto file = Parse(mapped->bytes(), mapped);
-  if (!file.ok()) return std::move(file).status().Annotate(path);
+  GgufFile file;
+  GYRATOR_RETURN_IF_ERROR(file.ParseAll(mapped->bytes()).Annotate(path + ": gguf"));
+  file.tensors_.AddFile(mapped);
   return file;
 }
 

@@ -9,13 +9,14 @@
 
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "base/source_path_testing.h"
 #include "formats/format_testing.h"
 #include "formats/npy.h"
 
 namespace gyrator {
 namespace {
 
-const std::string kFolder = GYRATOR_SOURCE_DIR "/tests/golden/formats/";
+const std::string kFolder = SourcePath("tests/golden/formats/");
 
 std::string FileText(const std::string& path) {
   auto text = ReadSmallFile(path, 1 << 20);

@@ -178,20 +178,27 @@ Result<std::string_view> ReadHeader(ByteReader* reader) {
   return AsText(header);
 }
 
-Status ParseAll(ByteSpan bytes, NpyArray* array) {
-  ByteReader reader(bytes);
-  GYRATOR_ASSIGN_OR_RETURN(const std::string_view header, ReadHeader(&reader));
+// All but the data, of which `reader` is in front afterwards.
+Status ParseBeforeData(ByteReader* reader, uint64_t file_bytes, NpyArray* array) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::string_view header, ReadHeader(reader));
   GYRATOR_RETURN_IF_ERROR(HeaderParser(header).Parse(array));
   const auto expected = TensorBytes(array->dtype, array->shape);
   if (!expected) {
     return Status::Corruption("shape " + ShapeText(array->shape) + " overflows 64 bits");
   }
-  if (reader.remaining() != *expected) {
-    return Status::Corruption(std::to_string(reader.remaining()) + " bytes of data, expected " +
+  const uint64_t found = file_bytes - reader->offset();
+  if (found != *expected) {
+    return Status::Corruption(std::to_string(found) + " bytes of data, expected " +
                               std::to_string(*expected) + " for " +
                               std::string(DTypeName(array->dtype)) + " " + ShapeText(array->shape));
   }
-  GYRATOR_ASSIGN_OR_RETURN(array->data, reader.Take(*expected));
+  return {};
+}
+
+Status ParseAll(ByteSpan bytes, NpyArray* array) {
+  ByteReader reader(bytes);
+  GYRATOR_RETURN_IF_ERROR(ParseBeforeData(&reader, bytes.size(), array));
+  GYRATOR_ASSIGN_OR_RETURN(array->data, reader.Take(reader.remaining()));
   return {};
 }
 
@@ -247,6 +254,13 @@ std::string TupleText(const Shape& shape) {
 Result<NpyArray> ParseNpy(ByteSpan bytes) {
   NpyArray array;
   GYRATOR_RETURN_IF_ERROR(ParseAll(bytes, &array).Annotate("npy"));
+  return array;
+}
+
+Result<NpyArray> ParseNpyHeader(ByteSpan start, uint64_t file_bytes) {
+  NpyArray array;
+  ByteReader reader(start);
+  GYRATOR_RETURN_IF_ERROR(ParseBeforeData(&reader, file_bytes, &array).Annotate("npy"));
   return array;
 }
 

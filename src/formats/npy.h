@@ -31,6 +31,10 @@ struct NpyArray {
 // `bytes` is the whole file; the result points into it. kCorruption, kUnsupported.
 Result<NpyArray> ParseNpy(ByteSpan bytes);
 
+// What the header says of a file of `file_bytes` bytes that begins with `start`: all but the data,
+// whose size is checked. Errors as ParseNpy.
+Result<NpyArray> ParseNpyHeader(ByteSpan start, uint64_t file_bytes);
+
 // The elements in C order, little-endian; as many bytes as array.data.
 std::vector<std::byte> NativeCopy(const NpyArray& array);
 

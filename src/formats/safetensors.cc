@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "formats/lfs_pointer.h"
 
 namespace gyrator {
 
@@ -228,7 +229,7 @@ Status TakeTensors(const SafetensorsFile& shard, const std::set<std::string>& na
       }
     }
   }
-  for (const auto& owner : shard.tensors.owners()) index->AddOwner(owner);
+  for (const auto& file : shard.tensors.files()) index->AddFile(file);
   return {};
 }
 
@@ -261,9 +262,11 @@ Result<SafetensorsFile> ParseSafetensors(ByteSpan bytes, std::shared_ptr<const v
 
 Result<SafetensorsFile> OpenSafetensors(const std::string& path) {
   GYRATOR_ASSIGN_OR_RETURN(MappedFile opened, MappedFile::Open(path));
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(path, AsText(opened.bytes())));
   const auto mapped = std::make_shared<const MappedFile>(std::move(opened));
-  auto file = ParseSafetensors(mapped->bytes(), mapped);
-  if (!file.ok()) return std::move(file).status().Annotate(path);
+  SafetensorsFile file;
+  GYRATOR_RETURN_IF_ERROR(ParseAll(mapped->bytes(), &file).Annotate(path + ": safetensors"));
+  file.tensors.AddFile(mapped);
   return file;
 }
 
@@ -278,6 +281,7 @@ Result<TensorIndex> OpenSafetensorsFolder(const std::string& folder) {
                             "model.safetensors.index.json");
   }
   if (!text.ok()) return text.status();
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(index_path, *text));
   auto shards = ParseIndex(*text);
   if (!shards.ok()) return std::move(shards).status().Annotate(index_path);
   TensorIndex index;

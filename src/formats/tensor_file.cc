@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/mapped_file.h"
+
 namespace gyrator {
 
 Result<TensorView> TensorIndex::Get(std::string_view name) const {
@@ -23,6 +25,11 @@ Status TensorIndex::Add(Entry entry) {
   }
   entries_.push_back(std::move(entry));
   return {};
+}
+
+void TensorIndex::AddFile(std::shared_ptr<const MappedFile> file) {
+  owners_.push_back(file);
+  files_.push_back(std::move(file));
 }
 
 }  // namespace gyrator

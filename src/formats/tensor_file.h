@@ -15,6 +15,8 @@
 
 namespace gyrator {
 
+class MappedFile;
+
 // Tensors in file order, and what keeps their bytes alive. Copies share the bytes. Immutable once
 // its parser has returned it: safe for concurrent reads.
 class TensorIndex {
@@ -33,15 +35,21 @@ class TensorIndex {
   const std::vector<Entry>& entries() const { return entries_; }
   // Whoever keeps a view beyond this index keeps these.
   const std::vector<std::shared_ptr<const void>>& owners() const { return owners_; }
+  // The owners that are mapped files, in the order in which they were added. Empty when the bytes
+  // came from memory.
+  const std::vector<std::shared_ptr<const MappedFile>>& files() const { return files_; }
 
   // For parsers. kCorruption when the name is there already.
   Status Add(Entry entry);
   void AddOwner(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }
+  // The file becomes an owner, too.
+  void AddFile(std::shared_ptr<const MappedFile> file);
 
  private:
   std::vector<Entry> entries_;
   std::map<std::string, size_t, std::less<>> positions_;  // name -> index into entries_
   std::vector<std::shared_ptr<const void>> owners_;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
 };
 
 }  // namespace gyrator

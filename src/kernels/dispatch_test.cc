@@ -39,6 +39,19 @@ TEST(Dispatch, NamesTheBf16Numerics) {
   }
 }
 
+// tests/run.sh tells it beside the count: a pass on this machine says nothing of those.
+TEST(Dispatch, WhatThisCpuLacksIsTestedByTwinsAndTold) {
+  std::set<std::string_view> tested;
+  for (const Ops* ops : TestedOps()) tested.insert(ops->name);
+  std::string twins;
+  if (!Cpu().avx2) twins += " avx2";
+  if (!Cpu().avx512) twins += " avx512";
+  if (!Cpu().amx) twins += " amx";
+  EXPECT_EQ(Cpu().avx2, tested.contains("avx512-emulated"));
+  EXPECT_TRUE(tested.contains(Cpu().amx ? "amx-twin" : "amx"));
+  RecordProperty("never_ran_here", twins);
+}
+
 TEST(FloatEnvironment, OverridesAHostileCallerAndRestoresIt) {
   const uint32_t before = _mm_getcsr();
   constexpr uint32_t kRoundUp = 0x4000, kMasked = 0x1f80;

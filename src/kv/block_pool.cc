@@ -6,11 +6,8 @@
 
 namespace gyrator {
 
-BlockPool::BlockPool(uint32_t num_blocks) : num_refs_(num_blocks, 0) {
+BlockPool::BlockPool(uint32_t num_blocks) : num_blocks_(num_blocks) {
   GYRATOR_CHECK(num_blocks > 0);
-  std::vector<uint32_t> ids(num_blocks);
-  for (uint32_t i = 0; i < num_blocks; ++i) ids[i] = i;
-  free_ = decltype(free_)(std::greater<>(), std::move(ids));
 }
 
 Status BlockPool::Allocate(uint32_t count, std::vector<uint32_t>* out) {
@@ -21,9 +18,14 @@ Status BlockPool::Allocate(uint32_t count, std::vector<uint32_t>* out) {
         .Named("kv_pool");
   }
   for (uint32_t i = 0; i < count; ++i) {
-    const uint32_t block = free_.top();
-    free_.pop();
-    num_refs_[block] = 1;
+    auto block = static_cast<uint32_t>(num_refs_.size());
+    if (returned_.empty()) {
+      num_refs_.push_back(1);
+    } else {
+      block = returned_.top();
+      returned_.pop();
+      num_refs_[block] = 1;
+    }
     out->push_back(block);
   }
   return {};
@@ -39,7 +41,7 @@ void BlockPool::Share(std::span<const uint32_t> blocks) {
 void BlockPool::Release(std::span<const uint32_t> blocks) {
   for (uint32_t block : blocks) {
     GYRATOR_CHECK(block < num_refs_.size() && num_refs_[block] > 0);
-    if (--num_refs_[block] == 0) free_.push(block);
+    if (--num_refs_[block] == 0) returned_.push(block);
   }
 }
 

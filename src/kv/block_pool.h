@@ -2,7 +2,7 @@
 //
 // Does: hand out free blocks (lowest id first, so that a run is reproducible), share them, take
 // them back. Does not: know what a block holds (sequence.h), touch K/V bytes (kv_storage.h), choose
-// victims. Engine thread only.
+// victims. Its own memory grows with the blocks that were ever used at once. Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +25,19 @@ class BlockPool {
   void Share(std::span<const uint32_t> blocks);    // +1 each. REQUIRES: each is live.
   void Release(std::span<const uint32_t> blocks);  // -1 each; free at zero. REQUIRES: each is live.
 
-  uint32_t num_blocks() const { return static_cast<uint32_t>(num_refs_.size()); }
-  uint32_t num_free() const { return static_cast<uint32_t>(free_.size()); }
-  uint32_t num_refs(uint32_t block) const { return num_refs_[block]; }
+  uint32_t num_blocks() const { return num_blocks_; }
+  uint32_t num_free() const {
+    return num_blocks_ - static_cast<uint32_t>(num_refs_.size() - returned_.size());
+  }
+  uint32_t num_refs(uint32_t block) const {
+    return block < num_refs_.size() ? num_refs_[block] : 0;
+  }
 
  private:
-  std::vector<uint32_t> num_refs_;  // [num_blocks]; 0 = free
-  std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> free_;
+  uint32_t num_blocks_;
+  std::vector<uint32_t> num_refs_;  // [blocks that were ever handed out]; 0 = free
+  // Blocks below num_refs_.size() that are free; the lowest of them goes first.
+  std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> returned_;
 };
 
 }  // namespace gyrator

@@ -27,6 +27,19 @@ TEST(BlockPool, AllOrNothingLowestFirst) {
   EXPECT_EQ(1u, more[0]);
 }
 
+TEST(BlockPool, BlocksCostNothingUntilTheyAreUsed) {
+  BlockPool pool(UINT32_MAX);
+  EXPECT_EQ(UINT32_MAX, pool.num_free());
+  std::vector<uint32_t> blocks;
+  ASSERT_TRUE(pool.Allocate(3, &blocks).ok());
+  pool.Release(std::span(blocks).first(2));
+  EXPECT_EQ(UINT32_MAX - 1, pool.num_free());
+  EXPECT_EQ(0u, pool.num_refs(UINT32_MAX - 1));
+  std::vector<uint32_t> more;
+  ASSERT_TRUE(pool.Allocate(3, &more).ok());
+  EXPECT_EQ((std::vector<uint32_t>{0, 1, 3}), more);  // returned ones first
+}
+
 TEST(BlockPoolDeath, DoubleReleaseIsABug) {
   BlockPool pool(1);
   std::vector<uint32_t> blocks;

@@ -35,6 +35,12 @@ bool LiesIn(const TokenSpan& range, const TokenSpan& span) {
   return span.begin >= range.begin && span.end <= range.end;
 }
 
+bool Meets(const TokenSpan& unit, std::span<const TokenSpan> spans) {
+  return std::any_of(spans.begin(), spans.end(), [&](const TokenSpan& span) {
+    return unit.begin < span.end && span.begin < unit.end;
+  });
+}
+
 // The functions below give what can go in `range`, in the order in which it goes.
 
 std::vector<TokenSpan> Turns(const WindowView& view, const TokenSpan& range) {
@@ -46,6 +52,9 @@ std::vector<TokenSpan> Turns(const WindowView& view, const TokenSpan& range) {
     if (begin >= 0) units.push_back({begin, turn});
     begin = turn;
   }
+  for (const TokenSpan& call : view.calls) {
+    if (LiesIn(range, call)) units.push_back(call);
+  }
   return units;
 }
 
@@ -53,21 +62,37 @@ std::vector<TokenSpan> Positions(const WindowView& view, const TokenSpan& range)
   std::vector<TokenSpan> units;
   for (int32_t position = range.begin; position < range.end;) {
     const TokenSpan unit = WholeOf(view, position);
-    if (LiesIn(range, unit)) units.push_back(unit);
+    if (LiesIn(range, unit) && !Meets(unit, view.kept)) units.push_back(unit);
     position = unit.end;
   }
   return units;
 }
 
+// The mean score of the blocks that a span meets; NaN when that of one is not known.
+float MeanScore(const WindowView& view, const TokenSpan& span) {
+  const int32_t first = span.begin / kBlockPositions;
+  const int32_t end =
+      std::min((span.end - 1) / kBlockPositions + 1, view.length / kBlockPositions);
+  float sum = 0;
+  for (int32_t block = first; block < end; ++block) sum += view.scores[static_cast<size_t>(block)];
+  return first < end ? sum / static_cast<float>(end - first)
+                     : std::numeric_limits<float>::quiet_NaN();
+}
+
 std::vector<TokenSpan> Blocks(const WindowView& view, const TokenSpan& range) {
   GYRATOR_CHECK(std::ssize(view.scores) >= view.length / kBlockPositions);
   std::vector<std::pair<float, TokenSpan>> scored;
+  const auto add = [&scored](float score, const TokenSpan& unit) {
+    scored.emplace_back(std::isnan(score) ? std::numeric_limits<float>::infinity() : score, unit);
+  };
   for (int32_t block = 0; block < view.length / kBlockPositions; ++block) {
     const int32_t first = block * kBlockPositions, last = first + kBlockPositions - 1;
     const TokenSpan unit = {WholeOf(view, first).begin, WholeOf(view, last).end};
-    if (!LiesIn(range, unit)) continue;
-    const float score = view.scores[static_cast<size_t>(block)];
-    scored.emplace_back(std::isnan(score) ? std::numeric_limits<float>::infinity() : score, unit);
+    if (!LiesIn(range, unit) || Meets(unit, view.kept) || Meets(unit, view.calls)) continue;
+    add(view.scores[static_cast<size_t>(block)], unit);
+  }
+  for (const TokenSpan& call : view.calls) {
+    if (LiesIn(range, call)) add(MeanScore(view, call), call);
   }
   std::stable_sort(scored.begin(), scored.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -128,9 +153,10 @@ Result<std::vector<TokenSpan>> PlanEviction(EvictionPolicy policy, const WindowV
   for (const TokenSpan& unit : units) all.Take(unit);
   const int32_t movable = all.count();
   if (need > movable) {
-    return Status::Exhausted("capacity: " + std::to_string(need) +
-                             " positions have to be evicted, " + std::to_string(movable) + " of " +
-                             std::to_string(view.length) + " can be; use a larger context (-c)")
+    return Status::Exhausted(
+               "capacity: " + std::to_string(need) + " of the prompt's " +
+               std::to_string(view.length) + " tokens have to leave the window, and only " +
+               std::to_string(movable) + " may; use a shorter text or a larger capacity (-c)")
         .Named("capacity");
   }
   const int32_t share = policy == EvictionPolicy::kSink ? movable - movable / 2 : (movable + 3) / 4;

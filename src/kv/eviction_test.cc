@@ -45,6 +45,57 @@ TEST(Eviction, MessageTakesWholeTurnsAndNoSinks) {
   EXPECT_EQ((Spans{{10, 70}}), Plan(kMessage, view, 31));
 }
 
+TEST(Eviction, CallsOfTheNewestTurnGoBehindTheTurnsOldestFirst) {
+  const WindowView view = {.length = 200,
+                           .pinned = 10,
+                           .sinks = 4,
+                           .newest = 30,
+                           .atomic = {{90, 110}, {110, 130}, {140, 160}},
+                           .turns = {10, 40, 80},
+                           .kept = {{80, 90}, {130, 140}},
+                           .calls = {{90, 110}, {110, 130}, {140, 160}}};
+  EXPECT_EQ((Spans{{10, 80}}), Plan(kMessage, view, 50));
+  EXPECT_EQ((Spans{{10, 80}, {90, 110}}), Plan(kMessage, view, 71));
+  EXPECT_EQ((Spans{{10, 80}, {90, 130}, {140, 160}}), Plan(kMessage, view, 130));
+  EXPECT_EQ(Code::kExhausted, PlanEviction(kMessage, view, 131).status().code());
+  EXPECT_EQ((Spans{{14, 80}, {90, 110}}), Plan(kFifo, view, 67));
+  EXPECT_EQ((Spans{{14, 80}, {90, 130}, {140, 170}}), Plan(kFifo, view, 136));
+  EXPECT_EQ((Spans{{14, 80}, {90, 110}}), Plan(kSink, view, 70));
+}
+
+TEST(Eviction, WhatIsKeptStaysUnderEveryPolicy) {
+  for (const EvictionPolicy policy : {kFifo, kSink, kScore}) {
+    const WindowView view = {.length = 128,
+                             .pinned = 0,
+                             .sinks = 0,
+                             .newest = 16,
+                             .scores = std::vector<float>(8, 1.0f),
+                             .kept = {{20, 30}, {64, 65}}};
+    for (int32_t need = 0; need <= 60; need += 20) {
+      for (const TokenSpan& span : Plan(policy, view, need)) {
+        EXPECT_TRUE(span.end <= 20 || span.begin >= 30) << need;
+        EXPECT_TRUE(span.end <= 64 || span.begin >= 65) << need;
+      }
+    }
+  }
+}
+
+// A call is no block: it goes as a whole, and is worth the mean of what it meets.
+TEST(Eviction, ScoreTakesCallsByTheMeanOfTheirBlocks) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  WindowView view = {.length = 96,
+                     .pinned = 16,
+                     .newest = 16,
+                     .atomic = {{20, 40}, {40, 70}},
+                     .scores = {9, 8, 1, 2, 3, 9},
+                     .kept = {{16, 20}},
+                     .calls = {{20, 40}, {40, 70}}};
+  EXPECT_EQ((Spans{{40, 70}}), Plan(kScore, view, 1));  // (1 + 2 + 3) / 3 before (8 + 1) / 2
+  EXPECT_EQ((Spans{{20, 70}}), Plan(kScore, view, 31));
+  view.scores = {9, 1, 1, nan, 3, 9};
+  EXPECT_EQ((Spans{{20, 40}}), Plan(kScore, view, 1));
+}
+
 TEST(Eviction, ScoreTakesTheLowestBlocksTiesToTheOldest) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const WindowView view = {.length = 130,

@@ -52,11 +52,13 @@ inline std::vector<uint64_t> ContentsAfter(std::span<const uint64_t> contents,
 }
 
 struct Kv {
-  Kv(uint32_t blocks, int32_t slots, int32_t cached_max = INT32_MAX, int64_t swapped_max = 0)
+  Kv(uint32_t blocks, int32_t slots, int32_t cached_max = INT32_MAX, int64_t swapped_max = 0,
+     uint64_t spilled_max = 0)
       : pool(blocks),
         bytes(blocks),
         swap(MakeSwap(swapped_max)),
-        manager(&pool, &bytes, {slots, swap.get(), cached_max, {1, 0.01}}) {}
+        spill(FakeBytes::kBlockBytes, spilled_max * FakeBytes::kBlockBytes),
+        manager(&pool, &bytes, {slots, swap.get(), &spill, cached_max, {1, 0.01}}) {}
 
   static std::unique_ptr<SwapFile> MakeSwap(int64_t blocks_max) {
     if (blocks_max == 0) return nullptr;
@@ -95,6 +97,7 @@ struct Kv {
   BlockPool pool;
   FakeBytes bytes;
   std::unique_ptr<SwapFile> swap;
+  SpillMemory spill;
   SequenceManager manager;
   Reused last;
   int32_t decoded = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <queue>
+#include <utility>
 
 #include "base/check.h"
 
@@ -137,6 +138,7 @@ void RadixTree::Insert(std::string_view key, std::span<const TokenId> tokens,
   auto root = roots_.find(key);
   if (root == roots_.end()) {
     root = roots_.emplace(std::string(key), std::make_unique<Node>()).first;
+    root->second->key = &root->first;
   }
   Node* node = root->second.get();
   for (size_t i = 0; !tokens.empty(); ++i) {
@@ -148,9 +150,9 @@ void RadixTree::Insert(std::string_view key, std::span<const TokenId> tokens,
       SetHot(child, blocks[i]);
       pool_->Share(blocks.subspan(i, 1));
     } else if (child != nullptr && common == child->count && common < all) {
-      // The longer block says what the shorter did.
-      Remove(child);
-      child = AddChild(node, wanted, blocks[i]);
+      // The longer block says what the shorter did. It comes first, so that the root stays.
+      Node* shorter = std::exchange(child, AddChild(node, wanted, blocks[i]));
+      Remove(shorter);
     } else if (child == nullptr || common < all) {
       child = AddChild(node, wanted, blocks[i]);
     }
@@ -162,6 +164,7 @@ void RadixTree::Insert(std::string_view key, std::span<const TokenId> tokens,
 
 void RadixTree::Remove(Node* node) {
   GYRATOR_CHECK(node->children.empty());
+  const Node& parent = *node->parent;
   auto& siblings = node->parent->children;
   const auto at = std::find_if(siblings.begin(), siblings.end(),
                                [node](const auto& child) { return child.get() == node; });
@@ -174,6 +177,7 @@ void RadixTree::Remove(Node* node) {
     --num_nodes_;
   }
   siblings.erase(at);
+  if (parent.key != nullptr && siblings.empty()) roots_.erase(roots_.find(*parent.key));
 }
 
 int32_t RadixTree::Pin(std::string_view key, std::span<const TokenId> tokens) {
@@ -252,10 +256,10 @@ int32_t RadixTree::Evict(int32_t count, uint64_t now) {
   while (freed < count && !order.empty()) {
     Node* node = order.top().second;
     order.pop();
-    Node* parent = node->parent;
+    Node* parent = node->parent->key == nullptr ? node->parent : nullptr;  // a root may go with it
     Leave(node, now);
     ++freed;
-    if (CanGo(*parent, now)) order.emplace(Score(*parent, now), parent);
+    if (parent != nullptr && CanGo(*parent, now)) order.emplace(Score(*parent, now), parent);
   }
   return freed;
 }
@@ -292,11 +296,13 @@ int32_t RadixTree::Drop(std::string_view key, std::span<const TokenId> tokens, u
 }
 
 void RadixTree::Clear() {
+  std::vector<Node*> nodes;  // parents first
   for (const auto& [key, root] : roots_) {
-    const std::vector<Node*> nodes = Subtree(root.get());
-    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
-      if ((*node)->count > 0 && (*node)->children.empty() && (*node)->pins == 0) Remove(*node);
-    }
+    const std::vector<Node*> its = Subtree(root.get());
+    nodes.insert(nodes.end(), its.begin() + 1, its.end());
+  }
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+    if ((*node)->children.empty() && (*node)->pins == 0) Remove(*node);
   }
 }
 
@@ -343,6 +349,10 @@ bool RadixTree::Check(std::string* why) const {
     }
   });
   if (nodes != num_nodes_ || cold != num_cold_) *why = "number of nodes";
+  for (const auto& [key, root] : roots_) {
+    if (root->children.empty()) *why = "a key of which nothing is cached";
+    if (root->key != &key) *why = "the key of a root";
+  }
   return why->empty();
 }
 

@@ -116,6 +116,8 @@ class RadixTree {
   int32_t num_cold() const { return num_cold_; }
   uint64_t written() const { return written_; }  // blocks that became cold so far
   int32_t num_leaves() const;
+  // Keys of which something is cached. A key of which nothing is left costs nothing.
+  int64_t num_keys() const { return std::ssize(roots_); }
 
   // Checks every invariant; for tests. True, or false with the reason.
   bool Check(std::string* why) const;
@@ -132,6 +134,7 @@ class RadixTree {
     uint64_t lease_until = 0;
     uint64_t last_used = 0;
     Node* parent = nullptr;
+    const std::string* key = nullptr;  // of a root: its key in roots_
     std::vector<std::unique_ptr<Node>>
         children;  // by tokens, ascending; none is a prefix of another
 
@@ -155,7 +158,8 @@ class RadixTree {
   static std::pair<Node*, int32_t> BestChild(const Node& node, std::span<const TokenId> tokens,
                                              Tier tier);
   Node* AddChild(Node* node, std::span<const TokenId> tokens, uint32_t block);
-  void Remove(Node* node);       // REQUIRES: a leaf
+  // Takes a leaf away, and with the last one of a key the root above it too.
+  void Remove(Node* node);
   void RemoveBelow(Node* node);  // REQUIRES: all cold
   void SetHot(Node* node, uint32_t block);
   // Takes the block of `node` out of memory: to the swap file, or with all of the node.
@@ -173,7 +177,7 @@ class RadixTree {
   BlockPool* pool_;
   RecomputeCost cost_;
   ColdStore cold_;
-  std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;
+  std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;  // none without children
   int32_t num_nodes_ = 0;
   int32_t num_cold_ = 0;
   uint64_t written_ = 0;

@@ -47,6 +47,40 @@ TEST_F(RadixTreeTest, AMissIsEmpty) {
   EXPECT_EQ(0, tree_.Find("m", {}));
 }
 
+TEST_F(RadixTreeTest, AKeyOfWhichNothingIsLeftCostsNothing) {
+  for (int i = 0; i < 100'000; ++i) {
+    Cache("tenant " + std::to_string(i), Ramp(i, 20));
+    tree_.Evict(std::max(0, tree_.num_nodes() - 32), ++now_);
+    ASSERT_LE(tree_.num_keys(), 32);
+  }
+  tree_.Evict(64, ++now_);
+  EXPECT_EQ(0, tree_.num_keys());
+}
+
+TEST_F(RadixTreeTest, HoweverTheLastOfAKeyGoes) {
+  const std::vector<uint32_t> part = Cache("detached", Ramp(1, 10));
+  tree_.Detach("detached", Ramp(1, 10), part[0], false);
+  EXPECT_EQ(0, tree_.num_keys());
+  const std::vector<uint32_t> all = Cache("forgotten", Ramp(1, 40));
+  tree_.Forget("forgotten", Ramp(1, 40), all, 0, ++now_);
+  EXPECT_EQ(0, tree_.num_keys());
+  Cache("dropped", Ramp(1, 40));
+  EXPECT_EQ(3, tree_.Drop("dropped", {}, ++now_));
+  EXPECT_EQ(0, tree_.num_keys());
+  Cache("cleared", Ramp(1, 40));
+  Cache("cleared too", Ramp(1, 40));
+  tree_.Clear();
+  EXPECT_EQ(0, tree_.num_keys());
+}
+
+TEST_F(RadixTreeTest, AKeyStaysWhenAShorterPartGivesWayToALongerOne) {
+  Cache("m", Ramp(1, 5));
+  Cache("m", Ramp(1, 12));
+  EXPECT_EQ(1, tree_.num_keys());
+  EXPECT_EQ(1, tree_.num_nodes());
+  EXPECT_EQ(12, tree_.Find("m", Ramp(1, 12)));
+}
+
 TEST_F(RadixTreeTest, OtherKeysAreLookedAtWithoutTheOwn) {
   Cache("m", Ramp(1, 40));
   EXPECT_EQ(0, tree_.FindElsewhere("m", Ramp(1, 40)));

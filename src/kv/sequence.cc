@@ -126,8 +126,10 @@ Status Sequence::Evict(std::span<const TokenSpan> spans) {
   tokens_.Erase(spans);
   Truncate(kept ? cp() : begin);
   if (kept) return {};
-  return Status::Internal(
-      "a key is not finite at its new position: int8 cannot keep it; use --kv-dtype f32 or bf16");
+  return Status::Corruption(
+             "a key is not finite at its new position: int8 cannot keep it; use --kv-dtype f32 or "
+             "bf16")
+      .Named("not_finite");
 }
 
 Sequence Sequence::Fork() {

@@ -73,7 +73,8 @@ Result<SlotId> SequenceManager::Fork(SlotId slot) {
 
 int32_t SequenceManager::KeptOf(const Entry& entry) const {
   const TokenList& tokens = entry.parked->tokens;
-  auto blocks = static_cast<int32_t>(entry.parked->swapped.size());
+  auto blocks =
+      static_cast<int32_t>(std::max(entry.parked->swapped.size(), entry.parked->places.size()));
   if (!entry.holds_its_own()) {
     blocks = std::max(blocks, radix_.Find(entry.key, tokens.ToVector()) / kBlockPositions);
   }
@@ -146,9 +147,13 @@ Status SequenceManager::Reserve(SlotId slot, int32_t count) {
   detach(false);  // often only the tree holds the last block too: it gets the longer list later
   const bool busy = std::exchange(entry.busy, true);
   MakeRoom(sequence.BlocksNeeded(count));
+  const auto short_of_room = [&] { return sequence.BlocksNeeded(count) > pool_->num_free(); };
+  if (short_of_room()) detach(true);  // rather than fail
+  if (short_of_room() && sequence.AppendsToShared()) SpillShared(INT64_MAX, &entry);
   entry.busy = busy;
-  if (sequence.BlocksNeeded(count) > pool_->num_free()) detach(true);  // rather than fail
   const bool copies = count > 0 && sequence.AppendsToShared();
+  const int64_t needed = sequence.BlocksNeeded(count);
+  if (needed > pool_->num_free()) return NoRoom(needed);
   GYRATOR_RETURN_IF_ERROR(sequence.Reserve(count));
   counts_.blocks_copied += copies ? 1 : 0;
   return {};
@@ -161,10 +166,14 @@ Status SequenceManager::Evict(SlotId slot, std::span<const TokenSpan> spans) {
   const int32_t before = sequence.cp(), begin = spans.front().begin;
   const bool busy = std::exchange(entry.busy, true);
   MakeRoom(sequence.BlocksToEvict(spans));
-  entry.busy = busy;
-  if (sequence.BlocksToEvict(spans) > pool_->num_free()) {  // rather than fail
+  const auto short_of_room = [&] { return sequence.BlocksToEvict(spans) > pool_->num_free(); };
+  if (short_of_room()) {  // rather than fail
     radix_.Forget(entry.key, sequence.tokens().ToVector(), sequence.blocks(), begin, now_);
   }
+  if (short_of_room()) SpillShared(INT64_MAX, &entry);
+  entry.busy = busy;
+  const int64_t needed = sequence.BlocksToEvict(spans);
+  if (needed > pool_->num_free()) return NoRoom(needed);
   Status status = sequence.Evict(spans);
   if (sequence.cp() == before) return status;
   entry.CountExact(begin);
@@ -179,19 +188,22 @@ void SequenceManager::MakeRoom(int64_t blocks) {
     if (short_of <= 0) return;
     counts_.blocks_evicted +=
         static_cast<uint64_t>(radix_.Evict(static_cast<int32_t>(short_of), now_));
-  } while (blocks > pool_->num_free() && ParkOne());
+  } while (blocks > pool_->num_free() &&
+           (ParkOne() || SpillShared(blocks - pool_->num_free(), nullptr)));
 }
 
 bool SequenceManager::ParkOne() {
   std::vector<std::pair<uint64_t, SlotId>> idle;
   for (SlotId slot = 0; slot < std::ssize(entries_); ++slot) {
     const std::optional<Entry>& entry = entries_[static_cast<size_t>(slot)];
-    if (!entry || entry->busy || entry->parked || entry->sequence.blocks().empty()) continue;
+    if (!entry || entry->busy || !HoldsPoolBlocks(*entry)) continue;
     idle.emplace_back(entry->last_used, slot);
   }
   std::sort(idle.begin(), idle.end());
-  return std::any_of(idle.begin(), idle.end(),
-                     [this](const auto& candidate) { return Park(candidate.second).ok(); });
+  return std::any_of(idle.begin(), idle.end(), [this](const auto& candidate) {
+    Entry& entry = Get(candidate.second);
+    return (entry.parked ? SpillOwn(&entry) : Park(candidate.second)).ok();
+  });
 }
 
 void SequenceManager::SetBusy(SlotId slot, bool busy) {
@@ -223,10 +235,8 @@ Status SequenceManager::Park(SlotId slot) {
   }
   if (entry.holds_its_own() && parked.swapped.size() < blocks.size()) {
     for (uint32_t swapped : parked.swapped) options_.swap->Free(swapped);
-    if (!status.ok()) return status;
-    return Status::Exhausted(
-        "a session that cannot be computed again (loaded, or with evicted positions) cannot be "
-        "parked: there is no swap file");
+    const Status spilled = SpillOwn(&entry);
+    return spilled.ok() || status.ok() ? spilled : status;
   }
   parked.tokens = sequence.TakeTokens();
   entry.parked = std::move(parked);
@@ -238,6 +248,10 @@ void SequenceManager::FreeSwapped(Entry* entry) {
   if (!entry->parked) return;
   for (uint32_t swapped : entry->parked->swapped) options_.swap->Free(swapped);
   entry->parked->swapped.clear();
+  for (const Place& place : entry->parked->places) {
+    place.spilled ? options_.spill->Free(place.id) : pool_->Release({&place.id, 1});
+  }
+  entry->parked->places.clear();
 }
 
 Status SequenceManager::ReadSwapped(Entry* entry, size_t first, std::vector<uint32_t>* blocks) {
@@ -257,6 +271,7 @@ Status SequenceManager::ReadSwapped(Entry* entry, size_t first, std::vector<uint
 Status SequenceManager::Resume(SlotId slot) {
   Entry& entry = Get(slot);
   if (!entry.parked) return {};
+  if (!entry.parked->places.empty()) return ResumeSpilled(&entry);
   const std::vector<TokenId> tokens = entry.parked->tokens.ToVector();
   std::vector<uint32_t> blocks;
   if (!entry.holds_its_own()) {  // what is cached is shared again, but for a part of a block
@@ -271,9 +286,7 @@ Status SequenceManager::Resume(SlotId slot) {
   MakeRoom(wanted);
   if (wanted > pool_->num_free()) {
     pool_->Release(blocks);
-    return Status::Exhausted("kv pool: " + std::to_string(wanted) + " blocks wanted, " +
-                             std::to_string(pool_->num_free()) + " are free")
-        .Named("kv_pool");
+    return NoRoom(wanted);
   }
   Status status = ReadSwapped(&entry, kept, &blocks);
   if (!status.ok() && entry.holds_its_own()) {
@@ -333,7 +346,8 @@ bool SequenceManager::CheckOwn(std::string* why) const {
     if (!entry || !entry->holds_its_own()) continue;
     const auto length = entry->parked ? entry->parked->tokens.size() : entry->sequence.cp();
     if (entry->exact < 0 || entry->exact >= length) *why = "a sequence that is all exact";
-    if (entry->parked && std::ssize(entry->parked->swapped) != BlocksFor(length)) {
+    if (entry->parked && std::ssize(entry->parked->swapped) != BlocksFor(length) &&
+        std::ssize(entry->parked->places) != BlocksFor(length)) {
       *why = "a part of what cannot be computed again";
     }
     const std::span<const uint32_t> blocks = entry->sequence.blocks();
@@ -346,10 +360,20 @@ bool SequenceManager::CheckOwn(std::string* why) const {
 
 bool SequenceManager::Check(std::string* why) const {
   if (!radix_.Check(why) || !CheckOwn(why)) return false;
-  std::map<uint32_t, uint32_t> held = radix_.Holds();
+  std::map<uint32_t, uint32_t> held = radix_.Holds(), spilled;
   for (const auto& entry : entries_) {
     if (!entry) continue;
     for (uint32_t block : entry->sequence.blocks()) ++held[block];
+    if (!entry->parked) continue;
+    for (const Place& place : entry->parked->places) {
+      ++(place.spilled ? spilled : held)[place.id];
+    }
+  }
+  for (const auto& [slot, count] : spilled) {
+    if (options_.spill->num_holders(slot) != count) *why = "holders of a spilled block";
+  }
+  if (options_.spill != nullptr && options_.spill->stats().blocks_in_use != spilled.size()) {
+    *why = "slots of the spill memory that nobody holds";
   }
   for (const auto& [block, count] : held) {
     if (pool_->num_refs(block) != count) *why = "references of block " + std::to_string(block);

@@ -2,7 +2,8 @@
 //
 // A sequence that does not fit beside the others is parked: its blocks go to the swap file as far
 // as that has room, its tokens stay. What could not be kept is computed again, to the same bits.
-// Cached prefixes that make room go there too, and make room there for what is parked.
+// Cached prefixes that make room go there too, and make room there for what is parked. What cannot
+// be computed again and does not fit there goes to the spill memory.
 //
 // A sequence has a slot and a key. The key says what must be equal for K and V to be equal, and who
 // may see them: model, compute type, template, adapters, banks, namespace. Sequences of one key
@@ -14,7 +15,8 @@
 //   Publish  offers nothing of it.
 //   Sync     keeps what the sequence has in common with the tokens. A cached prefix takes the place
 //            of it only when it is all exact (nothing of its own is left then). Find says the same.
-//   Park     keeps all of it or does not park it; Resume does not look for it in the cache.
+//   Park     keeps all of it: in the swap file, or else block by block in the spill memory and,
+//            what finds no place there, in the pool. Resume does not look for it in the cache.
 //   Fork     the other one has as much that is exact.
 //   Truncate to what is exact, by whatever call, makes it a sequence like any other.
 //
@@ -32,6 +34,7 @@
 #include "kv/radix_tree.h"
 #include "kv/sequence.h"
 #include "kv/slots.h"
+#include "kv/spill_memory.h"
 #include "kv/swap_file.h"
 
 namespace gyrator {
@@ -39,6 +42,7 @@ namespace gyrator {
 struct SequenceManagerOptions {
   int32_t slots = 1;
   SwapFile* swap = nullptr;  // where parked sequences and cold prefixes go; null: nowhere
+  SpillMemory* spill = nullptr;  // where what cannot be computed again goes else; null: nowhere
   int32_t cached_blocks_max = INT32_MAX;  // nodes of the radix tree; what is in use may exceed it
   RecomputeCost cost = {};
 };
@@ -122,12 +126,13 @@ class SequenceManager {
 
   // A busy sequence is not parked to make room for another.
   void SetBusy(SlotId slot, bool busy);
-  // Gives the blocks of a sequence back. kExhausted, kIo: some of it is its own, and the swap file
-  // does not take it; nothing changes then.
+  // Gives the blocks of a sequence back; of one that holds its own, at least one of them.
+  // kExhausted, kIo: some of it is its own, and neither swap file nor spill memory takes it;
+  // nothing changes then.
   Status Park(SlotId slot);
   // Brings a parked sequence back as far as it was kept; what is left of it has to be decoded
-  // again. kExhausted: the pool has no room; it stays parked. kCorruption, kIo: some of it is its
-  // own, and a block of it cannot be read; it is empty then. Nothing to do when not parked.
+  // again. kExhausted "kv_pool": there is no room; it stays parked. kCorruption, kIo: some of it is
+  // its own, and a block of it cannot be read; it is empty then. Nothing to do when not parked.
   Status Resume(SlotId slot);
 
   RadixTree& radix() { return radix_; }
@@ -138,10 +143,17 @@ class SequenceManager {
   bool Check(std::string* why) const;
 
  private:
-  // A sequence without blocks.
+  // Where a block of a parked sequence is: in the pool, or in a slot of the spill memory.
+  struct Place {
+    bool spilled = false;
+    uint32_t id = 0;
+  };
+  // A sequence that is not at work: of one that holds its own, all blocks are in the swap file or
+  // have a place each.
   struct Parked {
     TokenList tokens;
-    std::vector<uint32_t> swapped;  // slots of the swap file: the first blocks of it
+    std::vector<uint32_t> swapped = {};  // slots of the swap file: the first blocks of it
+    std::vector<Place> places = {};      // of its blocks; empty: they are in the swap file
   };
   static constexpr int32_t kAll = INT32_MAX;  // also of the positions to come
   struct Entry {
@@ -173,8 +185,29 @@ class SequenceManager {
   void Warm(SlotId slot, std::span<const TokenId> tokens);
   // A block to the swap file, for a parked sequence.
   Result<uint32_t> WriteOut(uint32_t block);
-  // Parks the idle sequence that has not been used for longest. False: none can be.
+  // Parks the idle sequence that has not been used for longest, or takes more of a parked one out
+  // of the pool. False: nothing is left to take.
   bool ParkOne();
+  // --- The spill memory (sequence_manager_spill.cc).
+  static bool HoldsPoolBlocks(const Entry& entry);
+  // Of one that is live, or parked with places.
+  static std::vector<Place> PlacesOf(const Entry& entry);
+  // Parks a live sequence with all of its blocks where they are.
+  void ParkInPlace(Entry* entry);
+  // Takes the blocks that it alone holds out of the pool, as far as there is a place for them. An
+  // error when that is none of them; nothing changes then.
+  Status SpillOwn(Entry* entry);
+  // The last that can be done for room. Up to `count` blocks that only idle sequences' own, and the
+  // tree, hold go out of the pool; with a `user`, which holds them too, its idle sharers go, so that
+  // it need not copy them. False: there are none, or no place for them.
+  bool SpillShared(int64_t count, const Entry* user);
+  // Whoever has its copy in this slot holds the block from now on.
+  void UnspillShared(uint32_t slot, uint32_t block);
+  // Brings one block of a parked sequence back to the pool.
+  Status ReadSpilled(Entry* entry, size_t index);
+  Status ResumeSpilled(Entry* entry);
+  // kExhausted "kv_pool", with what can be done.
+  Status NoRoom(int64_t blocks) const;
   // As many free blocks as these, if possible.
   void MakeRoom(int64_t blocks);
   void FreeSwapped(Entry* entry);

@@ -6,19 +6,20 @@
 
 namespace gyrator {
 
-Slots::Slots(int32_t capacity) : held_(static_cast<size_t>(capacity), false) {
-  GYRATOR_CHECK(capacity >= 0);
-  for (SlotId slot = 0; slot < capacity; ++slot) free_.push(slot);
-}
+Slots::Slots(int32_t capacity) : capacity_(capacity) { GYRATOR_CHECK(capacity >= 0); }
 
 Result<SlotId> Slots::Acquire() {
-  if (free_.empty()) {
+  if (returned_.empty() && std::ssize(held_) < capacity_) {
+    held_.push_back(true);
+    return static_cast<SlotId>(held_.size() - 1);
+  }
+  if (returned_.empty()) {
     return Status::Exhausted("no free slot: all " + std::to_string(capacity()) +
                              " are held; release a session or make room for more")
         .Named("slots");
   }
-  const SlotId slot = free_.top();
-  free_.pop();
+  const SlotId slot = returned_.top();
+  returned_.pop();
   held_[static_cast<size_t>(slot)] = true;
   return slot;
 }
@@ -34,7 +35,7 @@ Status Slots::Release(SlotId slot) {
         .Named("slot");
   }
   held_[static_cast<size_t>(slot)] = false;
-  free_.push(slot);
+  returned_.push(slot);
   return {};
 }
 

@@ -30,5 +30,18 @@ TEST(Slots, DoubleAndForeignReleasesAreTold) {
   EXPECT_EQ(2, slots.num_free());
 }
 
+TEST(Slots, ACapacityCostsNothingUntilItIsUsed) {
+  Slots slots(INT32_MAX);
+  EXPECT_EQ(INT32_MAX, slots.num_free());
+  for (SlotId id = 0; id < 3; ++id) EXPECT_EQ(id, *slots.Acquire());
+  EXPECT_TRUE(slots.Release(1).ok());
+  EXPECT_EQ(INT32_MAX - 2, slots.num_free());
+  EXPECT_FALSE(slots.IsHeld(1));
+  EXPECT_FALSE(slots.IsHeld(INT32_MAX - 1));
+  EXPECT_EQ(Code::kInvalidArgument, slots.Release(INT32_MAX - 1).code());
+  EXPECT_EQ(1, *slots.Acquire());  // the lowest free one, not a fresh one
+  EXPECT_EQ(3, *slots.Acquire());
+}
+
 }  // namespace
 }  // namespace gyrator

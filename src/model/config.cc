@@ -1,9 +1,11 @@
 #include "model/config.h"
 
-#include <bit>
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "base/sha256.h"
+#include "base/utf8.h"
 #include "model/family.h"
 #include "model/rope.h"
 
@@ -40,12 +42,14 @@ constexpr Bound kBounds[] = {
     {"context length", &ModelConfig::context_max, kContextMax},
 };
 
-std::string HexFloat(float value) {
-  char text[16];
-  static constexpr char kDigits[] = "0123456789abcdef";
-  const auto bits = std::bit_cast<uint32_t>(value);
-  for (int i = 0; i < 8; ++i) text[i] = kDigits[(bits >> (28 - 4 * i)) & 15];
-  return std::string(text, 8);
+std::string FloatText(float value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof(text), value);
+  return std::string(text, end.ptr);
+}
+
+bool IsControl(char32_t c) {
+  return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029;
 }
 
 }  // namespace
@@ -86,27 +90,55 @@ Status CheckConfig(const ModelConfig& config) {
   return {};
 }
 
-std::string GeometryText(const ModelConfig& config) {
+KeyValues IdentityOf(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
-  const ByteSpan frequencies = std::as_bytes(std::span(rope.inv_freq));
-  std::string text;
-  const auto line = [&text](std::string_view key, const std::string& value) {
-    text += std::string(key) + " " + value + "\n";
-  };
-  line("layers", std::to_string(config.num_layers));
-  line("hidden", std::to_string(config.hidden));
-  line("heads", std::to_string(config.num_heads));
-  line("kv_heads", std::to_string(config.num_kv_heads));
-  line("head_dim", std::to_string(config.head_dim));
-  line("ffn", std::to_string(config.ffn));
-  line("vocab", std::to_string(config.vocab));
-  line("norm_eps", HexFloat(config.norm_eps));
-  line("rope_style", rope.style == RopeStyle::kHalf ? "half" : "interleaved");
-  line("rope_dim", std::to_string(rope.rotary_dim));
-  line("rope_scaling", rope.scaling);
-  line("rope_attention_factor", HexFloat(rope.attention_factor));
-  line("rope_frequencies", HexText(Sha256Of(frequencies)));
-  return text;
+  const auto flag = [](bool value) { return value ? "true" : "false"; };
+  KeyValues keys;
+  keys.Set("arch", config.family);
+  keys.SetInt("n_layers", config.num_layers);
+  keys.SetInt("hidden_size", config.hidden);
+  keys.SetInt("n_heads", config.num_heads);
+  keys.SetInt("n_kv_heads", config.num_kv_heads);
+  keys.SetInt("head_dim", config.head_dim);
+  keys.SetInt("ffn_size", config.ffn);
+  keys.SetInt("vocab_size", config.vocab);
+  keys.Set("norm_eps", FloatText(config.norm_eps));
+  keys.Set("tied_head", flag(config.tied_head));
+  keys.Set("qkv_bias", flag(config.qkv_bias));
+  keys.Set("output_bias", flag(config.output_bias));
+  keys.Set("ffn_bias", flag(config.ffn_bias));
+  keys.Set("qk_norm", flag(config.qk_norm));
+  keys.Set("rope.theta", FloatText(rope.theta));
+  keys.SetInt("rope.dim", rope.rotary_dim);
+  keys.Set("rope.style", rope.style == RopeStyle::kHalf ? "half" : "interleaved");
+  keys.Set("rope.scaling", rope.scaling);
+  keys.Set("rope.attention_factor", FloatText(rope.attention_factor));
+  keys.Set("rope.inv_freq_sha256", HexText(Sha256Of(std::as_bytes(std::span(rope.inv_freq)))));
+  keys.SetInt("sliding_window", config.sliding_window);
+  return keys;
+}
+
+std::string PlainName(std::string_view name) {
+  constexpr size_t kBytesMax = 200;
+  std::string whole;
+  AppendLossy(name, &whole);
+  std::string out;
+  bool gap = false;  // control characters since the last character
+  for (std::string_view rest = whole; !rest.empty();) {
+    const Utf8Unit unit = ReadUtf8(rest);
+    const std::string_view character = rest.substr(0, unit.size);
+    rest.remove_prefix(unit.size);
+    if (IsControl(unit.code_point)) {
+      gap = true;
+      continue;
+    }
+    const size_t space = gap && !out.empty() ? 1 : 0;
+    if (out.size() + space + character.size() > kBytesMax) break;
+    out.append(space, ' ').append(character);
+    gap = false;
+  }
+  const size_t first = std::min(out.find_first_not_of(' '), out.size());
+  return out.substr(first, out.find_last_not_of(' ') + 1 - first);
 }
 
 }  // namespace gyrator

@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/keyvalue.h"
 #include "gyrator/status.h"
 #include "kernels/ops.h"
 
@@ -26,7 +28,7 @@ struct RopeConfig {
 
 struct ModelConfig {
   std::string family;  // "llama", "mistral", "qwen2", "qwen3": for people and for identity
-  std::string name;    // from the file, may be empty
+  std::string name;    // from the file, as PlainName gives it; may be empty
   int32_t num_layers = 0;
   int32_t hidden = 0;
   int32_t num_heads = 0;
@@ -51,8 +53,15 @@ struct ModelConfig {
 // sizes. kCorruption names field, expected and found.
 Status CheckConfig(const ModelConfig& config);
 
-// What a stored context depends on besides the weights' bytes: sizes and rope, one "key value" a
-// line, in a fixed order. Equal text: K and V mean the same.
-std::string GeometryText(const ModelConfig& config);
+// Everything in `config` that changes a number that is computed, one named key a field. Equal keys
+// and equal weights: K and V mean the same. Floats are the shortest text that reads back to the same
+// bits; the inverse frequencies of rope are told by their digest, SHA-256 of little-endian f32. The
+// name and the longest context are left out: they change nothing that is computed.
+KeyValues IdentityOf(const ModelConfig& config);
+
+// A name out of a file, fit for one line of a text file or a terminal: each run of control characters
+// (C0, DEL, C1, line and paragraph separators) is one space, ill-formed UTF-8 is U+FFFD, what is
+// beyond 200 bytes is cut off between two characters, and spaces at either end are left out.
+std::string PlainName(std::string_view name);
 
 }  // namespace gyrator

@@ -164,7 +164,7 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   config.family = family->name;
   GYRATOR_ASSIGN_OR_RETURN(const std::string_view name,
                            file.GetOr<std::string_view>("general.name", ""));
-  config.name = name;
+  config.name = PlainName(name);
   GYRATOR_RETURN_IF_ERROR(ReadSizes(keys, tensors, &config));
   config.tied_head = !tensors.Contains("output.weight");
   config.qkv_bias = family->qkv_bias == BiasRule::kAlways || tensors.Contains("blk.0.attn_q.bias");

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/json.h"
 #include "base/mapped_file.h"
@@ -371,25 +374,108 @@ TEST(Rope, YarnAttentionFactor) {
             FromJson(null_factor)->rope.scaling);
 }
 
-TEST(Geometry, NamesWhatKeysAndValuesDependOn) {
-  const ModelConfig config = *FromJson(GoldenConfig("qwen2"));
-  const std::string text = GeometryText(config);
-  EXPECT_EQ(text, GeometryText(config));
-  EXPECT_NE(std::string::npos, text.find("kv_heads 2\n"));
-  const char* changes[] = {
-      R"({"num_hidden_layers": 3, "layer_types": null})",
-      R"({"num_attention_heads": 8})",
-      R"({"num_key_value_heads": 4})",
-      R"({"vocab_size": 255})",
-      R"({"intermediate_size": 128})",
-      R"({"rms_norm_eps": 2e-5})",
-      R"({"rope_parameters": {"rope_theta": 1e5}})",
-      R"({"rope_parameters": {"rope_type": "linear", "factor": 2}})",
+// A field of ModelConfig or RopeConfig, a change of it, and the key of IdentityOf that must differ.
+struct IdentityRow {
+  const char* field;
+  void (*change)(ModelConfig*);
+  const char* key;  // empty: nothing that is computed depends on it
+};
+constexpr IdentityRow kIdentityRows[] = {
+    {"family", [](ModelConfig* c) { c->family = "mistral"; }, "arch"},
+    {"name", [](ModelConfig* c) { c->name = "other"; }, ""},
+    {"num_layers", [](ModelConfig* c) { ++c->num_layers; }, "n_layers"},
+    {"hidden", [](ModelConfig* c) { ++c->hidden; }, "hidden_size"},
+    {"num_heads", [](ModelConfig* c) { ++c->num_heads; }, "n_heads"},
+    {"num_kv_heads", [](ModelConfig* c) { ++c->num_kv_heads; }, "n_kv_heads"},
+    {"head_dim", [](ModelConfig* c) { ++c->head_dim; }, "head_dim"},
+    {"ffn", [](ModelConfig* c) { ++c->ffn; }, "ffn_size"},
+    {"vocab", [](ModelConfig* c) { ++c->vocab; }, "vocab_size"},
+    {"context_max", [](ModelConfig* c) { ++c->context_max; }, ""},
+    {"sliding_window", [](ModelConfig* c) { ++c->sliding_window; }, "sliding_window"},
+    {"norm_eps", [](ModelConfig* c) { c->norm_eps = std::nextafter(c->norm_eps, 1.0f); },
+     "norm_eps"},
+    {"tied_head", [](ModelConfig* c) { c->tied_head ^= true; }, "tied_head"},
+    {"qkv_bias", [](ModelConfig* c) { c->qkv_bias ^= true; }, "qkv_bias"},
+    {"output_bias", [](ModelConfig* c) { c->output_bias ^= true; }, "output_bias"},
+    {"ffn_bias", [](ModelConfig* c) { c->ffn_bias ^= true; }, "ffn_bias"},
+    {"qk_norm", [](ModelConfig* c) { c->qk_norm ^= true; }, "qk_norm"},
+    {"rope.theta", [](ModelConfig* c) { c->rope.theta = std::nextafter(c->rope.theta, 0.0f); },
+     "rope.theta"},
+    {"rope.style", [](ModelConfig* c) { c->rope.style = RopeStyle::kInterleaved; }, "rope.style"},
+    {"rope.rotary_dim", [](ModelConfig* c) { c->rope.rotary_dim -= 2; }, "rope.dim"},
+    {"rope.inv_freq",
+     [](ModelConfig* c) { c->rope.inv_freq[3] = std::nextafter(c->rope.inv_freq[3], 0.0f); },
+     "rope.inv_freq_sha256"},
+    {"rope.attention_factor",
+     [](ModelConfig* c) { c->rope.attention_factor = std::nextafter(c->rope.attention_factor, 9.0f); },
+     "rope.attention_factor"},
+    {"rope.scaling", [](ModelConfig* c) { c->rope.scaling = "none"; }, "rope.scaling"},
+};
+
+// Does not compile when a field is added to either struct: the new field needs a row above, and its
+// place in IdentityOf.
+size_t NumFields(const ModelConfig& config) {
+  [[maybe_unused]] const auto& [family, name, num_layers, hidden, num_heads, num_kv_heads, head_dim, ffn, vocab,
+               context_max, sliding_window, norm_eps, tied_head, qkv_bias, output_bias, ffn_bias,
+               qk_norm, rope] = config;
+  [[maybe_unused]] const auto& [theta, style, rotary_dim, inv_freq, attention_factor, scaling] = rope;
+  return 17 + 6;
+}
+
+TEST(Identity, EachFieldOfAConfigChangesItsKeyAndNoOther) {
+  const ModelConfig config = *FromJson(GoldenConfig("qwen2_yarn"));
+  EXPECT_EQ(NumFields(config), std::size(kIdentityRows));
+  const KeyValues keys = IdentityOf(config);
+  EXPECT_EQ(keys, IdentityOf(config));
+  EXPECT_TRUE(keys.Check().ok());
+  std::set<std::string> named;
+  for (const IdentityRow& row : kIdentityRows) {
+    ModelConfig other = config;
+    row.change(&other);
+    const KeyValues changed = IdentityOf(other);
+    ASSERT_EQ(keys.lines().size(), changed.lines().size());
+    for (size_t i = 0; i < keys.lines().size(); ++i) {
+      const KeyValues::Line& line = keys.lines()[i];
+      EXPECT_EQ(line.key == row.key, line != changed.lines()[i]) << row.field << ": " << line.key;
+    }
+    if (*row.key == '\0') continue;
+    EXPECT_TRUE(named.insert(row.key).second) << row.key;
+  }
+  EXPECT_EQ(named.size(), keys.lines().size());  // each key is the one of some field
+}
+
+TEST(Identity, FloatsReadBackToTheSameBits) {
+  ModelConfig config = *FromJson(GoldenConfig("llama2"));
+  for (const float value : {1e-5f, 1e-6f, 0.1f, 1.1754944e-38f, 3e-45f, 0.99999994f}) {
+    config.norm_eps = value;
+    config.rope.theta = 1 / value;
+    const KeyValues keys = IdentityOf(config);
+    EXPECT_EQ(value, std::strtof(keys.Get("norm_eps")->c_str(), nullptr));
+    EXPECT_EQ(1 / value, std::strtof(keys.Get("rope.theta")->c_str(), nullptr));
+  }
+}
+
+TEST(PlainName, IsOneLineOfUtf8WithoutControls) {
+  const struct {
+    std::string name, expected;
+  } cases[] = {
+      {"SmolLM2 135M", "SmolLM2 135M"},
+      {"", ""},
+      {"a\nb", "a b"},
+      {"\r\n\t a \n\n", "a"},
+      {"x\x1b[31mred\x7f", "x [31mred"},
+      {std::string("a\0b", 3), "a b"},
+      {"a\xc2\x85" "b\xe2\x80\xa8" "c", "a b c"},
+      {"bad \xff\xfe", "bad \xEF\xBF\xBD\xEF\xBF\xBD"},
+      {"caf\xc3\xa9", "caf\xc3\xa9"},
+      {std::string(199, 'x') + "\xc3\xa9", std::string(199, 'x')},
+      {std::string(5000, 'y'), std::string(200, 'y')},
   };
-  for (const char* change : changes) {
-    const auto other = Patched("qwen2", change);
-    ASSERT_TRUE(other.ok()) << change << other.status().ToString();
-    EXPECT_NE(text, GeometryText(*other)) << change;
+  for (const auto& test : cases) {
+    EXPECT_EQ(test.expected, PlainName(test.name)) << test.name;
+    KeyValues keys;
+    keys.Set("model", PlainName(test.name));
+    EXPECT_TRUE(keys.Check().ok()) << test.name;
   }
 }
 

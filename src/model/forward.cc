@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 #include "model/forward_arena.h"
@@ -15,6 +17,31 @@ constexpr int64_t kRowGrain = 4;      // rows of cheap work that are not worth a
 constexpr int64_t kColumnGrain = 64;  // columns of a product; a multiple of every kernel's tile
 constexpr int64_t kProductGrain = 1 << 15;  // multiply-adds that are not worth a second thread
 constexpr int32_t kAttentionRows = 64;      // rows of one attention task
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Values of this magnitude and above become infinities when they are stored as `dtype`. int8 has a
+// scale for each group, and StoreKv tells what it cannot hold.
+float KvLimit(DType dtype) {
+  if (dtype == DType::kF16) return 65520.0f;
+  if (dtype == DType::kBF16) return std::bit_cast<float>(0x7f7f8000u);
+  return kInfinity;
+}
+
+// Whether the magnitude of each value is below `limit`; a NaN is below nothing.
+bool AreBelow(float limit, const float* x, int64_t count) {
+  bool below = true;
+  for (int64_t i = 0; i < count; ++i) below &= std::fabs(x[i]) < limit;
+  return below;
+}
+
+Status NotFinite(std::string_view what, std::string_view flags) {
+  return Status::Corruption(std::string(what) +
+                            " is not finite: the weights or the range of a number type do not allow "
+                            "these tokens; try " +
+                            std::string(flags))
+      .Named("not_finite");
+}
 
 // The right side of a product.
 struct Product {
@@ -55,6 +82,9 @@ class Pass {
   // hidden += x * w + bias.
   void ProjectAndAdd(const Operand& x, const Product& product);
 
+  // Says that the numbers of some row cannot go on. Called by any thread.
+  void Refuse(std::atomic<bool>* finite) { finite->store(false, std::memory_order_relaxed); }
+
   // body(begin, end) over disjoint ranges of [0, count), on all threads, without an allocation.
   template <class Body>
   void Parallel(int64_t count, int64_t grain, const Body& body) {
@@ -88,8 +118,9 @@ class Pass {
   const PagedKv& kv_;
   const std::span<const SequenceRows> batch_;
   int64_t rows_ = 0;
-  std::atomic<bool> finite_{true};     // activations, where they are quantized
-  std::atomic<bool> finite_kv_{true};  // keys and values, where they are
+  std::atomic<bool> finite_{true};         // activations, where they are quantized
+  std::atomic<bool> finite_kv_{true};      // keys and values as they are stored
+  std::atomic<bool> finite_logits_{true};  // of the rows that were asked for
 };
 
 void Pass::PlaceRows() {
@@ -137,7 +168,7 @@ void Pass::SetOperand(const float* x, int64_t rows, int64_t cols, const float* n
         row = arena_.normed + r * cols;
       }
       if (!arena_.operand.Set(ops_, row, r, {0, cols})) {
-        finite_.store(false, std::memory_order_relaxed);
+        Refuse(&finite_);
       }
     }
   });
@@ -155,6 +186,7 @@ void Pass::PositionAndStore(const LayerWeights& layer, int32_t index) {
   const RopeConfig& rope = config_.rope;
   const int64_t dim = config_.head_dim;
   const int64_t half = rope.rotary_dim / 2;
+  const float limit = KvLimit(kv_.dtype);
   const auto locate = [&](float* heads, int64_t count, const float* norm, int64_t row) {
     for (int64_t h = 0; h < count && norm != nullptr; ++h) {
       ops_.rms_norm(heads + h * dim, norm, heads + h * dim, dim, config_.norm_eps);
@@ -171,8 +203,9 @@ void Pass::PositionAndStore(const LayerWeights& layer, int32_t index) {
       const RowPlace& place = arena_.places[static_cast<size_t>(r)];
       for (int32_t h = 0; h < config_.num_kv_heads && !place.stored; ++h) {
         const KvPlace to = {index, place.block, place.position % kBlockPositions, h};
-        if (!StoreKv(ops_, kv_, to, k + h * dim, v + h * dim)) {
-          finite_kv_.store(false, std::memory_order_relaxed);
+        const bool stored = StoreKv(ops_, kv_, to, k + h * dim, v + h * dim);
+        if (!stored || !AreBelow(limit, k + h * dim, dim) || !AreBelow(limit, v + h * dim, dim)) {
+          Refuse(&finite_kv_);
         }
       }
     }
@@ -250,7 +283,7 @@ void Pass::FeedForward(const LayerWeights& layer) {
         float* row = up + r * kPartColumns;
         ops_.silu_mul(gate + r * kPartColumns, row, row, columns.count);
         if (!arena_.ffn_operand.Set(ops_, row, r, columns)) {
-          finite_.store(false, std::memory_order_relaxed);
+          Refuse(&finite_);
         }
       }
     });
@@ -288,7 +321,11 @@ void Pass::Head(float* logits) {
   if (wanted == 0) return;
   SetOperand(arena_.hidden, wanted, config_.hidden, weights_.final_norm);
   Parallel(config_.vocab, ColumnGrain(wanted, config_.hidden), [&](int64_t begin, int64_t end) {
-    Multiply(arena_.operand, {&weights_.head}, {begin, end - begin}, logits + begin, config_.vocab);
+    const int64_t count = end - begin;
+    Multiply(arena_.operand, {&weights_.head}, {begin, count}, logits + begin, config_.vocab);
+    for (int64_t r = 0; r < wanted; ++r) {
+      if (!AreBelow(kInfinity, logits + r * config_.vocab + begin, count)) Refuse(&finite_logits_);
+    }
   });
 }
 
@@ -298,14 +335,9 @@ Status Pass::Run(float* logits) {
   Embed();
   for (int32_t layer = 0; layer < config_.num_layers; ++layer) RunLayer(layer);
   Head(logits);
-  if (!finite_kv_.load(std::memory_order_relaxed)) {
-    return Status::Internal(
-        "a key or value is not finite: int8 cannot keep it; use --kv-dtype f32 or bf16");
-  }
-  if (!finite_.load(std::memory_order_relaxed)) {
-    return Status::Internal(
-        "an activation is not finite: int8 cannot go on; use --compute f32 or bf16");
-  }
+  if (!finite_kv_) return NotFinite("a key or value", "--kv-dtype f32 or --compute f32");
+  if (!finite_) return NotFinite("an activation", "--compute f32 or bf16");
+  if (!finite_logits_) return NotFinite("a logit", "--compute f32");
   return {};
 }
 

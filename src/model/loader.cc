@@ -10,6 +10,7 @@
 #include "base/mapped_file.h"
 #include "formats/gguf.h"
 #include "formats/hf_config.h"
+#include "formats/lfs_pointer.h"
 #include "formats/safetensors.h"
 #include "model/family.h"
 
@@ -41,39 +42,72 @@ int64_t CountParameters(const ModelConfig& config) {
   return count;
 }
 
-Status OpenGguf(const std::string& path, LoadedModel* model) {
-  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+// A config may say that the head is the embedding although the file has a head of its own. Where
+// the two differ the file's head counts, as in transformers 5.
+void UseOwnHead(LoadedModel* model) {
+  constexpr std::string_view kHead = "lm_head.weight";
+  if (!model->config.tied_head || !model->tensors.Contains(kHead)) return;
+  const auto head = model->tensors.Get(kHead);
+  const auto embedding = model->tensors.Get("model.embed_tokens.weight");
+  const bool same = head.ok() && embedding.ok() && head->dtype == embedding->dtype &&
+                    head->shape == embedding->shape &&
+                    std::ranges::equal(head->bytes, embedding->bytes);
+  if (same) return;
+  model->config.tied_head = false;
+  model->notes.push_back(
+      "config.json says tie_word_embeddings, but lm_head.weight differs from the embedding: the "
+      "file's own head is used");
+}
+
+// A part of a split model has some of its tensors.
+Status CheckIsWhole(const GgufFile& file) {
+  GYRATOR_ASSIGN_OR_RETURN(const auto count, file.GetOr<uint64_t>("split.count", 1));
+  if (count <= 1) return {};
+  GYRATOR_ASSIGN_OR_RETURN(const auto index, file.GetOr<uint64_t>("split.no", 0));
+  return Status::Unsupported(
+      "part " + std::to_string(index + 1) + " of a GGUF file that is split into " +
+      std::to_string(count) +
+      ": expected a whole file; join the parts first (llama-gguf-split --merge FIRST_PART WHOLE)");
+}
+
+Status OpenGguf(const GgufFile& file, LoadedModel* model) {
+  GYRATOR_RETURN_IF_ERROR(CheckIsWhole(file).Annotate(model->path));
   GYRATOR_ASSIGN_OR_RETURN(model->config, ConfigFromGguf(file));
   model->tensors = file.tensors();
-  model->files = {path};
   return {};
 }
 
-// The files that OpenSafetensorsFolder may have read, sorted.
-std::vector<std::string> WeightFiles(const std::string& folder) {
+// The folder's own name, wherever the process stands ("." has none).
+std::string NameOfFolder(const std::string& path) {
   std::error_code error;
-  if (std::filesystem::exists(folder + "/model.safetensors", error)) {
-    return {folder + "/model.safetensors"};
-  }
-  std::vector<std::string> files = {folder + "/model.safetensors.index.json"};
-  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
-       it.increment(error)) {
-    if (it->path().extension() == ".safetensors") files.push_back(it->path().string());
-  }
-  std::ranges::sort(files);
-  return files;
+  std::filesystem::path whole = std::filesystem::absolute(path, error);
+  if (error) whole = path;
+  return (whole / ".").lexically_normal().parent_path().filename().string();
 }
 
-Status OpenFolder(const std::string& path, LoadedModel* model) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string json,
-                           ReadSmallFile(path + "/config.json", kConfigBytesMax));
+Status OpenFolder(LoadedModel* model) {
+  const std::string file = model->path + "/config.json";
+  GYRATOR_ASSIGN_OR_RETURN(const std::string json, ReadSmallFile(file, kConfigBytesMax));
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(file, json));
   GYRATOR_ASSIGN_OR_RETURN(const HfConfig source, ParseHfConfig(json));
   GYRATOR_ASSIGN_OR_RETURN(model->config, ConfigFromHf(source));
-  const auto normal = std::filesystem::path(path + "/.").lexically_normal();  // ends in a slash
-  model->config.name = normal.parent_path().filename().string();
-  GYRATOR_ASSIGN_OR_RETURN(model->tensors, OpenSafetensorsFolder(path));
-  model->files = WeightFiles(path);
+  model->config.name = PlainName(NameOfFolder(model->path));
+  GYRATOR_ASSIGN_OR_RETURN(model->tensors, OpenSafetensorsFolder(model->path));
+  UseOwnHead(model);
   return {};
+}
+
+// What follows when config and tensors are known.
+Result<LoadedModel> Finish(LoadedModel model, SourceFormat format,
+                           const ModelLoadOptions& options) {
+  model.stored = StoredDType(model.tensors);
+  model.compute = options.compute.value_or(DefaultCompute(model.stored));
+  model.parameters = CountParameters(model.config);
+  auto weights = LoadWeights(model.config, {&model.tensors, format},
+                             {model.compute, options.threads, options.progress});
+  if (!weights.ok()) return std::move(weights).status().Annotate(model.path);
+  model.weights = *std::move(weights);
+  return model;
 }
 
 }  // namespace
@@ -89,23 +123,24 @@ ComputeType DefaultCompute(DType stored) {
   }
 }
 
-Result<LoadedModel> LoadModel(const std::string& path, const ModelLoadOptions& options) {
+Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,
+                              const ModelLoadOptions& options) {
   LoadedModel model;
   model.path = path;
+  GYRATOR_RETURN_IF_ERROR(OpenGguf(file, &model));
+  return Finish(std::move(model), SourceFormat::kGguf, options);
+}
+
+Result<LoadedModel> LoadModel(const std::string& path, const ModelLoadOptions& options) {
   std::error_code ignored;
-  const bool is_folder = std::filesystem::is_directory(path, ignored);
-  Status opened = is_folder ? OpenFolder(path, &model) : OpenGguf(path, &model);
-  if (!opened.ok()) return opened;
-  model.stored = StoredDType(model.tensors);
-  model.compute = options.compute.value_or(DefaultCompute(model.stored));
-  model.parameters = CountParameters(model.config);
-  const WeightSource source = {&model.tensors,
-                               is_folder ? SourceFormat::kHuggingFace : SourceFormat::kGguf};
-  auto weights =
-      LoadWeights(model.config, source, {model.compute, options.threads, options.progress});
-  if (!weights.ok()) return std::move(weights).status().Annotate(path);
-  model.weights = *std::move(weights);
-  return model;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+    return LoadModel(file, path, options);
+  }
+  LoadedModel model;
+  model.path = path;
+  GYRATOR_RETURN_IF_ERROR(OpenFolder(&model));
+  return Finish(std::move(model), SourceFormat::kHuggingFace, options);
 }
 
 Sha256Digest WeightsDigest(const TensorIndex& tensors, ThreadPool* threads,

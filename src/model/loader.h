@@ -15,6 +15,8 @@
 
 namespace gyrator {
 
+class GgufFile;
+
 struct ModelLoadOptions {
   std::optional<ComputeType> compute;  // Default: DefaultCompute of the stored dtype
   ThreadPool* threads = nullptr;       // REQUIRED; used during the call only
@@ -24,19 +26,23 @@ struct ModelLoadOptions {
 // A model in memory. Movable; the weights point into `tensors` and into memory that they own.
 struct LoadedModel {
   std::string path;  // as given
+  std::vector<std::string> notes;  // what the user should know of the files, a sentence each
   ModelConfig config;
   ComputeType compute = ComputeType::kF32;
   DType stored = DType::kF32;  // of the matrices: the dtype that holds most of their bytes
   int64_t parameters = 0;      // elements of all tensors of the table; a tied head counts once
-  TensorIndex tensors;         // as stored
+  TensorIndex tensors;         // as stored, with the mapped files that a digest is of
   Weights weights;
-  std::vector<std::string> files;  // paths of the weight files, sorted: what a digest is of
 };
 
 // `path` is a Hugging Face folder (config.json, *.safetensors) or one .gguf file.
 // kNotFound; kCorruption and kUnsupported name file, field or tensor, what was expected and what
 // was found; kExhausted when converted weights do not fit into memory.
 Result<LoadedModel> LoadModel(const std::string& path, const ModelLoadOptions& options);
+// The model of an opened file, for callers that read other things from the same file: two opens of
+// one path may give two files. kUnsupported also for a part of a split file: parts are not joined.
+Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,
+                              const ModelLoadOptions& options);
 
 // F32, F16: f32. BF16: bf16. Q8_0: int8.
 ComputeType DefaultCompute(DType stored);

@@ -27,14 +27,14 @@ TEST(Loader, DescribesWhatItLoaded) {
   EXPECT_EQ(DType::kBF16, model.stored);
   EXPECT_EQ(ComputeType::kBF16, model.compute);
   EXPECT_EQ("smollm2", model.config.name);
-  EXPECT_EQ(1u, model.files.size());
+  EXPECT_EQ(1u, model.tensors.files().size());
   // 251 * 96, and 2 layers of 96 * (96 + 32 + 32 + 96 + 3 * 96 + 2), and the last norm.
   EXPECT_EQ(251 * 96 + 2 * 96 * (96 + 32 + 32 + 96 + 3 * 96 + 2) + 96, model.parameters);
 
   EXPECT_EQ("smollm2", MustLoad(GoldenPath("smollm2/")).config.name);
 
   const LoadedModel sharded = MustLoad(GoldenPath("llama_bias"));
-  EXPECT_EQ(4u, sharded.files.size());  // three shards and their index
+  EXPECT_EQ(3u, sharded.tensors.files().size());  // one a shard
   EXPECT_EQ(ComputeType::kF32, sharded.compute);
   EXPECT_EQ(ComputeType::kF32, MustLoad(GoldenPath("qwen3_yarn")).compute);  // f16
   EXPECT_EQ(ComputeType::kInt8, MustLoad(GoldenPath("llama2.q8_0.gguf")).compute);

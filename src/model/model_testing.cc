@@ -5,12 +5,13 @@
 #include <cmath>
 
 #include "base/mapped_file.h"
+#include "base/source_path_testing.h"
 #include "formats/npy.h"
 
 namespace gyrator {
 
 std::string GoldenPath(const std::string& name) {
-  return std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/" + name;
+  return SourcePath("tests/golden/models/") + name;
 }
 
 LoadedModel MustLoad(const std::string& path, std::optional<ComputeType> compute) {

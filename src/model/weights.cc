@@ -35,7 +35,16 @@ bool IsAligned(const TensorView& view) {
 // Tensors of published files that say nothing which the config does not say.
 bool IsIgnored(std::string_view name, const ModelConfig& config) {
   return name == "rope_freqs.weight" || name.ends_with(".rotary_emb.inv_freq") ||
-         (config.tied_head && name == "lm_head.weight");
+         (config.tied_head && name == "lm_head.weight");  // equal to the embedding (loader.cc)
+}
+
+// Behind a refusal of an element type: what is read, and how a file of the model gets there.
+std::string DTypeAdvice(SourceFormat format) {
+  if (format == SourceFormat::kHuggingFace) {
+    return "; expected F32, F16 or BF16: save the model in one of them";
+  }
+  return "; expected f32, f16, bf16 or q8_0: take such a file of the model, or make one "
+         "(llama-quantize --allow-requantize IN.gguf OUT.gguf Q8_0)";
 }
 
 // One load: resolves names, checks, converts.
@@ -89,6 +98,9 @@ Status Loader::CheckOne(const TensorSpec& spec, const std::string& name) const {
   const Shape shape = TensorShape(spec, config_);
   auto found = source_.tensors->Get(name);
   if (!found.ok()) {
+    if (found.status().code() == Code::kUnsupported) {
+      return Status::Unsupported(found.status().message() + DTypeAdvice(source_.format));
+    }
     if (found.status().code() != Code::kNotFound) return std::move(found).status();
     return Status::Corruption("tensor " + name + ": expected " + ShapeText(shape) +
                               ", found nothing");
@@ -99,8 +111,8 @@ Status Loader::CheckOne(const TensorSpec& spec, const std::string& name) const {
                               ", found " + ShapeText(view.shape));
   }
   if (!IsWeightDType(view.dtype)) {
-    return Status::Unsupported("tensor " + name + ": expected f32, f16, bf16 or q8_0, found " +
-                               std::string(DTypeName(view.dtype)));
+    return Status::Unsupported("tensor " + name + ": found " + std::string(DTypeName(view.dtype)) +
+                               DTypeAdvice(source_.format));
   }
   if (options_.compute == ComputeType::kInt8 && !spec.is_vector() && shape[1] % 32 != 0) {
     return Status::Unsupported("tensor " + name +

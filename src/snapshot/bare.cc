@@ -11,6 +11,7 @@
 #include "snapshot/errors.h"
 #include "snapshot/kv_convert.h"
 #include "snapshot/kv_rows.h"
+#include "snapshot/limits.h"
 #include "tensor/dtype.h"
 
 namespace gyrator {
@@ -31,15 +32,13 @@ Result<std::string> ReadText(FileSystem& fs, const std::string& folder, const Fo
                              std::string_view canonical) {
   GYRATOR_ASSIGN_OR_RETURN(const std::string path, TextPath(files, canonical));
   if (path.empty()) return std::string();
-  return ReadElement(fs, folder, path, kTextBytesMax);
+  return ReadElement(fs, folder, path);
 }
 
 Result<KeyValues> ReadKeyValues(FileSystem& fs, const std::string& folder, const FolderFiles& files,
                                 std::string_view canonical) {
   GYRATOR_ASSIGN_OR_RETURN(const std::string text, ReadText(fs, folder, files, canonical));
-  Result<KeyValues> parsed = KeyValues::Parse(text);
-  if (!parsed.ok()) return StateInconsistent(canonical, parsed.status().message());
-  return parsed;
+  return ParseKeys(canonical, text);
 }
 
 Status RefuseFullElements(const FolderFiles& files) {
@@ -56,92 +55,113 @@ Status RefuseFullElements(const FolderFiles& files) {
 }
 
 template <class T>
-std::vector<int64_t> Widen(ByteSpan bytes) {
-  std::vector<int64_t> values(bytes.size() / sizeof(T));
-  for (size_t i = 0; i < values.size(); ++i) {
-    T value;
-    std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
-    values[i] = static_cast<int64_t>(value);  // u64 beyond int64 turns negative: refused later
-  }
-  return values;
+int64_t ElementAs(ByteSpan bytes, size_t i) {
+  T value;
+  std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
+  return static_cast<int64_t>(value);  // u64 beyond int64 turns negative: refused later
 }
 
-std::optional<std::vector<int64_t>> AsIntegers(DType dtype, ByteSpan bytes) {
+using ElementReader = int64_t (*)(ByteSpan bytes, size_t i);
+
+// nullptr when the type is no integer.
+ElementReader ReaderOf(DType dtype) {
   switch (dtype) {
     case DType::kBool:
     case DType::kU8:
-      return Widen<uint8_t>(bytes);
+      return ElementAs<uint8_t>;
     case DType::kI8:
-      return Widen<int8_t>(bytes);
+      return ElementAs<int8_t>;
     case DType::kI16:
-      return Widen<int16_t>(bytes);
+      return ElementAs<int16_t>;
     case DType::kU16:
-      return Widen<uint16_t>(bytes);
+      return ElementAs<uint16_t>;
     case DType::kI32:
-      return Widen<int32_t>(bytes);
+      return ElementAs<int32_t>;
     case DType::kU32:
-      return Widen<uint32_t>(bytes);
+      return ElementAs<uint32_t>;
     case DType::kI64:
-      return Widen<int64_t>(bytes);
+      return ElementAs<int64_t>;
     case DType::kU64:
-      return Widen<uint64_t>(bytes);
+      return ElementAs<uint64_t>;
     default:
-      return std::nullopt;
+      return nullptr;
   }
 }
 
-struct IndexTable {
-  Shape shape;                  // [rows, columns]
-  std::vector<int64_t> values;  // C order
+// A table of integers in its file's own type: widened, a table of bytes would be eight times as
+// large.
+class IndexTable {
+ public:
+  static Result<IndexTable> Read(FileSystem& fs, const std::string& folder, std::string_view path) {
+    IndexTable table;
+    GYRATOR_ASSIGN_OR_RETURN(table.file_, ReadElement(fs, folder, path));
+    const Result<NpyArray> array = ParseNpy(AsBytes(table.file_));
+    if (!array.ok()) return StateInconsistent(path, array.status().message());
+    table.read_ = ReaderOf(array->dtype);
+    if (table.read_ == nullptr || array->shape.size() != 2) {
+      return StateInconsistent(path, "expected integers of shape [rows, tokens], found " +
+                                         std::string(DTypeName(array->dtype)) + " " +
+                                         ShapeText(array->shape));
+    }
+    table.shape_ = array->shape;
+    table.bytes_ = array->data;
+    if (!array->IsNative()) {
+      table.copy_ = NativeCopy(*array);
+      table.bytes_ = table.copy_;
+      table.file_ = {};
+    }
+    return table;
+  }
+
+  const Shape& shape() const { return shape_; }  // [rows, columns]
+  size_t size() const { return static_cast<size_t>(shape_[0] * shape_[1]); }
+  int64_t operator[](size_t i) const { return read_(bytes_, i); }  // C order
+
+ private:
+  std::string file_;
+  std::vector<std::byte> copy_;
+  ByteSpan bytes_;  // of either
+  Shape shape_;
+  ElementReader read_ = nullptr;
 };
-
-Result<IndexTable> ReadIndexTable(FileSystem& fs, const std::string& folder,
-                                  std::string_view path) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string file,
-                           ReadElement(fs, folder, path, kIndexTensorBytesMax));
-  const Result<NpyArray> array = ParseNpy(AsBytes(file));
-  if (!array.ok()) return StateInconsistent(path, array.status().message());
-  auto values = AsIntegers(array->dtype, NativeCopy(*array));
-  if (!values || array->shape.size() != 2) {
-    return StateInconsistent(path, "expected integers of shape [rows, tokens], found " +
-                                       std::string(DTypeName(array->dtype)) + " " +
-                                       ShapeText(array->shape));
-  }
-  return IndexTable{array->shape, *std::move(values)};
-}
 
 // Tokens and positions of the unmasked entries, in row order; where each entry's KV row goes.
 Status ReadTokens(FileSystem& fs, const std::string& folder, Snapshot* snapshot) {
-  GYRATOR_ASSIGN_OR_RETURN(const IndexTable ids, ReadIndexTable(fs, folder, kInputIdsFile));
-  GYRATOR_ASSIGN_OR_RETURN(const IndexTable mask, ReadIndexTable(fs, folder, kAttentionMaskFile));
+  GYRATOR_ASSIGN_OR_RETURN(const IndexTable ids, IndexTable::Read(fs, folder, kInputIdsFile));
+  GYRATOR_ASSIGN_OR_RETURN(const IndexTable mask, IndexTable::Read(fs, folder, kAttentionMaskFile));
   GYRATOR_ASSIGN_OR_RETURN(const IndexTable positions,
-                           ReadIndexTable(fs, folder, kPositionIdsFile));
+                           IndexTable::Read(fs, folder, kPositionIdsFile));
   for (const auto& [path, table] :
        {std::pair(kAttentionMaskFile, &mask), std::pair(kPositionIdsFile, &positions)}) {
-    if (table->shape != ids.shape) {
-      return StateInconsistent(path, "shape " + ShapeText(table->shape) + ", " +
+    if (table->shape() != ids.shape()) {
+      return StateInconsistent(path, "shape " + ShapeText(table->shape()) + ", " +
                                          std::string(kInputIdsFile) + " has " +
-                                         ShapeText(ids.shape));
+                                         ShapeText(ids.shape()));
     }
   }
-  for (size_t i = 0; i < ids.values.size(); ++i) {
-    if (mask.values[i] != 0 && mask.values[i] != 1) {
+  size_t real = 0;
+  for (size_t i = 0; i < mask.size(); ++i) real += mask[i] == 1 ? 1 : 0;
+  snapshot->tokens.reserve(real);
+  snapshot->positions.reserve(real);
+  snapshot->row_positions.reserve(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (mask[i] != 0 && mask[i] != 1) {
       return StateInconsistent(kAttentionMaskFile,
-                               "expected 0 or 1, found " + std::to_string(mask.values[i]));
+                               "expected 0 or 1, found " + std::to_string(mask[i]));
     }
-    if (mask.values[i] == 0) {
+    if (mask[i] == 0) {
       snapshot->row_positions.push_back(-1);
       continue;
     }
-    for (const auto& [path, value] : {std::pair(kInputIdsFile, ids.values[i]),
-                                      std::pair(kPositionIdsFile, positions.values[i])}) {
+    for (const auto& [path, value] :
+         {std::pair(kInputIdsFile, ids[i]), std::pair(kPositionIdsFile, positions[i])}) {
       if (value < 0 || value > INT32_MAX) {
         return StateInconsistent(path, "value " + std::to_string(value) + " out of range");
       }
     }
     snapshot->row_positions.push_back(snapshot->cp());
-    snapshot->tokens.push_back(static_cast<TokenId>(ids.values[i]));
-    snapshot->positions.push_back(static_cast<Position>(positions.values[i]));
+    snapshot->tokens.push_back(static_cast<TokenId>(ids[i]));
+    snapshot->positions.push_back(static_cast<Position>(positions[i]));
   }
   return {};
 }
@@ -185,14 +205,24 @@ std::optional<DType> KvDTypeOf(DType stored, const KeyValues& config) {
   return std::nullopt;
 }
 
+// What the header of an .npy file says; no data.
+Result<NpyArray> ReadHeader(const ReadableFile& file, std::string_view path) {
+  std::string start(std::min<uint64_t>(file.size(), kNpyHeaderBytesMax), '\0');
+  const Status read = file.ReadAt(0, std::as_writable_bytes(std::span(start)));
+  if (!read.ok()) return ElementError(read, path);
+  Result<NpyArray> array = ParseNpyHeader(AsBytes(start), file.size());
+  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  return array;
+}
+
 // The geometry that the first key tensor has.
 Status ReadGeometry(FileSystem& fs, const std::string& folder, const FolderFiles& files,
                     Snapshot* snapshot) {
   GYRATOR_ASSIGN_OR_RETURN(snapshot->kv.num_layers, CountLayers(files));
   const std::string path = KvFile(0, KvTensor::kKey);
-  GYRATOR_ASSIGN_OR_RETURN(const std::string file, ReadElement(fs, folder, path, kTensorBytesMax));
-  const Result<NpyArray> array = ParseNpy(AsBytes(file));
-  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, OpenElement(fs, folder, path));
+  const Result<NpyArray> array = ReadHeader(*file, path);
+  GYRATOR_RETURN_IF_ERROR(array.status());
   const auto dtype = KvDTypeOf(array->dtype, snapshot->config);
   const Shape& shape = array->shape;
   const bool fits = shape.size() == 4 && shape[0] == 1 && shape[1] >= 1 && shape[1] <= 4096 &&
@@ -243,12 +273,11 @@ struct WholeTensor {
   }
 };
 
-Result<WholeTensor> ParseTensor(const Snapshot& snapshot, const HeadPlace& place, ByteSpan file) {
+// Whether an array is the tensor that belongs at `place`.
+Status CheckTensor(const Snapshot& snapshot, const HeadPlace& place, const NpyArray& array) {
   const std::string path = KvFile(place.layer, place.tensor);
-  const Result<NpyArray> array = ParseNpy(file);
-  if (!array.ok()) return StateInconsistent(path, array.status().message());
   const bool bare = snapshot.verification == Verification::kBare;
-  const Shape& shape = array->shape;
+  const Shape& shape = array.shape;
   const auto entries =
       bare ? static_cast<int64_t>(snapshot.row_positions.size()) : int64_t{snapshot.cp()};
   const Shape expected = {1, snapshot.kv.num_kv_heads, entries, KvWidth(snapshot.kv, place.tensor)};
@@ -258,19 +287,25 @@ Result<WholeTensor> ParseTensor(const Snapshot& snapshot, const HeadPlace& place
   const bool shape_fits =
       tokens_fit && shape[0] == 1 && shape[1] == expected[1] && shape[3] == expected[3];
   const DType stored = KvStoredDType(KvElementDType(snapshot.kv.dtype, place.tensor));
-  if (array->dtype != stored || !shape_fits) {
-    return StateInconsistent(path, "expected " + std::string(DTypeName(stored)) + " " +
-                                       ShapeText(expected) + (bare ? " (or more tokens)" : "") +
-                                       ", found " + std::string(DTypeName(array->dtype)) + " " +
-                                       ShapeText(shape));
-  }
+  if (array.dtype == stored && shape_fits) return {};
+  return StateInconsistent(path, "expected " + std::string(DTypeName(stored)) + " " +
+                                     ShapeText(expected) + (bare ? " (or more tokens)" : "") +
+                                     ", found " + std::string(DTypeName(array.dtype)) + " " +
+                                     ShapeText(shape));
+}
+
+Result<WholeTensor> ParseTensor(const Snapshot& snapshot, const HeadPlace& place, ByteSpan file) {
+  const std::string path = KvFile(place.layer, place.tensor);
+  const Result<NpyArray> array = ParseNpy(file);
+  if (!array.ok()) return StateInconsistent(path, array.status().message());
+  GYRATOR_RETURN_IF_ERROR(CheckTensor(snapshot, place, *array));
   WholeTensor tensor;
   if (array->IsNative()) {
     tensor.view = array->data;
   } else {
     tensor.copy = NativeCopy(*array);
   }
-  tensor.tokens = shape[2];
+  tensor.tokens = array->shape[2];
   tensor.row_bytes = static_cast<size_t>(KvRowBytes(snapshot.kv, place.tensor));
   return tensor;
 }
@@ -305,6 +340,29 @@ Status NotFinite(const HeadPlace& place, int64_t token) {
 }
 
 }  // namespace
+
+Result<BareSummary> SummarizeBare(FileSystem& fs, const std::string& folder,
+                                  const FolderFiles& files) {
+  GYRATOR_RETURN_IF_ERROR(RefuseFullElements(files));
+  BareSummary summary;
+  GYRATOR_ASSIGN_OR_RETURN(summary.config, ReadKeyValues(fs, folder, files, kConfigFile));
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> ids,
+                           OpenElement(fs, folder, kInputIdsFile));
+  GYRATOR_ASSIGN_OR_RETURN(const NpyArray array, ReadHeader(*ids, kInputIdsFile));
+  if (array.shape.size() != 2) {
+    return StateInconsistent(kInputIdsFile, "expected integers of shape [rows, tokens], found " +
+                                                ShapeText(array.shape));
+  }
+  summary.entries = array.shape[0] * array.shape[1];
+  return summary;
+}
+
+Status CheckTensorHeader(const Snapshot& snapshot, const HeadPlace& place,
+                         const ReadableFile& file) {
+  GYRATOR_ASSIGN_OR_RETURN(const NpyArray array,
+                           ReadHeader(file, KvFile(place.layer, place.tensor)));
+  return CheckTensor(snapshot, place, array);
+}
 
 Result<Snapshot> OpenBare(FileSystem& fs, const std::string& folder, const FolderFiles& files) {
   GYRATOR_RETURN_IF_ERROR(RefuseFullElements(files));

@@ -15,11 +15,21 @@
 
 namespace gyrator {
 
-// Largest K or V file that is read whole.
-inline constexpr uint64_t kTensorBytesMax = 1u << 30;
-
 // `files` has no manifest. "missing_element" when it has a file that only full folders have.
 Result<Snapshot> OpenBare(FileSystem& fs, const std::string& folder, const FolderFiles& files);
+
+// What shows without reading a tensor: config.txt, and the size of the table of ids.
+struct BareSummary {
+  KeyValues config;
+  int64_t entries = 0;
+};
+Result<BareSummary> SummarizeBare(FileSystem& fs, const std::string& folder,
+                                  const FolderFiles& files);
+
+// Whether the header of a K or V file is one that LoadWholeTensor takes: "state_inconsistent" names
+// the file. Reads no more than the header.
+Status CheckTensorHeader(const Snapshot& snapshot, const HeadPlace& place,
+                         const ReadableFile& file);
 
 // Where K and V go; `kv` == nullptr: nowhere, they are only checked.
 struct KvTarget {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/sha256.h"
 #include "snapshot/errors.h"
 #include "snapshot/folder_files.h"
 #include "snapshot/stamp.h"
@@ -39,7 +40,7 @@ void Summarize(FileSystem& fs, const std::string& folder, CatalogEntry* entry) {
 Status CopyFile(FileSystem& fs, const std::string& folder, const std::string& path,
                 FolderWriter& writer) {
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> in,
-                           fs.OpenForRead(JoinPath(folder, path)));
+                           OpenElement(fs, folder, path));
   GYRATOR_ASSIGN_OR_RETURN(FolderWriter::File out, writer.Create(path));
   std::vector<std::byte> buffer(std::min<uint64_t>(kCopyBytes, in->size()));
   for (uint64_t at = 0; at < in->size(); at += buffer.size()) {
@@ -51,19 +52,45 @@ Status CopyFile(FileSystem& fs, const std::string& folder, const std::string& pa
   return writer.Finish(std::move(out));
 }
 
-// Copies a folder that was verified; a full one must keep its root digest.
+// session.txt of a folder that comes from elsewhere: whose prefixes its session may share is the
+// owner's to say, not the folder's.
+std::string ImportedSession(const Snapshot& from) {
+  KeyValues session = from.session;
+  session.Remove(kNamespaceKey);
+  return session.Serialize();
+}
+
+// The root digest that a copy with that session.txt must have.
+std::string ImportedRoot(const Snapshot& from, std::string_view session) {
+  const std::span<const ManifestEntry> files = from.manifest.entries();
+  std::vector<ManifestEntry> entries(files.begin(), files.end());
+  for (ManifestEntry& entry : entries) {
+    if (entry.path != kSessionFile) continue;
+    entry.bytes = session.size();
+    entry.sha256 = HexText(Sha256Of(AsBytes(session)));
+  }
+  return Manifest::FromEntries(std::move(entries)).root();
+}
+
+// Copies a folder that was verified; a full one keeps its root digest, but for the namespace.
 Status CopyFolder(FileSystem& fs, const Snapshot& from, FolderWriter& writer,
                   WrittenSnapshot* written) {
   GYRATOR_ASSIGN_OR_RETURN(const FolderFiles files, ListFolder(fs, from.folder));
   const bool full = from.verification == Verification::kFull;
   for (const auto& [path, bytes] : files) written->bytes += bytes;
   GYRATOR_RETURN_IF_ERROR(writer.RequireSpace(written->bytes));
+  const bool clears = full && from.session.Contains(kNamespaceKey);
+  const std::string session = clears ? ImportedSession(from) : std::string();
   for (const auto& [path, bytes] : files) {
     if (full && path == kManifestFile) continue;
-    GYRATOR_RETURN_IF_ERROR(CopyFile(fs, from.folder, path, writer));
+    if (clears && path == kSessionFile) {
+      GYRATOR_RETURN_IF_ERROR(writer.Add(path, AsBytes(session)));
+    } else {
+      GYRATOR_RETURN_IF_ERROR(CopyFile(fs, from.folder, path, writer));
+    }
   }
   if (!full) return writer.CommitAsIs();
-  if (writer.root_digest() != from.manifest.root()) {
+  if (writer.root_digest() != (clears ? ImportedRoot(from, session) : from.manifest.root())) {
     return ManifestMismatch(from.folder, "changed while it was copied");
   }
   GYRATOR_ASSIGN_OR_RETURN(const Manifest manifest, writer.Commit());

@@ -26,14 +26,11 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "gyrator/contexts.h"
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
 namespace gyrator {
-
-// 1 to 64 of A-Z a-z 0-9 '_' '-' '.', not beginning with '.' or '-', not ending in ".tmp", and not
-// of the form of a stamp. kInvalidArgument.
-Status CheckContextName(std::string_view name);
 
 // A folder that nobody removes while this lives.
 struct HeldFolder {
@@ -68,7 +65,9 @@ class Catalog {
   // What Import asks of a folder beyond VerifySnapshot.
   using Accepts = std::function<Status(const Snapshot&)>;
   // Verifies `folder` (VerifySnapshot, then `accepts`), copies it to a new stamp, and points `name`
-  // at it. The copy has the same root digest. kInvalidArgument "exists" when the name is taken.
+  // at it. The copy has the same root digest, unless the folder has a cache_namespace, which is left
+  // out: whose prefixes are shared is not for a folder from elsewhere to say. kInvalidArgument
+  // "exists" when the name is taken.
   Result<WrittenSnapshot> Import(std::string_view name, const std::string& folder,
                                  const Accepts& accepts);
 

@@ -1,19 +1,29 @@
 #include "snapshot/folder_files.h"
 
 #include <algorithm>
+#include <new>
 #include <vector>
 
 #include "base/sha256.h"
 #include "snapshot/errors.h"
 #include "snapshot/format.h"
+#include "snapshot/limits.h"
 #include "snapshot/stamp.h"
 
 namespace gyrator {
 
 namespace {
 
-constexpr size_t kFilesMax = 20'000;
 constexpr size_t kPieceBytes = 256 << 10;
+constexpr uint64_t kAlwaysThere = 64u << 20;  // bytes that nobody asks for before taking them
+
+// Whether the system would give as much memory. Asking is cheap: what is not touched is not there.
+bool CanHold(uint64_t bytes) {
+  if (bytes <= kAlwaysThere) return true;
+  if (bytes > SIZE_MAX / 2) return false;
+  const std::unique_ptr<char[]> probe(new (std::nothrow) char[bytes]);
+  return probe != nullptr;
+}
 
 Status ListInto(FileSystem& fs, const std::string& folder, const std::string& prefix,
                 FolderFiles* files) {
@@ -29,7 +39,7 @@ Status ListInto(FileSystem& fs, const std::string& folder, const std::string& pr
     if (info.kind == FileKind::kOther || (info.kind == FileKind::kDirectory && nested)) {
       return StateInconsistent(path, "neither a file nor a folder that belongs here");
     }
-    if (files->size() >= kFilesMax) return NotAContext(folder, "too many files");
+    if (files->size() >= kFilesMax) return NotAContext(folder, "more than " + std::to_string(kFilesMax) + " files");
     if (info.kind == FileKind::kFile) {
       files->emplace(path, info.bytes);
     } else {
@@ -95,31 +105,53 @@ Status ElementError(const Status& status, std::string_view path) {
   return StateInconsistent(path, status.message());
 }
 
+Result<std::unique_ptr<ReadableFile>> OpenElement(FileSystem& fs, const std::string& folder,
+                                                  std::string_view path) {
+  Result<std::unique_ptr<ReadableFile>> file = fs.OpenForRead(JoinPath(folder, path));
+  if (!file.ok()) return ElementError(file.status(), path);
+  if ((*file)->has_holes()) {
+    return StateInconsistent(path, "has holes, parts that take no room on the disk; copy the "
+                                   "folder without them (cp --sparse=never)");
+  }
+  return file;
+}
+
 Result<std::string> ReadElement(FileSystem& fs, const std::string& folder, std::string_view path,
                                 uint64_t bytes_max) {
-  Result<std::string> text = ReadFile(fs, JoinPath(folder, path), bytes_max);
-  if (text.ok()) return text;
-  return ElementError(text.status(), path);
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, OpenElement(fs, folder, path));
+  const uint64_t bytes = file->size();
+  if (bytes > bytes_max) {
+    return StateInconsistent(path, "at most " + std::to_string(bytes_max) +
+                                       " bytes expected, found " + std::to_string(bytes));
+  }
+  if (!CanHold(bytes)) {
+    return Status::Exhausted(std::string(path) + ": no memory for its " + std::to_string(bytes) +
+                             " bytes")
+        .Named("memory");
+  }
+  std::string text(bytes, '\0');
+  const Status read = file->ReadAt(0, std::as_writable_bytes(std::span(text)));
+  return read.ok() ? Result<std::string>(std::move(text)) : ElementError(read, path);
 }
 
 Result<std::string> ReadVerified(FileSystem& fs, const std::string& folder, std::string_view path,
-                                 uint64_t bytes_max, const Manifest& manifest) {
+                                 const Manifest& manifest) {
   const ManifestEntry* entry = manifest.Find(path);
   if (entry == nullptr) return MissingElement(path);
-  GYRATOR_ASSIGN_OR_RETURN(std::string text, ReadElement(fs, folder, path, bytes_max));
+  GYRATOR_ASSIGN_OR_RETURN(std::string text, ReadElement(fs, folder, path));
   GYRATOR_RETURN_IF_ERROR(CompareDigest(*entry, Sha256Of(AsBytes(text))));
   return text;
 }
 
 Status VerifyFile(FileSystem& fs, const std::string& folder, const ManifestEntry& entry) {
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file,
-                           fs.OpenForRead(JoinPath(folder, entry.path)));
+                           OpenElement(fs, folder, entry.path));
   Sha256 hash;
   std::vector<std::byte> buffer(std::min<uint64_t>(kPieceBytes, file->size()));
   for (uint64_t at = 0; at < file->size(); at += buffer.size()) {
     const std::span<std::byte> piece(buffer.data(),
                                      std::min<uint64_t>(buffer.size(), file->size() - at));
-    GYRATOR_RETURN_IF_ERROR(file->ReadAt(at, piece).Annotate(entry.path));
+    if (Status read = file->ReadAt(at, piece); !read.ok()) return ElementError(read, entry.path);
     hash.Update(piece);
   }
   return CompareDigest(entry, hash.Finish());

@@ -30,12 +30,16 @@ Status CheckFiles(const FolderFiles& files, const Manifest& manifest);
 // there, "state_inconsistent" when it is no file that can be read; what the system refused stays.
 Status ElementError(const Status& status, std::string_view path);
 
-// The text of a file of at most `bytes_max` bytes. Errors name `path`.
+// Opens a file of a folder. Errors as above; "state_inconsistent" also when it has holes: it would
+// take more room in memory than on the disk.
+Result<std::unique_ptr<ReadableFile>> OpenElement(FileSystem& fs, const std::string& folder,
+                                                  std::string_view path);
+// All of a file of at most `bytes_max` bytes. kExhausted "memory" when there is no room for it.
 Result<std::string> ReadElement(FileSystem& fs, const std::string& folder, std::string_view path,
-                                uint64_t bytes_max);
+                                uint64_t bytes_max = UINT64_MAX);
 // The same, compared with the digest in `manifest`: "missing_element", "manifest_mismatch".
 Result<std::string> ReadVerified(FileSystem& fs, const std::string& folder, std::string_view path,
-                                 uint64_t bytes_max, const Manifest& manifest);
+                                 const Manifest& manifest);
 
 // Hashes a file in pieces and compares it with `entry`: "manifest_mismatch".
 Status VerifyFile(FileSystem& fs, const std::string& folder, const ManifestEntry& entry);

@@ -1,7 +1,10 @@
 #include "snapshot/format.h"
 
+#include <algorithm>
+
 #include "kernels/paged_kv.h"
 #include "snapshot/errors.h"
+#include "snapshot/limits.h"
 #include "tensor/dtype.h"
 
 namespace gyrator {
@@ -48,6 +51,18 @@ uint64_t KvTensorBytes(const KvGeometry& kv, KvTensor tensor, int64_t tokens) {
          static_cast<uint64_t>(KvRowBytes(kv, tensor));
 }
 
+Result<KeyValues> ParseKeys(std::string_view path, std::string_view text) {
+  constexpr size_t kLinesMax = kForeignKeysMax + kOwnKeysMax;
+  const auto lines = static_cast<size_t>(std::ranges::count(text, '\n'));
+  if (lines > kLinesMax) {
+    return StateInconsistent(path, "at most " + std::to_string(kLinesMax) +
+                                       " lines expected, found " + std::to_string(lines));
+  }
+  Result<KeyValues> parsed = KeyValues::Parse(text);
+  if (!parsed.ok()) return StateInconsistent(path, parsed.status().message());
+  return parsed;
+}
+
 std::optional<DType> KvDTypeFromName(std::string_view name) {
   if (name == "float32") return DType::kF32;
   if (name == "float16") return DType::kF16;
@@ -64,9 +79,9 @@ std::string_view KvDTypeName(DType dtype) {
 
 Result<KvGeometry> GeometryFromConfig(const KeyValues& config) {
   KvGeometry kv;
-  GYRATOR_ASSIGN_OR_RETURN(kv.num_layers, Count(config, "n_layers", 1 << 12));
-  GYRATOR_ASSIGN_OR_RETURN(kv.num_kv_heads, Count(config, "n_kv_heads", 1 << 12));
-  GYRATOR_ASSIGN_OR_RETURN(kv.head_dim, Count(config, "head_dim", 1 << 12));
+  GYRATOR_ASSIGN_OR_RETURN(kv.num_layers, Count(config, "n_layers", kLayersMax));
+  GYRATOR_ASSIGN_OR_RETURN(kv.num_kv_heads, Count(config, "n_kv_heads", kKvHeadsMax));
+  GYRATOR_ASSIGN_OR_RETURN(kv.head_dim, Count(config, "head_dim", kHeadDimMax));
   const std::string where = std::string(kConfigFile) + ": dtype";
   const auto name = config.Find("dtype");
   if (!name) return MissingElement(where);

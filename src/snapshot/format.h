@@ -31,17 +31,14 @@ inline constexpr std::string_view kMapFile = "metadata/symbolic_map.npy";
 inline constexpr std::string_view kWindowFile = "metadata/window.txt";
 inline constexpr std::string_view kManifestFile = "metadata/manifest.txt";
 
-// The number after protocol "v1.0": the highest that this program writes, and may be required to
-// know (`requires` in protocol.txt).
-inline constexpr int32_t kFormatMinor = 3;
-inline constexpr int32_t kWindowMinor = 3;  // the first that knows metadata/window.txt
+// The number after protocol "v1.0": what this program writes, and the highest that it may be
+// required to know (`requires` in protocol.txt).
+inline constexpr int32_t kFormatMinor = 4;
+inline constexpr int32_t kWindowMinor = 3;    // the first that knows metadata/window.txt
+inline constexpr int32_t kIdentityMinor = 4;  // the first that names all arithmetic in config.txt
 
-// Largest files that are read whole.
-inline constexpr uint64_t kTextBytesMax = 256u << 10;  // config, protocol, session, keylog, chain
-inline constexpr uint64_t kManifestBytesMax = 4u << 20;
-inline constexpr uint64_t kChatBytesMax = 64u << 20;
-inline constexpr uint64_t kWindowBytesMax = 64u << 20;
-inline constexpr uint64_t kIndexTensorBytesMax = 256u << 20;  // ids, mask, positions, logits
+// The key of session.txt that says with whom prefixes are shared.
+inline constexpr std::string_view kNamespaceKey = "cache_namespace";
 
 // The files of one layer; those of scales are there under int8 alone.
 enum class KvTensor : uint8_t { kKey = 0, kValue = 1, kKeyScale = 2, kValueScale = 3 };
@@ -74,11 +71,9 @@ uint64_t KvTensorBytes(const KvGeometry& kv, KvTensor tensor, int64_t tokens);
 inline DType KvElementDType(DType dtype, KvTensor tensor) {
   return tensor == KvTensor::kKey || tensor == KvTensor::kValue ? dtype : DType::kF32;
 }
-// The lowest minor that a reader of such a folder must know: 3 with metadata/window.txt, else 2 for
-// int8, else 1.
-inline int32_t MinorOf(const KvGeometry& kv, bool has_window) {
-  return has_window ? kWindowMinor : kv.dtype == DType::kI8 ? 2 : 1;
-}
+// The keys of one of the text files. "state_inconsistent" names `path`: the grammar, or more keys
+// than limits.h allows.
+Result<KeyValues> ParseKeys(std::string_view path, std::string_view text);
 
 // "float32", "float16", "bfloat16", "int8" of config.txt's `dtype`; nullopt for another name.
 std::optional<DType> KvDTypeFromName(std::string_view name);

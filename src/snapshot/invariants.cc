@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <string>
 
-#include "base/json.h"
+#include "snapshot/chat_scan.h"
 #include "snapshot/errors.h"
 #include "snapshot/format.h"
 
@@ -25,31 +24,19 @@ std::string Counts(int64_t expected, size_t found) {
 }  // namespace
 
 Status CheckChat(std::string_view chat, int64_t num_tokens) {
-  const Result<Json> parsed = ParseJson(chat);
-  if (!parsed.ok()) return StateInconsistent(kChatFile, parsed.status().message());
-  if (!parsed->is_array()) return StateInconsistent(kChatFile, "expected an array of messages");
   int64_t end_before = 0;
-  for (size_t i = 0; i < parsed->size(); ++i) {
-    const Json& message = (*parsed)[i];
-    if (!message.is_object()) return ChatError(i, "expected an object");
-    const auto role = message.find("role");
-    if (role == message.end() || !role->is_string())
-      return ChatError(i, "expected a string 'role'");
-    const auto span = message.find("span");
-    if (span == message.end() || span->is_null()) continue;
-    const bool is_pair = span->is_array() && span->size() == 2 && (*span)[0].is_number_unsigned() &&
-                         (*span)[1].is_number_unsigned();
-    if (!is_pair) return ChatError(i, "expected 'span': [begin, end]");
-    const auto begin = (*span)[0].get<uint64_t>(), end = (*span)[1].get<uint64_t>();
-    if (begin > end || end > static_cast<uint64_t>(num_tokens)) {
-      return ChatError(i, "span ends beyond the " + std::to_string(num_tokens) + " tokens");
+  return ScanChat(chat, [&](const ScannedMessage& message) -> Status {
+    if (message.begin < 0) return {};
+    if (message.begin > message.end || message.end > num_tokens) {
+      return ChatError(message.index,
+                       "span ends beyond the " + std::to_string(num_tokens) + " tokens");
     }
-    if (static_cast<int64_t>(begin) < end_before) {
-      return ChatError(i, "span begins before the end of the one before it");
+    if (message.begin < end_before) {
+      return ChatError(message.index, "span begins before the end of the one before it");
     }
-    end_before = static_cast<int64_t>(end);
-  }
-  return {};
+    end_before = message.end;
+    return {};
+  });
 }
 
 Status CheckState(const StateView& state) {

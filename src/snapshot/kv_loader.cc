@@ -9,6 +9,7 @@
 #include "snapshot/errors.h"
 #include "snapshot/folder_files.h"
 #include "snapshot/kv_rows.h"
+#include "snapshot/limits.h"
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
@@ -76,11 +77,11 @@ class TensorPass {
 Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
                   const HeadPlace& place) {
   const std::string path = KvFile(place.layer, place.tensor);
-  Result<std::unique_ptr<ReadableFile>> file = fs.OpenForRead(JoinPath(snapshot.folder, path));
-  if (!file.ok()) return ElementError(file.status(), path);
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file,
+                           OpenElement(fs, snapshot.folder, path));
   const ManifestEntry* entry = snapshot.manifest.Find(path);
   if (entry != nullptr) {
-    if ((*file)->size() != entry->bytes) return ManifestMismatch(path, "its size changed");
+    if (file->size() != entry->bytes) return ManifestMismatch(path, "its size changed");
     const KvGeometry& kv = snapshot.kv;
     const std::string header =
         NpyHeader(KvStoredDType(KvElementDType(kv.dtype, place.tensor)),
@@ -89,20 +90,23 @@ Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& targ
     std::string start(header.size(), '\0');
     if (entry->bytes == header.size() + data) {
       GYRATOR_RETURN_IF_ERROR(
-          (*file)
-              ->ReadAt(0, {reinterpret_cast<std::byte*>(start.data()), start.size()})
-              .Annotate(path));
+          file->ReadAt(0, std::as_writable_bytes(std::span(start))).Annotate(path));
     }
     if (start == header) {
-      return TensorPass(snapshot, target, place).Run(**file, header.size());
+      return TensorPass(snapshot, target, place).Run(*file, header.size());
     }
   }
   // Another header than ours (or a damaged one): any that the format allows, by way of memory.
-  GYRATOR_ASSIGN_OR_RETURN(
-      const std::string text,
-      entry == nullptr
-          ? ReadElement(fs, snapshot.folder, path, kTensorBytesMax)
-          : ReadVerified(fs, snapshot.folder, path, kTensorBytesMax, snapshot.manifest));
+  if (entry == nullptr) GYRATOR_RETURN_IF_ERROR(CheckTensorHeader(snapshot, place, *file));
+  if (file->size() > kWholeTensorBytesMax) {
+    return StateInconsistent(path, "a tensor in another layout than this program writes may have " +
+                                       std::to_string(kWholeTensorBytesMax) + " bytes, found " +
+                                       std::to_string(file->size()));
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const std::string text,
+                           entry == nullptr
+                               ? ReadElement(fs, snapshot.folder, path)
+                               : ReadVerified(fs, snapshot.folder, path, snapshot.manifest));
   return LoadWholeTensor(snapshot, place, AsBytes(text), target);
 }
 
@@ -110,13 +114,13 @@ Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& targ
 Status LoadConverted(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
                      const HeadPlace& place) {
   WholeFiles files;
-  GYRATOR_ASSIGN_OR_RETURN(
-      files.elements,
-      ReadElement(fs, snapshot.folder, KvFile(place.layer, place.tensor), kTensorBytesMax));
+  GYRATOR_ASSIGN_OR_RETURN(files.elements,
+                           ReadElement(fs, snapshot.folder, KvFile(place.layer, place.tensor),
+                                       kWholeTensorBytesMax));
   if (snapshot.kv.dtype == DType::kI8) {
     GYRATOR_ASSIGN_OR_RETURN(
         files.scales, ReadElement(fs, snapshot.folder, KvFile(place.layer, ScaleOf(place.tensor)),
-                                  kTensorBytesMax));
+                                  kWholeTensorBytesMax));
   }
   return ConvertWholeTensor(snapshot, place, files, target);
 }

@@ -9,6 +9,7 @@
 #include "snapshot/folder_files.h"
 #include "snapshot/identity.h"
 #include "snapshot/invariants.h"
+#include "snapshot/limits.h"
 #include "tensor/dtype.h"
 
 namespace gyrator {
@@ -23,11 +24,8 @@ constexpr std::string_view kFullFiles[] = {
 
 Result<KeyValues> ParseVerified(FileSystem& fs, const std::string& folder, std::string_view path,
                                 const Manifest& manifest) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::string text,
-                           ReadVerified(fs, folder, path, kTextBytesMax, manifest));
-  Result<KeyValues> parsed = KeyValues::Parse(text);
-  if (!parsed.ok()) return StateInconsistent(path, parsed.status().message());
-  return parsed;
+  GYRATOR_ASSIGN_OR_RETURN(const std::string text, ReadVerified(fs, folder, path, manifest));
+  return ParseKeys(path, text);
 }
 
 Result<Manifest> ReadManifest(FileSystem& fs, const std::string& folder) {
@@ -55,66 +53,80 @@ Status ReadMetadata(FileSystem& fs, const std::string& folder, Snapshot* out) {
   return {};
 }
 
-// The elements of a canonical array: exactly the header that is expected, then the data.
-Result<std::string> ReadArray(FileSystem& fs, const Snapshot& snapshot, std::string_view path,
-                              DType dtype, Shape* shape) {
-  GYRATOR_ASSIGN_OR_RETURN(std::string file, ReadVerified(fs, snapshot.folder, path,
-                                                          kIndexTensorBytesMax, snapshot.manifest));
-  const Result<NpyArray> array = ParseNpy(AsBytes(file));
+// An array whose file was checked against its digest. `array` points into `file`.
+struct VerifiedArray {
+  std::string file;
+  NpyArray array;
+};
+
+Result<VerifiedArray> ReadArray(FileSystem& fs, const Snapshot& snapshot, std::string_view path,
+                                DType dtype) {
+  VerifiedArray out;
+  GYRATOR_ASSIGN_OR_RETURN(out.file, ReadVerified(fs, snapshot.folder, path, snapshot.manifest));
+  const Result<NpyArray> array = ParseNpy(AsBytes(out.file));
   if (!array.ok()) return StateInconsistent(path, array.status().message());
   if (array->dtype != dtype || array->shape.size() != 2) {
     return StateInconsistent(
         path, "expected " + std::string(DTypeName(dtype)) + " of two dimensions, found " +
                   std::string(DTypeName(array->dtype)) + " " + ShapeText(array->shape));
   }
-  *shape = array->shape;
-  const std::vector<std::byte> native = NativeCopy(*array);
-  return std::string(AsText(native));
+  out.array = *array;
+  return out;
 }
 
-// int64 [1, T]
-Result<std::vector<int64_t>> ReadIndexRow(FileSystem& fs, const Snapshot& snapshot,
-                                          std::string_view path) {
-  Shape shape;
-  GYRATOR_ASSIGN_OR_RETURN(const std::string data,
-                           ReadArray(fs, snapshot, path, DType::kI64, &shape));
-  if (shape[0] != 1) {
-    return StateInconsistent(path, "expected one row, found " + std::to_string(shape[0]));
+// Calls take(value) for each element of an int64 [1, T] array, until it refuses one; gives T.
+template <class Take>
+Result<size_t> ForEachIndex(FileSystem& fs, const Snapshot& snapshot, std::string_view path,
+                            Take take) {
+  GYRATOR_ASSIGN_OR_RETURN(const VerifiedArray read, ReadArray(fs, snapshot, path, DType::kI64));
+  if (read.array.shape[0] != 1) {
+    return StateInconsistent(path,
+                             "expected one row, found " + std::to_string(read.array.shape[0]));
   }
-  std::vector<int64_t> row(data.size() / sizeof(int64_t));
-  if (!row.empty()) std::memcpy(row.data(), data.data(), data.size());
-  return row;
+  std::vector<std::byte> copy;
+  if (!read.array.IsNative()) copy = NativeCopy(read.array);
+  const ByteSpan data = copy.empty() ? read.array.data : ByteSpan(copy);
+  for (size_t at = 0; at < data.size(); at += sizeof(int64_t)) {
+    int64_t value = 0;
+    std::memcpy(&value, data.data() + at, sizeof(value));
+    GYRATOR_RETURN_IF_ERROR(take(value));
+  }
+  return data.size() / sizeof(int64_t);
 }
 
 Result<std::vector<int32_t>> ReadIds(FileSystem& fs, const Snapshot& snapshot,
                                      std::string_view path) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::vector<int64_t> row, ReadIndexRow(fs, snapshot, path));
   std::vector<int32_t> ids;
-  ids.reserve(row.size());
-  for (const int64_t value : row) {
+  ids.reserve(snapshot.manifest.Find(path)->bytes / sizeof(int64_t));
+  const auto take = [&](int64_t value) -> Status {
     if (value < 0 || value > INT32_MAX) {
       return StateInconsistent(path, "value " + std::to_string(value) + " out of range");
     }
     ids.push_back(static_cast<int32_t>(value));
-  }
+    return {};
+  };
+  GYRATOR_RETURN_IF_ERROR(ForEachIndex(fs, snapshot, path, take).status());
   return ids;
 }
 
 Status ReadSequence(FileSystem& fs, Snapshot* snapshot) {
   GYRATOR_ASSIGN_OR_RETURN(snapshot->tokens, ReadIds(fs, *snapshot, kInputIdsFile));
   GYRATOR_ASSIGN_OR_RETURN(snapshot->positions, ReadIds(fs, *snapshot, kPositionIdsFile));
-  GYRATOR_ASSIGN_OR_RETURN(const std::vector<int64_t> mask,
-                           ReadIndexRow(fs, *snapshot, kAttentionMaskFile));
-  const bool all_real = std::all_of(mask.begin(), mask.end(), [](int64_t m) { return m == 1; });
-  if (mask.size() != snapshot->tokens.size() || !all_real) {
+  bool all_real = true;
+  const auto mask = ForEachIndex(fs, *snapshot, kAttentionMaskFile, [&](int64_t value) {
+    all_real = all_real && value == 1;
+    return Status();
+  });
+  GYRATOR_RETURN_IF_ERROR(mask.status());
+  if (*mask != snapshot->tokens.size() || !all_real) {
     return StateInconsistent(kAttentionMaskFile, "expected a 1 for every token");
   }
-  Shape shape;
-  GYRATOR_ASSIGN_OR_RETURN(const std::string logits,
-                           ReadArray(fs, *snapshot, kLogitsFile, DType::kF32, &shape));
-  if (shape[0] > 1) return StateInconsistent(kLogitsFile, "expected one row or none");
-  snapshot->logits.resize(logits.size() / sizeof(float));
-  if (!logits.empty()) std::memcpy(snapshot->logits.data(), logits.data(), logits.size());
+  GYRATOR_ASSIGN_OR_RETURN(const VerifiedArray logits,
+                           ReadArray(fs, *snapshot, kLogitsFile, DType::kF32));
+  if (logits.array.shape[0] > 1) return StateInconsistent(kLogitsFile, "expected one row or none");
+  const std::vector<std::byte> native = NativeCopy(logits.array);
+  snapshot->logits.resize(native.size() / sizeof(float));
+  if (!native.empty()) std::memcpy(snapshot->logits.data(), native.data(), native.size());
   return {};
 }
 
@@ -139,8 +151,8 @@ Status ReadWindow(FileSystem& fs, Snapshot* snapshot) {
                                  std::to_string(kWindowMinor) + " or more, found '" +
                                  std::string(*snapshot->protocol_text.Find("requires")) + "'");
   }
-  GYRATOR_ASSIGN_OR_RETURN(snapshot->window, ReadVerified(fs, snapshot->folder, kWindowFile,
-                                                          kWindowBytesMax, snapshot->manifest));
+  GYRATOR_ASSIGN_OR_RETURN(snapshot->window,
+                           ReadVerified(fs, snapshot->folder, kWindowFile, snapshot->manifest));
   if (snapshot->window.empty()) return StateInconsistent(kWindowFile, "is empty");
   return {};
 }
@@ -174,6 +186,38 @@ Status CheckInvariants(Snapshot* opened) {
     state.evicted = snapshot.evictions->NumEvicted();
   }
   return CheckState(state);
+}
+
+// What config.txt says of `key`, a count; 0 when it says nothing that can be one (CheckInvariants
+// refuses that).
+uint64_t CountIn(const KeyValues& config, std::string_view key) {
+  const Result<int64_t> value = config.GetInt(key);
+  return value.ok() && *value > 0 && *value <= INT32_MAX ? static_cast<uint64_t>(*value) : 0;
+}
+
+// No tensor is larger than config.txt wants it to be, which shows before anything of it is read.
+Status CheckSizes(const Snapshot& snapshot) {
+  const auto check = [&](std::string_view path, uint64_t data) -> Status {
+    const ManifestEntry* entry = snapshot.manifest.Find(path);
+    const uint64_t most = data + kNpyHeaderBytesMax;
+    if (entry == nullptr || entry->bytes <= most) return {};
+    return StateInconsistent(path, std::to_string(entry->bytes) + " bytes; by " +
+                                       std::string(kConfigFile) + " at most " +
+                                       std::to_string(most) + " are expected");
+  };
+  const uint64_t tokens = CountIn(snapshot.config, "n_tokens");
+  for (const std::string_view path : {kInputIdsFile, kAttentionMaskFile, kPositionIdsFile}) {
+    GYRATOR_RETURN_IF_ERROR(check(path, tokens * sizeof(int64_t)));
+  }
+  GYRATOR_RETURN_IF_ERROR(
+      check(kLogitsFile, CountIn(snapshot.config, "vocab_size") * sizeof(float)));
+  for (int32_t layer = 0; layer < snapshot.kv.num_layers; ++layer) {
+    for (const KvTensor tensor : KvTensorsOf(snapshot.kv.dtype)) {
+      const uint64_t data = KvTensorBytes(snapshot.kv, tensor, static_cast<int64_t>(tokens));
+      GYRATOR_RETURN_IF_ERROR(check(KvFile(layer, tensor), data));
+    }
+  }
+  return {};
 }
 
 // Every file of the folder is known, or (a newer minor version's) verified and left alone.
@@ -217,30 +261,27 @@ Result<Snapshot> OpenFull(FileSystem& fs, const std::string& folder, const Folde
   GYRATOR_RETURN_IF_ERROR(ReadMetadata(fs, folder, &snapshot));
   GYRATOR_RETURN_IF_ERROR(CheckFiles(files, snapshot.manifest));
   GYRATOR_ASSIGN_OR_RETURN(const std::string chain,
-                           ReadVerified(fs, folder, kChainFile, kTextBytesMax, snapshot.manifest));
+                           ReadVerified(fs, folder, kChainFile, snapshot.manifest));
   GYRATOR_RETURN_IF_ERROR(CheckChain(chain));
+  GYRATOR_RETURN_IF_ERROR(CheckSizes(snapshot));
   GYRATOR_RETURN_IF_ERROR(CheckElements(fs, &snapshot));
   GYRATOR_ASSIGN_OR_RETURN(snapshot.keylog,
                            ParseVerified(fs, folder, kKeylogFile, snapshot.manifest));
   GYRATOR_ASSIGN_OR_RETURN(snapshot.chat,
-                           ReadVerified(fs, folder, kChatFile, kChatBytesMax, snapshot.manifest));
+                           ReadVerified(fs, folder, kChatFile, snapshot.manifest));
   GYRATOR_RETURN_IF_ERROR(ReadSequence(fs, &snapshot));
   GYRATOR_RETURN_IF_ERROR(ReadWindow(fs, &snapshot));
   return snapshot;
 }
 
 // The keys of `all` that no writer of this version sets.
-KeyValues ForeignOf(const KeyValues& all, const KeyValues& own,
-                    std::span<const std::string_view> known) {
-  KeyValues foreign;
-  for (const KeyValues::Line& line : all.lines()) {
-    const bool ours = own.Contains(line.key) ||
-                      std::any_of(known.begin(), known.end(), [&](std::string_view prefix) {
-                        return line.key.starts_with(prefix);
-                      });
-    if (!line.key.empty() && !ours) foreign.Set(line.key, line.value);
-  }
-  return foreign;
+KeyValues ForeignOf(KeyValues all, const KeyValues& own, std::span<const std::string_view> known) {
+  all.RemoveIf([&](const KeyValues::Line& line) {
+    return line.key.empty() || own.Contains(line.key) ||
+           std::any_of(known.begin(), known.end(),
+                       [&](std::string_view prefix) { return line.key.starts_with(prefix); });
+  });
+  return all;
 }
 
 }  // namespace
@@ -257,9 +298,13 @@ ForeignKeys Snapshot::foreign() const {
       "sliding_window",  "dtype",          "kv_dtype",
       "cache_",          "weights_sha256", "tokenizer_sha256",
       "template_sha256", "quantisation",   "compute",
-      "numerics"};
+      "numerics",        "hidden_size",    "ffn_size",
+      "norm_eps",        "tied_head",      "qkv_bias",
+      "output_bias",     "ffn_bias",       "qk_norm",
+      "bos_token_id",    "eos_token_id",   "end_of_generation"};
   constexpr std::string_view kSessionKnown[] = {
-      "id", "parent", "turn", "phase", "cp", "sampler.", "rng.", "stop_reason", "chat.", "engine."};
+      "id",      "parent",      "turn",  "phase",   "cp",                 "sampler.",
+      "rng.",    "stop_reason", "chat.", "engine.", "template_variables", "cache_namespace"};
   constexpr std::string_view kKeylogKnown[] = {"session_id", "source"};
   return {.config = ForeignOf(config, {}, kConfigKnown),
           .protocol = ForeignOf(protocol_text, MakeProtocol({}, ""), {}),
@@ -274,6 +319,7 @@ Result<Snapshot> OpenSnapshot(FileSystem& fs, const std::string& folder) {
   Result<Snapshot> snapshot = full ? OpenFull(fs, folder, files) : OpenBare(fs, folder, files);
   if (!snapshot.ok()) return snapshot;
   snapshot->hold = std::move(hold);
+  GYRATOR_RETURN_IF_ERROR(CheckForeign(snapshot->foreign()));
   GYRATOR_RETURN_IF_ERROR(CheckInvariants(&*snapshot));
   return snapshot;
 }
@@ -285,9 +331,9 @@ Result<SnapshotSummary> ReadSummary(FileSystem& fs, const std::string& folder) {
   SnapshotSummary summary;
   for (const auto& [path, bytes] : files) summary.bytes += bytes;
   if (!full) {
-    GYRATOR_ASSIGN_OR_RETURN(Snapshot bare, OpenBare(fs, folder, files));
+    GYRATOR_ASSIGN_OR_RETURN(BareSummary bare, SummarizeBare(fs, folder, files));
     summary.config = std::move(bare.config);
-    summary.cp = bare.cp();
+    summary.cp = bare.entries;
     return summary;
   }
   Snapshot snapshot;
@@ -320,7 +366,8 @@ Result<std::vector<std::string>> CheckCompatible(const Snapshot& snapshot,
   const bool bare = snapshot.verification == Verification::kBare;
   if (bare) config.AddMissing(MakeConfig({}, snapshot.kv));
   GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
-                           CheckIdentity(config, live_config, bare));
+                           CheckIdentity(config, live_config,
+                                         {.bare = bare, .minor = snapshot.protocol.minor}));
   if (snapshot.cp() > capacity) return CapacityError(snapshot.cp(), capacity);
   GYRATOR_RETURN_IF_ERROR(CheckPositions(snapshot));
   notes.insert(notes.begin(), snapshot.notes.begin(), snapshot.notes.end());

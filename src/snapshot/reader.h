@@ -58,8 +58,8 @@ struct Snapshot {
 // "unsupported_protocol" and "chain_unknown_op"; kIo.
 Result<Snapshot> OpenSnapshot(FileSystem& fs, const std::string& folder);
 
-// What `ls` shows: manifest, config, protocol and session of a full folder, verified; the element
-// counts of a bare one.
+// What `ls` shows: manifest, config, protocol and session of a full folder, verified; of a bare one
+// config, and how many tokens it has places for, padding included. Reads no tensor.
 struct SnapshotSummary {
   Verification verification = Verification::kBare;
   Protocol protocol;

@@ -85,8 +85,8 @@ TEST(Window, IsGivenBackAndTheChatMayReachOverWhatWasEvicted) {
   EXPECT_EQ(snapshot->evictions->ExactPositions(21), 10);
   EXPECT_THAT(snapshot->chat, HasSubstr("\"span\":[2,30]"));
   EXPECT_EQ(snapshot->cp(), 21);
-  EXPECT_EQ(snapshot->protocol.minor, 3);
-  EXPECT_EQ(snapshot->protocol_text.Find("requires"), "3");
+  EXPECT_EQ(snapshot->protocol.minor, kFormatMinor);
+  EXPECT_EQ(snapshot->protocol_text.Find("requires"), std::to_string(kFormatMinor));
   EXPECT_THAT(std::string(*snapshot->protocol_text.Find("elements")), HasSubstr(",window]"));
   EXPECT_TRUE(snapshot->notes.empty());
   TestState loaded({.cp = 21, .seed = 4});
@@ -94,14 +94,18 @@ TEST(Window, IsGivenBackAndTheChatMayReachOverWhatWasEvicted) {
   EXPECT_EQ(loaded.LogicalBytes(), state.LogicalBytes());
 }
 
-TEST(Window, RequiresMinor3WhateverTheTypeOfKAndV) {
-  for (const int32_t evicted : {0, 3}) {
-    const TestState state({.dtype = DType::kI8, .head_dim = 32, .evicted = evicted});
-    MemoryFileSystem fs;
-    const auto snapshot = OpenSnapshot(fs, MustWrite(fs, state).folder);
-    ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
-    EXPECT_EQ(snapshot->protocol.minor, evicted > 0 ? 3 : 2);
-    EXPECT_EQ(snapshot->protocol_text.Find("requires"), evicted > 0 ? "3" : "2");
+// Older programs do not compare the arithmetic that config.txt names since minor 4.
+TEST(Protocol, EveryFolderRequiresTheMinorThatNamesItsArithmetic) {
+  for (const DType dtype : {DType::kBF16, DType::kI8}) {
+    for (const int32_t evicted : {0, 3}) {
+      const TestState state({.dtype = dtype, .head_dim = 32, .evicted = evicted});
+      MemoryFileSystem fs;
+      const auto snapshot = OpenSnapshot(fs, MustWrite(fs, state).folder);
+      ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+      EXPECT_GE(snapshot->protocol.minor, kIdentityMinor);
+      EXPECT_EQ(snapshot->protocol_text.Find("requires"),
+                std::to_string(snapshot->protocol.minor));
+    }
   }
 }
 
@@ -291,7 +295,7 @@ TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
       {config, "weights_sha256", "weights_sha512", "missing_element", Code::kCorruption},
       {config, "model: ", "n_heads: 3\nmodel: ", "state_inconsistent", Code::kCorruption},
       {protocol, "protocol: v1.0", "protocol: v2.0", "unsupported_protocol", Code::kUnsupported},
-      {protocol, "requires: 1", "requires: 4", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "requires: 1", "requires: 5", "unsupported_protocol", Code::kUnsupported},
       {protocol, "byte_order: little", "byte_order: big", "unsupported_protocol",
        Code::kUnsupported},
       {protocol, "axis_order: batch,heads", "axis_order: batch,tokens", "unsupported_protocol",
@@ -323,7 +327,7 @@ TEST(Meaning, AWindowMustFitTheFolder) {
       {window, state.window, "", "state_inconsistent", Code::kCorruption},
       {"chat.json", "\"span\":[2,9]", "\"span\":[2,10]", "state_inconsistent", Code::kCorruption},
       {protocol, "requires: 3", "requires: 2", "state_inconsistent", Code::kCorruption, "requires"},
-      {protocol, "requires: 3", "requires: 4", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "requires: 3", "requires: 5", "unsupported_protocol", Code::kUnsupported},
   };
   for (const Edit& edit : edits) ExpectEditRefused(files, edit);
 }
@@ -357,7 +361,7 @@ TEST(Meaning, Int8NeedsItsScales) {
   const TestState state({.dtype = DType::kI8, .head_dim = 64});
   MemoryFileSystem fs;
   const auto files = ReadAll(fs, MustWrite(fs, state).folder);
-  ASSERT_THAT(files.at("metadata/protocol.txt"), HasSubstr("minor: 2\nrequires: 2\n"));
+  ASSERT_THAT(files.at("metadata/protocol.txt"), HasSubstr("minor: 4\nrequires: 4\n"));
   ASSERT_THAT(files.at("metadata/config.txt"), HasSubstr("dtype: int8\nkv_dtype: int8\n"));
   const std::string scale = "past_key_values/1_key_scale.npy", key = "past_key_values/1_key.npy";
   const std::string& bytes = files.at(scale);
@@ -460,7 +464,7 @@ TEST(Meaning, UnknownKeysAndFilesOfANewerMinorVersionAreKept) {
   auto files = ReadAll(fs, MustWrite(fs, state).folder);
   files["metadata/config.txt"] += "future_key: 1\n";
   files["metadata/session.txt"] += "mood: good\n";
-  files["metadata/protocol.txt"].replace(files["metadata/protocol.txt"].find("minor: 1"), 8,
+  files["metadata/protocol.txt"].replace(files["metadata/protocol.txt"].find("minor: 4"), 8,
                                          "minor: 7");
   files["metadata/protocol.txt"] += "hint: x\n";
   files["future.bin"] = "something";

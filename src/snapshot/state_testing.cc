@@ -55,6 +55,9 @@ KeyValues TestIdentity(const TestShape& shape) {
   identity.SetInt("vocab_size", kVocab);
   identity.Set("rope.type", "default");
   identity.Set("rope.base", "10000");
+  identity.SetInt("hidden_size", shape.num_kv_heads * 2 * shape.head_dim);
+  identity.Set("norm_eps", "1e-05");
+  identity.Set("end_of_generation", "2,7");
   identity.Set("weights_sha256", std::string(64, 'a'));
   identity.Set("tokenizer_sha256", std::string(64, 'b'));
   identity.Set("template_sha256", std::string(64, 'c'));

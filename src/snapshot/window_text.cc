@@ -47,9 +47,9 @@ class Cursor {
     return value;
   }
   // One of `names`, none of which begins another.
-  std::optional<std::string> TakeName(std::span<const std::string_view> names) {
+  std::optional<std::string_view> TakeName(std::span<const std::string_view> names) {
     for (const std::string_view name : names) {
-      if (Take(name)) return std::string(name);
+      if (Take(name)) return name;
     }
     return std::nullopt;
   }
@@ -67,6 +67,8 @@ class WindowParser {
   Result<WindowText> Parse() {
     WindowText window;
     GYRATOR_RETURN_IF_ERROR(ParseHead(&window));
+    window.evicted.reserve(CountLines("evicted: "));  // growing would take twice the room
+    window.log.reserve(CountLines("log: "));
     while (rest_.starts_with("evicted: ")) GYRATOR_RETURN_IF_ERROR(ParseEvicted(&window));
     const int64_t evicted = window.NumEvicted();
     int64_t logged = 0;
@@ -75,6 +77,10 @@ class WindowParser {
       GYRATOR_RETURN_IF_ERROR(NextLine("'evicted: ', 'log: ' or the end"));
       return LineError(window.log.empty() ? "'evicted: ', 'log: ' or the end"
                                           : "'log: ' or the end");
+    }
+    if (evicted + cp_ > INT32_MAX) {
+      return LineError("at most " + std::to_string(INT32_MAX) + " tokens in the session",
+                       std::to_string(evicted + cp_));
     }
     if (logged == evicted) return window;
     return LineError("spans of " + std::to_string(evicted) +
@@ -89,6 +95,17 @@ class WindowParser {
   }
   Status LineError(const std::string& expected) const {
     return LineError(expected, "'" + std::string(line_.substr(0, 80)) + "'");
+  }
+
+  // How many of the lines that are left begin so.
+  size_t CountLines(std::string_view begin) const {
+    size_t count = 0;
+    for (size_t at = 0; at < rest_.size();) {
+      count += rest_.substr(at).starts_with(begin) ? 1 : 0;
+      const size_t end = rest_.find('\n', at);
+      at = end == std::string_view::npos ? rest_.size() : end + 1;
+    }
+    return count;
   }
 
   // The next line into line_; `expected` is told when there is none.
@@ -146,6 +163,7 @@ class WindowParser {
                        std::to_string(*at));
     }
     span.at = *at;
+    span.tokens.reserve(static_cast<size_t>(std::ranges::count(line_, ',')) + 1);
     do {
       const auto id = cursor.TakeNumber();
       if (!id) return LineError(expected);
@@ -228,7 +246,8 @@ std::string FormatWindow(const WindowText& window) {
     text += "\n";
   }
   for (const EvictionEntry& entry : window.log) {
-    text += "log: " + std::to_string(entry.cp) + " " + entry.policy;
+    text += "log: " + std::to_string(entry.cp) + " ";
+    text += entry.policy;
     char separator = ' ';
     for (const auto& [begin, end] : entry.spans) {
       text += separator + std::to_string(begin) + "-" + std::to_string(end);
@@ -240,10 +259,6 @@ std::string FormatWindow(const WindowText& window) {
 }
 
 Result<WindowText> ParseWindow(std::string_view text, int64_t cp, int64_t vocab) {
-  if (text.size() > kWindowBytesMax) {
-    return StateInconsistent(kWindowFile, "expected at most " + std::to_string(kWindowBytesMax) +
-                                              " bytes, found " + std::to_string(text.size()));
-  }
   return WindowParser(text, cp, vocab).Parse();
 }
 

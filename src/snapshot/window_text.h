@@ -45,7 +45,9 @@ struct EvictionEntry {
   int32_t cp = 0;  // of the window when it happened; of a rewind, what stayed
   // [begin, end) of that window. They may reach beyond cp: tokens of a prompt, not decoded yet.
   std::vector<std::pair<int32_t, int32_t>> spans;
-  std::string policy;  // "message", "fifo", "sink", "score"; kRewind, which has no spans
+  // "message", "fifo", "sink", "score"; kRewind, which has no spans. Points at a name that lives for
+  // ever.
+  std::string_view policy;
   bool operator==(const EvictionEntry&) const = default;
 };
 
@@ -67,7 +69,7 @@ struct WindowText {
 std::string FormatWindow(const WindowText& window);
 
 // kCorruption "state_inconsistent" names the line, what was expected and what was found:
-//   the grammar, and at most kWindowBytesMax; `at` ascending within [0, cp]; ids in [0, vocab);
+//   the grammar; `at` ascending within [0, cp]; ids in [0, vocab);
 //   spans of an entry ascending and disjoint, none empty; as many positions in all spans of the log
 //   as there are evicted tokens.
 Result<WindowText> ParseWindow(std::string_view text, int64_t cp, int64_t vocab);

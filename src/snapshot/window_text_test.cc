@@ -179,14 +179,6 @@ TEST(BrokenWindow, LinesOfTheLogAreRefused) {
   for (const Broken& broken : list) ExpectRefused(broken);
 }
 
-TEST(BrokenWindow, ATextIsBounded) {
-  std::string text = kHead + "evicted: 0 ";
-  text.append(kWindowBytesMax, '1');
-  const Status status = ParseWindow(text, kCp, kVocab).status();
-  EXPECT_EQ(status.name(), "state_inconsistent");
-  EXPECT_THAT(status.message(), HasSubstr("at most 67108864 bytes"));
-}
-
 // A random value that is accepted.
 WindowText RandomWindow(std::mt19937* random, int32_t cp) {
   const auto below = [&](int32_t n) {

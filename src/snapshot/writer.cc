@@ -8,6 +8,7 @@
 #include "snapshot/identity.h"
 #include "snapshot/invariants.h"
 #include "snapshot/kv_rows.h"
+#include "snapshot/limits.h"
 #include "snapshot/protocol.h"
 #include "snapshot/window_text.h"
 
@@ -17,6 +18,8 @@ namespace {
 
 constexpr int64_t kBufferBytes = 256 << 10;
 constexpr uint64_t kFileOverhead = 8 << 10;  // header, rounding to disk blocks, directory entry
+constexpr uint64_t kProtocolBytesMax = 1 << 10;  // of the keys that every protocol.txt has
+constexpr uint64_t kManifestLineMax = 192;       // of a tensor
 constexpr std::string_view kElements =
     "[input_ids,attention_mask,position_ids,past_key_values,logits,chat,config,protocol,session,"
     "keylog,obfchain]";
@@ -31,36 +34,51 @@ ByteSpan BytesOf(std::span<const T> values) {
   return std::as_bytes(values);
 }
 
-// config.txt: identity, geometry, where the cache stands.
-KeyValues ConfigOf(const SnapshotSource& source) {
-  KeyValues config = MakeConfig(*source.identity, GeometryOf(source.kv));
-  config.SetInt("cache_position", CpOf(source));
-  config.SetInt("n_tokens", CpOf(source));
-  if (source.foreign != nullptr) config.AddMissing(source.foreign->config);
-  return config;
+const ForeignKeys& ForeignOf(const SnapshotSource& source) {
+  static const ForeignKeys none;
+  return source.foreign != nullptr ? *source.foreign : none;
 }
 
-KeyValues SessionOf(const SnapshotSource& source) {
-  KeyValues session = *source.session;
-  session.SetInt("cp", CpOf(source));
-  if (source.foreign != nullptr) session.AddMissing(source.foreign->session);
-  return session;
+// The text files whose keys do not depend on when they are written.
+struct Texts {
+  KeyValues config, session, keylog;
+};
+
+Texts TextsOf(const SnapshotSource& source) {
+  const ForeignKeys& foreign = ForeignOf(source);
+  Texts texts;
+  texts.config = MakeConfig(*source.identity, GeometryOf(source.kv));
+  texts.config.SetInt("cache_position", CpOf(source));
+  texts.config.SetInt("n_tokens", CpOf(source));
+  texts.config.AddMissing(foreign.config);
+  texts.session = *source.session;
+  texts.session.SetInt("cp", CpOf(source));
+  texts.session.AddMissing(foreign.session);
+  if (const auto id = source.session->Find("id")) texts.keylog.Set("session_id", *id);
+  texts.keylog.Set("source", "gyrator");
+  texts.keylog.AddMissing(foreign.keylog);
+  return texts;
 }
 
-KeyValues KeylogOf(const SnapshotSource& source) {
-  KeyValues keylog;
-  if (const auto id = source.session->Find("id")) keylog.Set("session_id", *id);
-  keylog.Set("source", "gyrator");
-  if (source.foreign != nullptr) keylog.AddMissing(source.foreign->keylog);
-  return keylog;
-}
-
-uint64_t TotalBytes(const SnapshotSource& source) {
-  const uint64_t files =
-      11 + KvTensorsOf(source.kv.dtype).size() * static_cast<uint64_t>(source.kv.num_layers);
-  const uint64_t tokens = 3 * sizeof(int64_t) * source.tokens.size();
-  return KvBytes(GeometryOf(source.kv), CpOf(source)) + tokens + source.logits.size_bytes() +
-         source.chat.size() + source.window.size() + files * kFileOverhead;
+// How much room the folder takes on the disk.
+uint64_t TotalBytes(const SnapshotSource& source, const Texts& texts) {
+  uint64_t total = 0;
+  const auto add = [&total](uint64_t bytes) { total += bytes + kFileOverhead; };
+  for (const KeyValues* keys :
+       {&texts.config, &texts.session, &texts.keylog, &ForeignOf(source).protocol}) {
+    add(keys->Serialize().size() + kProtocolBytesMax);
+  }
+  add(source.chat.size());
+  add(source.window.size());
+  add(source.logits.size_bytes() + kNpyHeaderBytesMax);
+  for (int file = 0; file < 3; ++file) {  // ids, mask, positions
+    add(source.tokens.size() * sizeof(int64_t) + kNpyHeaderBytesMax);
+  }
+  const uint64_t kv_files =
+      KvTensorsOf(source.kv.dtype).size() * static_cast<uint64_t>(source.kv.num_layers);
+  add(kv_files * kManifestLineMax);
+  total += KvBytes(GeometryOf(source.kv), CpOf(source)) + kv_files * kFileOverhead;
+  return total;
 }
 
 Status AddArray(FolderWriter& writer, std::string_view path, const TensorView& array) {
@@ -142,13 +160,47 @@ uint64_t KvBytes(const KvGeometry& kv, int64_t cp) {
   return layer * static_cast<uint64_t>(kv.num_layers);
 }
 
+Status CheckForeign(const ForeignKeys& foreign) {
+  const std::pair<std::string_view, const KeyValues*> all[] = {{kConfigFile, &foreign.config},
+                                                               {kProtocolFile, &foreign.protocol},
+                                                               {kSessionFile, &foreign.session},
+                                                               {kKeylogFile, &foreign.keylog}};
+  for (const auto& [path, keys] : all) {
+    GYRATOR_RETURN_IF_ERROR(keys->Check().Annotate(path));
+    if (keys->lines().size() <= kForeignKeysMax) continue;
+    return StateInconsistent(path, "at most " + std::to_string(kForeignKeysMax) +
+                                       " keys that are not this program's expected, found " +
+                                       std::to_string(keys->lines().size()));
+  }
+  return {};
+}
+
+namespace {
+
+Status CheckOwnKeys(std::string_view path, const KeyValues& keys) {
+  GYRATOR_RETURN_IF_ERROR(keys.Check().Annotate(path));
+  if (keys.lines().size() <= kOwnKeysMax) return {};
+  return StateInconsistent(path, "at most " + std::to_string(kOwnKeysMax) + " keys expected, found " +
+                                     std::to_string(keys.lines().size()));
+}
+
+Result<int64_t> PositiveIn(const KeyValues& config, std::string_view key) {
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t value, config.GetInt(key));
+  if (value >= 1) return value;
+  return StateInconsistent(kConfigFile, std::string(key) + ": expected a positive integer");
+}
+
+}  // namespace
+
 Status CheckSource(const SnapshotSource& source) {
-  GYRATOR_RETURN_IF_ERROR(source.identity->Check().Annotate(kConfigFile));
-  GYRATOR_RETURN_IF_ERROR(source.session->Check().Annotate(kSessionFile));
-  const KeyValues config = ConfigOf(source);
+  GYRATOR_RETURN_IF_ERROR(CheckOwnKeys(kConfigFile, *source.identity));
+  GYRATOR_RETURN_IF_ERROR(CheckOwnKeys(kSessionFile, *source.session));
+  GYRATOR_RETURN_IF_ERROR(CheckForeign(ForeignOf(source)));
+  const KeyValues config = TextsOf(source).config;
   GYRATOR_RETURN_IF_ERROR(CheckConfigKeys(config));
-  GYRATOR_ASSIGN_OR_RETURN(const int64_t capacity, config.GetInt("cache_capacity"));
-  GYRATOR_ASSIGN_OR_RETURN(const int64_t vocab_size, config.GetInt("vocab_size"));
+  GYRATOR_RETURN_IF_ERROR(GeometryFromConfig(config).status());
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t capacity, PositiveIn(config, "cache_capacity"));
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t vocab_size, PositiveIn(config, "vocab_size"));
   if (CpOf(source) > int64_t{source.blocks.num_blocks} * kBlockPositions) {
     return StateInconsistent(kKvFolder, "the block table covers fewer positions than cp " +
                                             std::to_string(CpOf(source)));
@@ -171,26 +223,27 @@ Status CheckSource(const SnapshotSource& source) {
 
 Status WriteElements(FolderWriter& writer, const SnapshotSource& source,
                      const WriteOptions& options) {
-  GYRATOR_RETURN_IF_ERROR(writer.RequireSpace(TotalBytes(source)));
-  const KeyValues config = ConfigOf(source);
-  GYRATOR_ASSIGN_OR_RETURN(const int64_t vocab_size, config.GetInt("vocab_size"));
+  const Texts texts = TextsOf(source);
+  GYRATOR_RETURN_IF_ERROR(writer.RequireSpace(TotalBytes(source, texts)));
+  GYRATOR_ASSIGN_OR_RETURN(const int64_t vocab_size, texts.config.GetInt("vocab_size"));
   GYRATOR_RETURN_IF_ERROR(AddIndexRows(writer, source));
   GYRATOR_RETURN_IF_ERROR(AddAllKv(writer, source, options));
   GYRATOR_RETURN_IF_ERROR(AddLogits(writer, source, vocab_size));
   const bool has_window = !source.window.empty();
-  KeyValues protocol = MakeProtocol({.minor = MinorOf(GeometryOf(source.kv), has_window),
+  KeyValues protocol = MakeProtocol({.minor = kFormatMinor,
                                      .writer = "gyrator",
                                      .writer_version = options.writer_version,
                                      .created_nanos = writer.created_nanos(),
                                      .sequence = writer.sequence()},
                                     has_window ? kElementsWithWindow : kElements);
-  if (source.foreign != nullptr) protocol.AddMissing(source.foreign->protocol);
-  const std::pair<std::string_view, std::string> texts[] = {
-      {kChatFile, std::string(source.chat)},       {kConfigFile, config.Serialize()},
-      {kProtocolFile, protocol.Serialize()},       {kSessionFile, SessionOf(source).Serialize()},
-      {kKeylogFile, KeylogOf(source).Serialize()}, {kChainFile, std::string(kEmptyChain)},
+  protocol.AddMissing(ForeignOf(source).protocol);
+  GYRATOR_RETURN_IF_ERROR(writer.Add(kChatFile, AsBytes(source.chat)));
+  const std::pair<std::string_view, std::string> files[] = {
+      {kConfigFile, texts.config.Serialize()},   {kProtocolFile, protocol.Serialize()},
+      {kSessionFile, texts.session.Serialize()}, {kKeylogFile, texts.keylog.Serialize()},
+      {kChainFile, std::string(kEmptyChain)},
   };
-  for (const auto& [path, text] : texts) {
+  for (const auto& [path, text] : files) {
     GYRATOR_RETURN_IF_ERROR(writer.Add(path, AsBytes(text)));
   }
   if (has_window) GYRATOR_RETURN_IF_ERROR(writer.Add(kWindowFile, AsBytes(source.window)));

@@ -23,6 +23,10 @@ struct ForeignKeys {
   KeyValues config, protocol, session, keylog;
 };
 
+// "state_inconsistent" when there are more of them than a reader takes (limits.h);
+// kInvalidArgument names a key or value that is not one line of text.
+Status CheckForeign(const ForeignKeys& foreign);
+
 // One unit (pillar 4). Views must stay valid and unchanged during the call.
 struct SnapshotSource {
   std::span<const TokenId> tokens;      // [cp]

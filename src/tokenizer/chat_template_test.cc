@@ -12,12 +12,14 @@
 #include <string>
 #include <vector>
 
+#include "base/source_path_testing.h"
+
 namespace gyrator {
 namespace {
 
 using testing::HasSubstr;
 
-const std::string kFolder = std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/templates/";
+const std::string kFolder = SourcePath("tests/golden/templates/");
 
 // The clock of tools/golden/templates.py: 2026-11-03T14:05:09, a Tuesday.
 std::tm GoldenClock() {

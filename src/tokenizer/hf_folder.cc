@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/mapped_file.h"
+#include "formats/lfs_pointer.h"
 #include "tokenizer/folder_tokens.h"
 #include "tokenizer/hf_tokenizer.h"
 #include "tokenizer/json_fields.h"
@@ -23,6 +24,7 @@ Result<Json> ReadOptionalJson(const std::string& folder, const char* name) {
   Result<std::string> text = ReadSmallFile(path, kConfigBytesMax);
   if (!text.ok() && text.status().code() == Code::kNotFound) return Json(nullptr);
   GYRATOR_RETURN_IF_ERROR(std::move(text).status());
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(path, *text));
   Result<Json> json = ParseJson(*text);
   if (!json.ok()) return std::move(json).status().Annotate(path);
   return json;
@@ -96,7 +98,8 @@ Result<bool> AddTemplateFiles(const std::string& folder, Templates* templates) {
   const auto add = [&](const std::string& path, std::string name) -> Status {
     Result<std::string> source = ReadSmallFile(path, kConfigBytesMax);
     if (!source.ok() && source.status().code() == Code::kNotFound) return {};
-    GYRATOR_RETURN_IF_ERROR(std::move(source).status());
+    GYRATOR_RETURN_IF_ERROR(source.status());
+    GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(path, *source));
     any = true;
     templates->Add(std::move(name), *std::move(source));
     return {};
@@ -202,6 +205,7 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromHuggingFace(const std::string&
     return NoTokenizerJson(folder, text.status());
   }
   GYRATOR_RETURN_IF_ERROR(text.status());
+  GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(path, *text));
   auto tokenizer = ReadFolder(folder, *text);
   if (!tokenizer.ok()) return std::move(tokenizer).status().Annotate(folder);
   return tokenizer;

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "base/source_path_testing.h"
 #include "base/utf8.h"
 #include "formats/gguf.h"
 #include "tokenizer/normalizer.h"
@@ -17,7 +18,7 @@
 namespace gyrator {
 namespace {
 
-const std::string kRoot = GYRATOR_SOURCE_DIR "/tests/golden/tokenizer/";
+const std::string kRoot = SourcePath("tests/golden/tokenizer/");
 
 Json ReadGolden(const std::string& name) {
   Result<std::string> text = ReadSmallFile(kRoot + name, 1 << 24);
@@ -156,7 +157,7 @@ TEST(RegexGolden, ClassesHoldTheSameCharacters) {
 }
 
 TEST(RegexGolden, EveryCodePointThatDiffersIsDocumented) {
-  const Result<std::string> page = ReadSmallFile(GYRATOR_SOURCE_DIR "/docs/tokenizer.md", 1 << 20);
+  const Result<std::string> page = ReadSmallFile(SourcePath("docs/tokenizer.md"), 1 << 20);
   ASSERT_TRUE(page.ok()) << page.status().ToString();
   const Json golden = ReadGolden("classes.json");
   for (const Json& range : golden["newer"]) {

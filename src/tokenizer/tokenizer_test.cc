@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "base/source_path_testing.h"
 #include "base/utf8.h"
 #include "formats/gguf.h"
 #include "formats/gguf_writer.h"
@@ -22,7 +23,7 @@
 namespace gyrator {
 namespace {
 
-const std::string kGolden = GYRATOR_SOURCE_DIR "/tests/golden/tokenizer/";
+const std::string kGolden = SourcePath("tests/golden/tokenizer/");
 
 std::unique_ptr<Tokenizer> Load(const std::string& family) {
   auto tokenizer = Tokenizer::FromHuggingFace(kGolden + family);
@@ -225,7 +226,7 @@ TEST(ParseHfTokenizer, EveryPrefixOfTheFileIsRefused) {
 TEST(ParseHfTokenizer, FuzzingStartsFromAcceptedFiles) {
   size_t files = 0;
   for (const auto& entry :
-       std::filesystem::directory_iterator(GYRATOR_SOURCE_DIR "/fuzz/corpus/tokenizer")) {
+       std::filesystem::directory_iterator(SourcePath("fuzz/corpus/tokenizer"))) {
     if (entry.path().extension() == ".gguf") {
       const auto file = GgufFile::Open(entry.path());
       ASSERT_TRUE(file.ok()) << file.status().ToString();
@@ -242,8 +243,7 @@ TEST(ParseHfTokenizer, FuzzingStartsFromAcceptedFiles) {
 // The tokenizer of a small GGUF file that `change` has broken.
 Result<std::unique_ptr<Tokenizer>> FromGgufWith(const std::string& name,
                                                 const std::function<void(std::string*)>& change) {
-  Result<std::string> bytes =
-      ReadSmallFile(GYRATOR_SOURCE_DIR "/fuzz/corpus/tokenizer/" + name, 1 << 20);
+  Result<std::string> bytes = ReadSmallFile(SourcePath("fuzz/corpus/tokenizer/") + name, 1 << 20);
   EXPECT_TRUE(bytes.ok()) << bytes.status().ToString();
   change(&*bytes);
   const auto file = GgufFile::Parse(AsBytes(*bytes), nullptr);

@@ -4,6 +4,7 @@ usage of each attack: tests/attacks/NAME.py BUILD_FOLDER [--seed N] [--count N] 
 """
 
 import argparse
+import errno
 import json
 import os
 import random
@@ -15,6 +16,18 @@ import sys
 import tempfile
 
 STAMP = re.compile(r"^m\d+d\d+x\d+x\d+x\d+(x\d+)?$")
+# KIND of a fault (fault.cc), and the exit code of a command that fails of it.
+FAULTS = {
+    "disk full once": (f"{errno.ENOSPC}", 6),
+    "disk full from then on": (f"{errno.ENOSPC}+", 6),
+    "disk full in a write": ("short", 6),
+    "quota": (f"{errno.EDQUOT}", 6),
+    "input/output error once": (f"{errno.EIO}", 8),
+    "input/output error from then on": (f"{errno.EIO}+", 8),
+    "no right": (f"{errno.EACCES}", 8),
+    "read-only": (f"{errno.EROFS}+", 8),
+    "no descriptor": (f"{errno.EMFILE}", 8),
+}
 TIME_LIMIT = 300  # seconds; a command that takes longer hangs
 
 

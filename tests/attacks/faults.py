@@ -1,31 +1,18 @@
 #!/usr/bin/env -S python3 -B
 """One file call of a turn fails: the state is whole, the message is there, the next turn works.
 
-A turn of `chat --context` whose n-th file call fails, n drawn from the first 300: with the disk full
+A turn of `chat --context` whose n-th file call fails, n drawn from all of them: with the disk full
 (once, from then on, or after half a write), with an input/output error (once, from then on), without
 the right, on a read-only file system, without a free descriptor. Afterwards the context is as before
 the turn, or has the line, or has the reply too; it verifies; a failure has its message and its exit
 code; the next turn works and nothing is left lying. --count: how many faults.
 """
 
-import errno
 import re
 import shutil
 
-from _attack import Attack, folder_of, left_over, state_of, transcript_of
+from _attack import FAULTS, Attack, folder_of, left_over, state_of, transcript_of
 
-# KIND of the fault, and the exit code of a turn that fails of it.
-FAULTS = {
-    "disk full once": (f"{errno.ENOSPC}", 6),
-    "disk full from then on": (f"{errno.ENOSPC}+", 6),
-    "disk full in a write": ("short", 6),
-    "quota": (f"{errno.EDQUOT}", 6),
-    "input/output error once": (f"{errno.EIO}", 8),
-    "input/output error from then on": (f"{errno.EIO}+", 8),
-    "no right": (f"{errno.EACCES}", 8),
-    "read-only": (f"{errno.EROFS}+", 8),
-    "no descriptor": (f"{errno.EMFILE}", 8),
-}
 CHAT = ["chat", "-t", "1", "-n", "5", "--temp", "0.8", "--seed", "3", "--context", "talk"]
 FIRST, FAULTY, NEXT = "My name is Ada.", "Where do I live?", "Good night."
 
@@ -89,7 +76,7 @@ def main():
     attack.note("file calls of a turn", faults.calls)
     for i in range(attack.count):
         name = list(FAULTS)[i % len(FAULTS)]
-        faults.once(name, attack.random.randint(1, min(300, faults.calls)))
+        faults.once(name, attack.random.randint(1, faults.calls))
     attack.finish()
 
 

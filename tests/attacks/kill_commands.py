@@ -1,16 +1,16 @@
 #!/usr/bin/env -S python3 -B
-"""SIGKILL inside rm, load --as, fork, fork --seed and save: before or after, and nothing for ever.
+"""SIGKILL or a fault inside rm, load --as, fork, fork --seed and save: before or after, no remains.
 
-A copy of one home for each try; the command is killed at a file call drawn at random, each of them
-with the same chance. The contexts are then those before it or those after it, all of them verify, and
-after one turn of another context (which recovers the home) no file of the killed command is left.
---count: how many tries.
+A copy of one home for each try; at a file call drawn at random, each of them with the same chance, the
+command is killed (in every second try) or the call fails. The contexts are then those before it or
+those after it, all of them verify, and after one turn of another context (which recovers the home) no
+file of the command is left. A failure has its message and its exit code. --count: how many tries.
 """
 
 import os
 import shutil
 
-from _attack import Attack, died_of_kill, folder_of, left_over, state_of
+from _attack import FAULTS, Attack, died_of_kill, folder_of, left_over, state_of
 
 CHAT = ["chat", "-t", "1", "-n", "6", "--temp", "0.8", "--seed", "5", "--context"]
 
@@ -35,14 +35,30 @@ def folders_of(home):
     return sum(1 for item in os.listdir(os.path.join(home, "contexts")) if item.startswith("m"))
 
 
-def try_once(attack, home, command, calls, after):
-    """Kills `command` at one of its calls; `after` is what the names and folders are when it ends."""
-    copy = attack.home(like=home)
-    kind = attack.random.choice(["before", "after"])
+def disturbed(attack, home, command, calls, kill):
+    """Kills the command, or lets it fail, at one of its calls; returns what happened where."""
     n = attack.random.randint(1, calls)
-    done = attack.run(copy, *command, fault=f"{kind},{n}")
-    what = f"{command[:3]} killed {kind} call {n}:"
-    attack.note("killed", died_of_kill(done))
+    if kill:
+        kind = attack.random.choice(["before", "after"])
+        done = attack.run(home, *command, fault=f"{kind},{n}")
+        attack.note("killed", died_of_kill(done))
+        return f"{command[:3]} killed {kind} call {n}:"
+    name = attack.random.choice(list(FAULTS))
+    fault, code = FAULTS[name]
+    done = attack.run(home, *command, fault=f"{fault},{n}")
+    what = f"{command[:3]}, {name} at call {n}:"
+    attack.note(f"fault: exit {done.returncode}")
+    attack.check(done.returncode in (0, code), what, f"exit {done.returncode}", done.stderr)
+    if done.returncode != 0:
+        attack.check(done.stderr.startswith(b"gyrator: "), what, "no message", done.stderr)
+    return what
+
+
+def try_once(attack, home, plan, kill):
+    """Disturbs a command; `after` is what the names and folders are when it ends undisturbed."""
+    command, calls, after = plan
+    copy = attack.home(like=home)
+    what = disturbed(attack, copy, command, calls, kill)
     names = names_of(copy)
     before = names_of(home)
     attack.check(names in (before, after[0]), what, "the names are", names)
@@ -79,7 +95,7 @@ def main():
         shutil.rmtree(copy)
         attack.note(f"file calls of {command[0]}", calls)
     for i in range(attack.count):
-        try_once(attack, home, *plans[i % len(plans)])
+        try_once(attack, home, plans[i % len(plans)], kill=i // len(plans) % 2 == 0)
     attack.finish()
 
 

@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/source_path_testing.h"
 #include "gyrator/engine.h"
 
 namespace gyrator {
@@ -435,7 +436,7 @@ TEST(Clients, DrawWhatTheyDo) {
   std::cout << "seed " << run_seed << ", " << run_seconds << " s" << std::endl;
   Hall hall;
   auto model =
-      Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/models/gyrator-chat.gguf",
+      Model::Load(SourcePath("models/gyrator-chat.gguf"),
                   {.compute = {}, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
   ASSERT_TRUE(model.ok()) << model.status().ToString();
   hall.model = *std::move(model);

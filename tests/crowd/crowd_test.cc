@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/source_path_testing.h"
 #include "gyrator/engine.h"
 
 namespace gyrator {
@@ -22,12 +23,12 @@ constexpr int32_t kCheckEvery = 100;
 class Crowd : public testing::Test {
  protected:
   void SetUp() override {
-    auto model = Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/qwen2",
-                             {.compute = ComputeType::kInt8,
-                              .isa = "auto",
-                              .threads = 1,
-                              .digest_cache = {},
-                              .progress = {}});
+    auto model =
+        Model::Load(SourcePath("tests/golden/models/qwen2"), {.compute = ComputeType::kInt8,
+                                                              .isa = "auto",
+                                                              .threads = 1,
+                                                              .digest_cache = {},
+                                                              .progress = {}});
     ASSERT_TRUE(model.ok()) << model.status().ToString();
     model_ = *std::move(model);
   }

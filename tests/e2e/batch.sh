@@ -38,7 +38,7 @@ equal "the sum is right" "$(field total_tokens "$line")" \
   $(($(field prompt_tokens "$line") + $(field completion_tokens "$line")))
 equal "cached and read are the prompt" "$(field prompt_tokens "$line")" \
   $(($(field cache_n "$line") + $(field prompt_n "$line")))
-replies() { sed 's/"id":"[^"]*"//; s/"usage".*//' "$@" | sort; }  # without what differs from run to run
+replies() { sed 's/"id":"[^"]*"//; s/"created":[0-9]*//; s/"usage".*//' "$@" | sort; }  # without what differs from run to run
 for flags in "-np 1" "-np 16" "--kv-budget 600K" "-t 1 -b 7"; do
   # shellcheck disable=SC2086
   "${batch[@]}" --in - $flags <"$work/in" >"$work/other"
@@ -75,6 +75,65 @@ equal "a reply past its capacity" "length 200" \
   "$(printf '%s\n' "$(request "$endless,\"max_tokens\":200" Hi)" | "${batch[@]}" --in - -c 128 --overflow fifo >"$work/out"
     field finish_reason "$(cat "$work/out")") $(field completion_tokens "$(cat "$work/out")")"
 
+# --- A reply ends before the first stop string, the leftmost one.
+plain=$(text "$(request ',"temperature":0' "My name is Ada.")")
+says() { text "$(request ",\"temperature\":0,\"stop\":$1" "My name is Ada.")"; }
+word=$(cut -d' ' -f3 <<<"$plain")
+equal "a stop string" "${plain%%" $word"*}" "$(says "\" $word\"")"
+equal "one of several" "${plain%%" $word"*}" "$(says "[\"nothing\",\" $word\"]")"
+equal "the leftmost" "${plain:0:1}" "$(says "[\" $word\",\"${plain:1:3}\"]")"
+equal "none of it is said" "$plain" "$(says '["nothing like it"]')"
+equal "no string" "$plain" "$(says '[]')"
+equal "a letter in the middle of a token" "${plain%%a*}" "$(says '"a"')"
+equal "its reason is stop" stop "$(reason "$(request ",\"temperature\":0,\"ignore_eos\":true,\"max_tokens\":60,\"stop\":\"${plain:1:2}\"" "My name is Ada.")")"
+equal "without one it is length" length "$(reason "$(request "$endless,\"max_tokens\":5,\"stop\":\"nothing like it\"" Hi)")"
+
+# --- What a strict client wants of a reply.
+before=$(date +%s)
+line=$(request ',"temperature":0' Hi | "${batch[@]}" --in -)
+after=$(date +%s)
+created=$(field created "$line")
+if [[ $created -ge $before && $created -le $after ]]; then ok "created is the time"; else fail "created" "'$created', $before to $after"; fi
+for name in '"id":"chatcmpl-' '"object":"chat.completion"' '"model":"' '"choices":[{"index":0' '"refusal":null' '"logprobs":null'; do
+  contains "has $name" "$name" "$line"
+done
+
+# --- Variables of the template.
+printf '%s' "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if enable_thinking is defined and not enable_thinking %}no thoughts{% endif %}" >"$work/template"
+python3 "$(dirname "$0")/_model.py" "$random_model" "$work/thinks.gguf" template "$(cat "$work/template")"
+thinks=("$gyrator" batch -m "$work/thinks.gguf" --in -)
+prompt() { field prompt_tokens "$(printf '{"messages":[{"role":"user","content":"hi"}],"max_tokens":1%s}\n' "$1" | "${thinks[@]}")"; }
+equal "none" 2 "$(prompt '')"
+equal "thinking off" 13 "$(prompt ',"chat_template_kwargs":{"enable_thinking":false}')"
+equal "thinking on" 2 "$(prompt ',"chat_template_kwargs":{"enable_thinking":true}')"
+equal "another variable" 2 "$(prompt ',"chat_template_kwargs":{"thinking":false}')"
+off='{"enable_thinking":false}'
+json=$("$gyrator" run -m "$work/thinks.gguf" -p hi -n 1 --json --chat-template-kwargs "$off")
+equal "run has a flag" 13 "$(field prompt_tokens "$json")"
+json=$(printf 'hi\n' | "$gyrator" chat -m "$work/thinks.gguf" -n 1 --json --chat-template-kwargs "$off")
+equal "chat too" 13 "$(field tokens_decoded "$json")"
+
+# --- An output that is an input is refused, and nothing of it is lost.
+request '' Hi >"$work/requests"
+cp "$work/requests" "$work/kept"
+ln -s "$work/requests" "$work/soft"
+ln "$work/requests" "$work/hard"
+for output in "$work/requests" "$work/soft" "$work/hard" "$work/../$(basename "$work")/requests"; do
+  exits "the output $(basename "$output") is the input" 2 "${batch[@]}" --in "$work/requests" -o "$output"
+  same_file "which is whole ($(basename "$output"))" "$work/kept" "$work/requests"
+done
+"${batch[@]}" --in - -o "$work/requests" <"$work/requests" 2>"$work/err"
+equal "also as standard input" 2 $?
+"${batch[@]}" --in "$work/requests" >>"$work/requests" 2>"$work/err"
+equal "and with standard output" 2 $?
+same_file "it is whole" "$work/kept" "$work/requests"
+cp "$random_model" "$work/mine.gguf"
+exits "the output is the model" 2 "$gyrator" batch -m "$work/mine.gguf" --in "$work/requests" -o "$work/mine.gguf"
+exits "of run too" 2 "$gyrator" run -m "$work/mine.gguf" -p x --dump-logits "$work/mine.gguf"
+same_file "which is whole" "$random_model" "$work/mine.gguf"
+"${batch[@]}" --in <(cat "$work/requests") -o "$work/file"
+equal "from a pipe into a file" "0 1" "$? $(wc -l <"$work/file")"
+
 # --- Priorities: one at a time, the lowest first.
 for p in 3 1 -2 1; do request ",\"priority\":$p,\"max_tokens\":1" Hi; done >"$work/in"
 "${batch[@]}" --in "$work/in" -np 1 >"$work/out"
@@ -82,7 +141,7 @@ equal "lower goes first" "2 1 3 0" "$(grep -o '^{"index":[0-9]*' "$work/out" | c
 
 # --- Bad lines stop nobody.
 { request ',"temperature":0' Hi; echo; echo 'nonsense'; request ',"stream":true,"custom_id":"s"' Hi
-  request ',"temperature":0,"logprobs":true' Hi; request ',"logprobs":true' Hi; } >"$work/in"
+  request ',"temperature":0,"store":true' Hi; request ',"store":true' Hi; } >"$work/in"
 exits "the code of the first bad line" 2 "${batch[@]}" --in "$work/in" --ordered
 cp "$work/err" "$work/notes"
 equal "a line for each" 5 "$(wc -l <"$work/out")"
@@ -90,10 +149,14 @@ equal "two of them errors" 2 "$(grep -c '"error":{"code":' "$work/out")"
 contains "by code and name" '"custom_id":"s","error":{"code":"unsupported","name":"unsupported_field","message":"stream: a reply comes whole","exit":9}' \
   "$(sed -n 3p "$work/out")"
 contains "says which line" "2 of 5 requests failed; line 3: " "$(cat "$work/notes")"
-equal "an ignored field is noted once" 1 "$(grep -c "line 5: 'logprobs' is ignored" "$work/notes")"
-equal "and no more" 1 "$(grep -c logprobs "$work/notes")"
-request ',"n":2' Hi >"$work/in"
-exits "what is not supported" 9 "${batch[@]}" --in "$work/in"
+equal "an ignored field is noted once" 1 "$(grep -c "line 5: 'store' is ignored" "$work/notes")"
+equal "and no more" 1 "$(grep -c store "$work/notes")"
+for field in '"n":2' '"logprobs":true' '"top_logprobs":3' '"functions":[{"name":"f"}]' '"function_call":{"name":"f"}' '"tool_choice":"required"' \
+  '"modalities":["text","audio"]' '"audio":{"voice":"x"}' '"grammar":"root ::= x"'; do
+  request ",$field" Hi >"$work/in"
+  exits "$field is not supported" 9 "${batch[@]}" --in "$work/in"
+  contains "$field is named" "$(cut -d'"' -f2 <<<"$field"): " "$(cat "$work/out")"
+done
 request '' "$(printf 'word %.0s' {1..200})" >"$work/in"
 exits "too long a prompt" 6 "${batch[@]}" --in "$work/in" -c 128
 contains "names the capacity" '"name":"capacity"' "$(cat "$work/out")"

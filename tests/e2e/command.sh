@@ -47,6 +47,74 @@ mkdir -p "$work/lonely/share/gyrator"
 cp "$random_model" "$work/lonely/share/gyrator/gyrator-chat.gguf"
 exits "installed" 0 "$work/lonely/bin/gyrator" model info
 
+# --- Outputs are checked, whatever the form; a reader that goes away is no error to tell.
+printf 'My name is Ada.\n' | "$gyrator" chat --temp 0 --context out >/dev/null
+printf '[{"role":"user","content":"x"}]' >"$work/messages"
+echo x >"$work/text"
+for command in "ls" "show out" "stats" "verify out" "explain -p x" "model info" "model verify" "template --messages $work/messages" \
+  "run -p x -n 1" "save out" "fork out out2" "rm out2" "bench limits -t 1" "bench -p 4 -n 1 -r 1"; do
+  # shellcheck disable=SC2086
+  "$gyrator" $command --json >/dev/full 2>"$work/err"
+  equal "$command --json on a full disk" 8 $?
+  contains "$command: says so" "standard output" "$(cat "$work/err")"
+done
+printf 'x\n' | "$gyrator" chat --json -n 1 >/dev/full 2>/dev/null
+equal "chat --json on a full disk" 8 $?
+"$gyrator" tokenize --text-file "$work/text" >/dev/full 2>/dev/null
+equal "tokenize on a full disk" 8 $?
+"$gyrator" --help >/dev/full 2>/dev/null
+equal "--help on a full disk" 8 $?
+exits "a closed output" 8 bash -c "'$gyrator' ls --json >&-"
+for command in "ls --json" "show out" "run -p x" "template --messages $work/messages"; do
+  # shellcheck disable=SC2086
+  code=$({ "$gyrator" $command 2>"$work/err"; echo $? >"$work/code"; } | true; cat "$work/code")
+  if [[ $code == 141 || $code == 0 ]]; then ok "$command: nobody reads"; else fail "$command: nobody reads" "$code"; fi
+  equal "$command: is quiet" "" "$(cat "$work/err")"
+done
+
+# --- Pipes are inputs.
+mkfifo "$work/fifo"
+cat "$work/text" >"$work/fifo" &
+exits "tokenize from a pipe with a name" 0 "$gyrator" tokenize -f "$work/fifo"
+equal "the same ids" "$("$gyrator" tokenize -f "$work/text")" "$(cat "$work/out")"
+equal "template from a pipe" "$("$gyrator" template --messages "$work/messages")" "$("$gyrator" template --messages <(cat "$work/messages"))"
+exits "a folder is no input" 2 "$gyrator" tokenize -f "$work"
+
+# --- Words of one dash, and messages that name the cause and the next step.
+for words in "chat -hf ggml-org/x" "chat -ngl 99" "run -cnv" "chat -st" "chat --tempp 1" "run -f doc.txt"; do
+  # shellcheck disable=SC2086
+  exits "$words" 2 "$gyrator" $words
+  equal "$words: prints no help" "" "$(cat "$work/out")"
+  contains "$words: is named" "unknown flag '$(cut -d' ' -f2 <<<"$words")'" "$(cat "$work/err")"
+done
+printf 'Hi.\n' | "$gyrator" chat -m "$random_model" --context other -n 1 >/dev/null
+exits "a forgotten -m" 5 "$gyrator" chat --context other
+contains "says -m" "-m FILE" "$(cat "$work/err")"
+contains "and whose context it is" "'other'" "$(cat "$work/err")"
+exits "in fork too" 5 "$gyrator" fork other other2 --messages 0
+contains "which says -m" "-m FILE" "$(cat "$work/err")"
+exits "a fork over another" 2 "$gyrator" fork out out
+equal "does not advise to remove it" 0 "$(grep -c 'rm' "$work/err")"
+for prompt in "Be long." "Be brief"; do
+  printf 'Hello.\n' | "$gyrator" chat --temp 0 --context brief --system-prompt "Be brief." >/dev/null 2>&1
+  exits "another system prompt, '$prompt'" 2 "$gyrator" chat --context brief --system-prompt "$prompt"
+  contains "names the one of the context" "'Be brief.'" "$(cat "$work/err")"
+done
+exits "the same one is none" 0 "$gyrator" chat --context brief --system-prompt "Be brief."
+exits "where there was none" 2 "$gyrator" chat --context out --system-prompt "Be brief."
+for name in 'a b' "$(printf 'x%.0s' {1..80})" 'm11d30x0x15x57x30' '-x'; do
+  printf 'Hello.\n' | "$gyrator" chat --context="$name" >"$work/out" 2>"$work/err"
+  equal "the name '$name' is refused" 2 $?
+  equal "before anything is said ('$name')" "" "$(cat "$work/out")"
+done
+exits "a home that is a file" 2 env GYRATOR_HOME="$work/text" "$gyrator" ls
+for lengths in 4,8 8,4 4,4,4 5; do
+  exits "lists of lengths: $lengths" 0 "$gyrator" bench -m "$random_model" -p $lengths -d 0,4 -n 1 -r 2 -t 1
+  equal "a line for each: $lengths" "$(tr ',' '\n' <<<"$lengths" | wc -l)" "$(grep -c '^prefill' "$work/out")"
+done
+"$gyrator" chat --temp -1 2>"$work/err"
+contains "numbers are short" "from 0 to 1e+06 expected, found -1" "$(cat "$work/err")"
+
 # --- A terminal: colours, prompt, editor. script(1) makes one.
 typed() { printf 'Hello.\n/show\n/exit\n' | script -qec "$1" /dev/null 2>&1 | tr -d '\r'; }
 uncoloured() { sed 's/\x1b\[[0-9;]*m//g'; }

@@ -63,4 +63,39 @@ wait $process
 equal "Ctrl-C while waiting" 130 $?
 exec 3>&-
 exits "saved on exit" 0 "$gyrator" show waiting
+# --- An interrupt while a prompt is read (a row at a time, so that it takes long) acts between two
+# passes: the line is owed.
+pending() { "$gyrator" show "$1" --json 2>/dev/null | grep -q '"phase":"pending"'; }
+long=$(printf 'word %.0s' {1..300})
+for signal in INT TERM HUP; do
+  mkfifo "$work/$signal"
+  "${chat[@]}" -b 1 --context "prompt_$signal" <"$work/$signal" >"$work/out" 2>"$work/err" &
+  process=$!
+  exec 3>"$work/$signal"
+  printf '%s\n' "$long" >&3
+  wait_for 60 pending "prompt_$signal"
+  kill -$signal $process
+  wait $process
+  equal "SIG$signal while a prompt is read" 130 $?
+  exec 3>&-
+  equal "no word was made (SIG$signal)" "" "$(cat "$work/out")"
+  contains "the line is kept (SIG$signal)" "--drop-owed" "$(cat "$work/err")"
+  if pending "prompt_$signal"; then ok "and owed (SIG$signal)"; else fail "and owed (SIG$signal)" "it is not"; fi
+done
+"${chat[@]}" -n 5 --context prompt_INT </dev/null >"$work/out"
+equal "the next start makes the reply" "0 1" "$? $(wc -l <"$work/out")"
+catches() { grep -q '^SigCgt:.*[2367abef]$' "/proc/$1/status"; }  # SIGINT
+for ((i = 0; i < 4; i++)); do
+  echo '{"messages":[{"role":"user","content":"x"}],"ignore_eos":true,"max_tokens":100000}'
+done >"$work/endless"
+for command in "run --tokens $(seq -s, 1 900) -b 1 --ignore-eos" "bench -m $random_model -p 400 -r 1000" "batch --in $work/endless"; do
+  # shellcheck disable=SC2086
+  "$gyrator" $command -t 1 >/dev/null 2>"$work/err" &
+  process=$!
+  wait_for 60 catches $process
+  kill -INT $process
+  wait $process
+  equal "${command%% *}: interrupted" 130 $?
+  contains "${command%% *}: says so" interrupted "$(cat "$work/err")"
+done
 finish

@@ -60,6 +60,15 @@ json=$("$gyrator" run -m "$model" --prompt 'Hello.' --temp 0 -n 4 --json)
 contains "JSON has the text" '{"text":"' "$json"
 contains "and why it stopped" '"stop":"' "$json"
 
+# --- A reply that fills the capacity is a reply.
+for capacity in 12 13 40; do
+  exits "a full session of $capacity" 0 "$gyrator" run -m "$random_model" --tokens $tokens -c $capacity --ignore-eos --json --dump-logits "$work/full.npy"
+  contains "ends by its length in $capacity" '"stop":"length"' "$(cat "$work/out")"
+  equal "with the logits of each step in $capacity" $((capacity - 12 + 1)) "$(rows "$work/full.npy")"
+done
+exits "without a limit it is that of the model" 0 "$gyrator" run -m "$model" -p Hello. --temp 0 -c 32 --ignore-eos
+differs "and says what was made" "" "$(cat "$work/out")"
+
 # --- Refusals.
 exits "no prompt" 2 "$gyrator" run -m "$model"
 exits "a token out of range" 2 "$gyrator" run -m "$random_model" --tokens 999999 -n 1

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/source_path_testing.h"
 #include "gyrator/contexts.h"
 #include "gyrator/engine.h"
 
@@ -28,12 +29,12 @@ constexpr const char* kName = "talk";
 std::string Root() { return testing::TempDir() + "kill_save"; }
 
 std::shared_ptr<const Model> TinyModel() {
-  auto model = Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
-                           {.compute = {},
-                            .isa = "auto",
-                            .threads = 1,
-                            .digest_cache = Root() + ".digests",
-                            .progress = {}});
+  auto model =
+      Model::Load(SourcePath("tests/golden/models/llama3"), {.compute = {},
+                                                             .isa = "auto",
+                                                             .threads = 1,
+                                                             .digest_cache = Root() + ".digests",
+                                                             .progress = {}});
   return *std::move(model);
 }
 

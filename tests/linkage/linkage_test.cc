@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/source_path_testing.h"
+
 namespace gyrator {
 namespace {
 
@@ -20,7 +22,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const std::string& Command() {
-  static const std::string path = std::string(GYRATOR_BINARY_DIR) + "/bin/gyrator";
+  static const std::string path = BinaryPath("bin/gyrator");
   return path;
 }
 
@@ -97,7 +99,7 @@ TEST(Linkage, ForbiddenLibrariesAreRecognised) {
 TEST(Linkage, CommandHoldsNoPathOfTheSourceTree) {
   const std::string binary = ReadAll(Command());
   ASSERT_THAT(binary, HasSubstr("GYRATOR_HOME")) << "this is not the command";
-  EXPECT_EQ(binary.find(GYRATOR_SOURCE_DIR "/"), std::string::npos);
+  EXPECT_EQ(binary.find(SourcePath("")), std::string::npos);
 }
 
 }  // namespace

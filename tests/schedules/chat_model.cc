@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/source_path_testing.h"
 
 namespace gyrator {
 
@@ -64,10 +65,11 @@ void Write(const fs::path& path, const Json& json) {
 
 }  // namespace
 
-std::shared_ptr<const Model> LoadChatModel(const std::string& name, ComputeType compute) {
-  const fs::path golden = fs::path(GYRATOR_SOURCE_DIR) / "tests/golden/models" / name;
-  const fs::path folder =
-      fs::temp_directory_path() / ("schedules_" + std::to_string(::getpid()) + "_" + name);
+ChatModelFolder::ChatModelFolder(const std::string& name)
+    : path_((fs::temp_directory_path() / ("chat_" + std::to_string(::getpid()) + "_" + name))
+                .string()) {
+  const fs::path golden = fs::path(SourcePath("tests/golden/models")) / name;
+  const fs::path folder = path_;
   fs::create_directories(folder);
   for (const char* file : {"config.json", "model.safetensors"}) {
     fs::copy_file(golden / file, folder / file, fs::copy_options::overwrite_existing);
@@ -75,14 +77,24 @@ std::shared_ptr<const Model> LoadChatModel(const std::string& name, ComputeType 
   Write(folder / "tokenizer.json", TokenizerJson());
   Write(folder / "tokenizer_config.json",
         {{"eos_token", kSpecial[3]}, {"chat_template", kTemplate}});
-  auto model = Model::Load(
-      folder.string(),
-      {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
-  fs::remove_all(folder);  // what is mapped stays
+}
+
+ChatModelFolder::~ChatModelFolder() { fs::remove_all(path_); }
+
+std::shared_ptr<const Model> ChatModelFolder::Load(ComputeType compute) const {
+  auto model = Model::Load(path_, {.compute = compute,
+                                   .isa = "auto",
+                                   .threads = 1,
+                                   .digest_cache = path_ + "/digests",
+                                   .progress = {}});
   if (!model.ok()) std::fprintf(stderr, "%s\n", model.status().ToString().c_str());
   GYRATOR_CHECK(model.ok());
   GYRATOR_CHECK((*model)->info().vocab == kVocab);
   return *std::move(model);
+}
+
+std::shared_ptr<const Model> LoadChatModel(const std::string& name, ComputeType compute) {
+  return ChatModelFolder(name).Load(compute);  // what is mapped stays
 }
 
 }  // namespace gyrator

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/source_path_testing.h"
 #include "tests/tidy/cpp_scan.h"
 #include "tests/tidy/rules.h"
 
@@ -19,7 +20,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const Tree& RealTree() {
-  static const Tree tree = LoadTree(GYRATOR_SOURCE_DIR);
+  static const Tree tree = LoadTree(SourcePath(""));
   return tree;
 }
 

@@ -1,0 +1,69 @@
+// How long a pass lasts, by a clock that the test moves.
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "engine/engine_impl.h"
+#include "engine/engine_testing.h"
+
+namespace gyrator {
+namespace {
+
+std::atomic<uint64_t> now_ns = 0, step_ns = 0;
+
+// Every look at it takes so long; a pass looks when it begins and when it ends.
+uint64_t SteppingClock() { return now_ns += step_ns; }
+
+// The lengths of the passes of a prompt, and what it says then.
+struct Read {
+  std::vector<int32_t> chunks;
+  std::vector<TokenId> reply;
+};
+
+Read ReadPrompt(uint64_t pass_ns, int32_t length, int32_t batch_rows) {
+  step_ns = pass_ns;
+  Read read;
+  int32_t at = 0;
+  EngineOptions options;
+  options.context = 256;
+  options.batch_rows = batch_rows;
+  options.threads = 1;
+  options.progress = [&](std::string_view, uint64_t done, uint64_t) {
+    read.chunks.push_back(static_cast<int32_t>(done) - at);
+    at = static_cast<int32_t>(done);
+  };
+  auto model = std::static_pointer_cast<const ModelImpl>(LoadGolden("llama3", ComputeType::kF32));
+  auto engine = EngineImpl::Make(std::move(model), options, SteppingClock);
+  EXPECT_TRUE(engine.ok()) << engine.status().ToString();
+  const auto session = MakeSession(**engine, 1);
+  const auto reply = session->Complete(Numbers(length, 3), Steps(5));
+  EXPECT_TRUE(reply.ok()) << reply.status().ToString();
+  read.reply = reply->tokens;
+  return read;
+}
+
+constexpr uint64_t kMs = 1'000'000;
+
+TEST(Passes, AFastMachineReadsAsManyRowsAsItMay) {
+  EXPECT_EQ((std::vector<int32_t>{64, 64, 64}), ReadPrompt(kMs, 201, 64).chunks);
+  EXPECT_EQ((std::vector<int32_t>{64, 64, 64}), ReadPrompt(400 * kMs, 201, 64).chunks);
+}
+
+TEST(Passes, WhereAPassTakesTooLongTheNextHasFewerRows) {
+  EXPECT_EQ((std::vector<int32_t>{64, 32, 16, 8, 4, 2, 1}),
+            ReadPrompt(800 * kMs, 64 + 32 + 16 + 8 + 4 + 2 + 1 + 1, 64).chunks);
+  const auto slow = ReadPrompt(10'000 * kMs, 70, 64).chunks;
+  EXPECT_EQ((std::vector<int32_t>{64, 2, 1, 1, 1}), slow);
+}
+
+TEST(Passes, TheWordsDoNotDependOnIt) {
+  const auto fast = ReadPrompt(kMs, 150, 64);
+  for (const uint64_t ms : {500, 900, 3000, 100'000}) {
+    const auto slow = ReadPrompt(ms * kMs, 150, 64);
+    EXPECT_EQ(fast.reply, slow.reply) << ms;
+    EXPECT_NE(slow.chunks, fast.chunks) << ms;
+  }
+}
+
+}  // namespace
+}  // namespace gyrator

@@ -1,0 +1,148 @@
+// What a load restores beside the conversation itself, so that the next save has it again: keys that
+// this program does not know, and the log of evictions with the policy of each.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/fs.h"
+#include "base/sha256.h"
+#include "engine/engine_testing.h"
+#include "snapshot/manifest.h"
+#include "snapshot/reader.h"
+
+namespace gyrator {
+namespace {
+
+std::string ReadFile(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+// Gives a file of a folder other bytes, and the folder the manifest that it deserves then.
+void Replace(const std::string& folder, const std::string& path, const std::string& bytes) {
+  std::ofstream(folder + "/" + path, std::ios::binary) << bytes;
+  const std::string manifest = folder + "/metadata/manifest.txt";
+  const auto parsed = Manifest::Parse(ReadFile(manifest));
+  ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
+  std::vector<ManifestEntry> entries(parsed->entries().begin(), parsed->entries().end());
+  for (ManifestEntry& entry : entries) {
+    if (entry.path == path) {
+      entry = {path, bytes.size(), HexText(Sha256Of(std::as_bytes(std::span(bytes))))};
+    }
+  }
+  std::ofstream(manifest, std::ios::binary) << Manifest::FromEntries(entries).Serialize();
+}
+
+class RestoredTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::remove_all(root_);
+    EngineOptions options;
+    options.context = 64;
+    options.sessions_max = 4;
+    options.threads = 1;
+    engine_ = MakeEngine(LoadGolden("qwen3", ComputeType::kF32), options);
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+
+  std::string Save(Session& session) {
+    const auto saved = session.Save({.root = root_});
+    EXPECT_TRUE(saved.ok()) << saved.status().ToString();
+    return saved.ok() ? saved->folder : "";
+  }
+
+  std::unique_ptr<Session> Load(const std::string& folder) {
+    auto loaded = engine_->LoadSession(folder, nullptr);
+    EXPECT_TRUE(loaded.ok()) << loaded.status().ToString();
+    return *std::move(loaded);
+  }
+
+  const std::string root_ = testing::TempDir() + "restored_test";
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(RestoredTest, KeysThatNobodyKnowsAreInTheNextSaveAndInThatOfAFork) {
+  const auto session = MakeSession(*engine_, 1);
+  ASSERT_TRUE(session->Complete(Numbers(20, 3), Steps(2)).ok());
+  const std::string folder = Save(*session);
+  for (const char* path :
+       {"metadata/config.txt", "metadata/session.txt", "metadata/protocol.txt"}) {
+    Replace(folder, path, ReadFile(folder + "/" + path) + "colour_of_the_sea: green\n");
+  }
+  const auto loaded = Load(folder);
+  ASSERT_TRUE(loaded->Complete(Numbers(25, 3), Steps(2)).ok());
+  const auto fork = loaded->Fork({});
+  ASSERT_TRUE(fork.ok()) << fork.status().ToString();
+  const auto again = Load(Save(*loaded));
+  for (Session* each : {loaded.get(), fork->get(), again.get()}) {
+    const auto snapshot = OpenSnapshot(PosixFileSystem(), Save(*each));
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+    const ForeignKeys foreign = snapshot->foreign();
+    EXPECT_EQ("green", foreign.config.Find("colour_of_the_sea"));
+    EXPECT_EQ("green", foreign.session.Find("colour_of_the_sea"));
+    EXPECT_EQ("green", foreign.protocol.Find("colour_of_the_sea"));
+  }
+}
+
+// The log says which policy took what; the session may have another one by now.
+TEST_F(RestoredTest, TheLogOfEvictionsIsTheSameAfterALoad) {
+  const auto session = MakeSession(*engine_, 1);
+  std::vector<TokenId> said = Numbers(56, 1);
+  ASSERT_TRUE(session->Complete(said, Steps(0)).ok());
+  for (const Overflow overflow :
+       {Overflow::kFifo, Overflow::kSink, Overflow::kScore, Overflow::kFifo}) {
+    ASSERT_TRUE(session->SetWindow({.overflow = overflow, .sinks = 4, .headroom = 4}).ok());
+    const int32_t evictions = session->info().evictions;
+    while (session->info().evictions == evictions) {
+      ASSERT_LT(said.size(), 1000u);
+      said = Join(said, Numbers(9, 90));
+      const auto reply = session->Complete(said, Steps(0));
+      ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+    }
+  }
+  said.resize(said.size() - 3);  // and a rewind, which has no policy
+  ASSERT_TRUE(session->Complete(Join(said, Numbers(2, 5)), Steps(0)).ok());
+  const std::string folder = Save(*session);
+  const std::string log = ReadFile(folder + "/metadata/window.txt");
+  for (const char* policy : {" fifo ", " sink ", " score "}) {
+    EXPECT_NE(std::string::npos, log.find(policy)) << log;
+  }
+  EXPECT_EQ(log, ReadFile(Save(*Load(folder)) + "/metadata/window.txt"));
+}
+
+// The whole of a session's metadata is the same after a load and a save, but for what names the
+// save itself.
+TEST_F(RestoredTest, AContextThatWasLoadedSavesTheSameFiles) {
+  SessionOptions options;
+  options.sampler = {.temperature = 0.7f, .top_k = 9, .repeat_penalty = 1.1f, .seed = 42};
+  options.sampler.logit_bias = {{3, 1.5f}};
+  const auto session = *engine_->NewSession(options);
+  ASSERT_TRUE(session->Complete(Numbers(20, 3), Steps(5)).ok());
+  const std::string first = Save(*session);
+  const std::string second = Save(*Load(first));
+  ASSERT_NE(first, second);
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(first)) {
+    if (!entry.is_regular_file()) continue;
+    const std::string path = std::filesystem::relative(entry.path(), first);
+    ++files;
+    std::string here = ReadFile(first + "/" + path), there = ReadFile(second + "/" + path);
+    const bool names_its_save = path == "metadata/manifest.txt" || path == "metadata/protocol.txt";
+    if (path == "metadata/session.txt") {  // the parent is the save that was loaded
+      const std::string none = "parent: none\n";
+      const size_t at = here.find(none);
+      ASSERT_NE(std::string::npos, at);
+      here.erase(at, none.size());
+      there.erase(at, there.find('\n', at) + 1 - at);
+    }
+    if (names_its_save) continue;
+    EXPECT_EQ(here, there) << path;
+  }
+  EXPECT_GT(files, 8u);
+}
+
+}  // namespace
+}  // namespace gyrator
