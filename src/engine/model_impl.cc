@@ -82,8 +82,8 @@ ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
                  .ffn = config.ffn,
                  .vocab = config.vocab,
                  .context_max = config.context_max,
-                 .rope = config.rope.scaling};
-  info.notes = loaded.notes;
+                 .rope = config.rope.scaling,
+                 .notes = loaded.notes};
   for (const auto& file : loaded.tensors.files()) {
     info.file_bytes += static_cast<int64_t>(file->bytes().size());
   }

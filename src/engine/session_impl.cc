@@ -227,7 +227,7 @@ Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
     const bool call_gone =
         std::any_of(layout.calls.begin(), layout.calls.end(), [&](const ToolCall& call) {
           return i - call.first_message < call.num_messages &&  // wraps for those before it
-                 window_.FromAll(call.span.begin) == window_.FromAll(call.span.end);
+                 window.FromAll(call.span.begin) == window.FromAll(call.span.end);
         });
     if (gone || call_gone) evicted.push_back(i);
   }

@@ -30,13 +30,6 @@ Status CheckFolderOptions(const TextOptions& options) {
       "cut");
 }
 
-// What a template knows of the vocabulary: {"bos_token": "<s>"}.
-Json SpecialTokens(const Tokenizer& tokenizer) {
-  Json variables = Json::object();
-  for (const NamedToken& token : tokenizer.named_tokens()) variables[token.name] = token.text;
-  return variables;
-}
-
 // SHA-256 of the template and of the special tokens that it names, but bos and eos, whose ids are
 // recorded beside it. A template that names no others has the digest of its source alone.
 std::string TemplateDigest(const Tokenizer& tokenizer) {
@@ -45,8 +38,7 @@ std::string TemplateDigest(const Tokenizer& tokenizer) {
   for (const NamedToken& token : tokenizer.named_tokens()) {
     const bool named = tokenizer.chat_template().find(token.name) != std::string::npos;
     if (!named || token.name == "bos_token" || token.name == "eos_token") continue;
-    for (const std::string_view part :
-         {std::string_view(token.name), std::string_view(token.text)}) {
+    for (const std::string& part : {token.name, token.text}) {
       sha.Update(AsBytes(std::to_string(part.size()) + ":"));
       sha.Update(AsBytes(part));
     }
@@ -60,10 +52,16 @@ TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
                              std::unique_ptr<ChatTemplate> chat)
     : tokenizer_(std::move(tokenizer)),
       chat_(std::move(chat)),
+      special_tokens_(std::make_unique<Json>(Json::object())),
       template_digest_(TemplateDigest(*tokenizer_)) {
+  for (const NamedToken& token : tokenizer_->named_tokens()) {
+    (*special_tokens_)[token.name] = token.text;
+  }
   ParseToolTemplate();
   FindEndOfTurn();
 }
+
+TextModelImpl::~TextModelImpl() = default;
 
 // A template that is wrong does no harm until tools are given.
 void TextModelImpl::ParseToolTemplate() {
@@ -85,9 +83,8 @@ void TextModelImpl::FindEndOfTurn() {
   const std::string words = "gyrator";
   const Json messages = Json::array(
       {{{"role", "user"}, {"content", "a"}}, {{"role", "assistant"}, {"content", words}}});
-  const Json variables = SpecialTokens(*tokenizer_);
   const auto text = chat_->Render(
-      {.messages = &messages, .variables = &variables, .add_generation_prompt = false});
+      {.messages = &messages, .variables = special_tokens_.get(), .add_generation_prompt = false});
   const size_t at = text.ok() ? text->rfind(words) : std::string::npos;
   if (at == std::string::npos) return;
   const size_t behind = text->find_first_not_of(" \t\r\n", at + words.size());
@@ -183,7 +180,7 @@ Result<std::string> TextModelImpl::RenderValue(const Json& messages,
                                                const RenderOptions& options) const {
   num_renders_.fetch_add(1, std::memory_order_relaxed);
   GYRATOR_ASSIGN_OR_RETURN(const ChatTemplate* chat, ChooseTemplate(!options.tools.empty()));
-  Json variables = SpecialTokens(*tokenizer_);
+  Json variables = *special_tokens_;
   if (!options.variables.empty()) {
     GYRATOR_ASSIGN_OR_RETURN(const Json more,
                              ParseField(options.variables, "variables", Json::value_t::object));

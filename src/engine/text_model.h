@@ -16,6 +16,7 @@ class TextModelImpl final : public TextModel {
  public:
   // `chat` may be null: a model without a template.
   TextModelImpl(std::unique_ptr<Tokenizer> tokenizer, std::unique_ptr<ChatTemplate> chat);
+  ~TextModelImpl() override;
   static Result<std::shared_ptr<const TextModelImpl>> Open(const std::string& path,
                                                            const TextOptions& options);
   // Of an opened GGUF file; `path` is for messages. kNotFound when it has no tokenizer.
@@ -52,6 +53,7 @@ class TextModelImpl final : public TextModel {
   std::unique_ptr<ChatTemplate> chat_;  // null: none that serves without tools
   // The template called tool_use, or why it cannot be used; null: there is none.
   std::unique_ptr<const Result<std::unique_ptr<ChatTemplate>>> tool_chat_;
+  std::unique_ptr<Json> special_tokens_;    // template variables: {"bos_token": "<s>"}
   std::vector<TokenId> end_of_generation_;  // sorted
   std::string template_digest_;
   mutable std::atomic<uint64_t> num_renders_ = 0;
