@@ -18,11 +18,12 @@ constexpr std::string_view kRngName = "philox4x32-10";
 
 std::string IdText(const std::optional<TokenId>& id) { return id ? std::to_string(*id) : "none"; }
 
-// Which ids the template may write and end a reply: they change what is said, not what K and V mean.
-void SetSpecialTokens(const Tokenizer& tokenizer, KeyValues* keys) {
-  keys->Set("bos_token_id", IdText(tokenizer.bos()));
-  keys->Set("eos_token_id", IdText(tokenizer.eos()));
-  keys->Set("end_of_generation", fmt::format("{}", fmt::join(tokenizer.end_of_generation(), ",")));
+// Which ids the template may write and end a reply: they change what is said, not what K and V
+// mean.
+void SetSpecialTokens(const TextModelImpl& text, KeyValues* keys) {
+  keys->Set("bos_token_id", IdText(text.tokenizer().bos()));
+  keys->Set("eos_token_id", IdText(text.tokenizer().eos()));
+  keys->Set("end_of_generation", fmt::format("{}", fmt::join(text.end_of_generation(), ",")));
 }
 
 std::string BiasText(const std::vector<std::pair<TokenId, float>>& bias) {
@@ -34,10 +35,10 @@ std::string BiasText(const std::vector<std::pair<TokenId, float>>& bias) {
 }
 
 Status BadKey(std::string_view key, std::string_view value) {
-  return StateInconsistent(
-      "metadata/session.txt",
-      std::string(key) + ": a number expected, found '" +
-          std::string(value.substr(0, CompletePrefix(value.substr(0, 80)))) + "'");
+  return StateInconsistent("metadata/session.txt",
+                           std::string(key) + ": a number expected, found '" +
+                               std::string(value.substr(0, CompletePrefix(value.substr(0, 80)))) +
+                               "'");
 }
 
 template <class T>
@@ -91,7 +92,7 @@ Result<KeyValues> LiveIdentity(const ModelImpl& model, int32_t capacity) {
   keys.Set("weights_sha256", weights);
   keys.Set("tokenizer_sha256", text == nullptr ? "none" : text->tokenizer().digest());
   keys.Set("template_sha256", text == nullptr ? "none" : text->template_digest());
-  if (text != nullptr) SetSpecialTokens(text->tokenizer(), &keys);
+  if (text != nullptr) SetSpecialTokens(*text, &keys);
   return keys;
 }
 

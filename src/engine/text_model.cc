@@ -30,6 +30,22 @@ Status CheckFolderOptions(const TextOptions& options) {
       "cut");
 }
 
+// SHA-256 of the template and of the special tokens that it names, but bos and eos, whose ids are
+// recorded beside it. A template that names no others has the digest of its source alone.
+std::string TemplateDigest(const Tokenizer& tokenizer) {
+  Sha256 sha;
+  sha.Update(AsBytes(tokenizer.chat_template()));
+  for (const NamedToken& token : tokenizer.named_tokens()) {
+    const bool named = tokenizer.chat_template().find(token.name) != std::string::npos;
+    if (!named || token.name == "bos_token" || token.name == "eos_token") continue;
+    for (const std::string& part : {token.name, token.text}) {
+      sha.Update(AsBytes(std::to_string(part.size()) + ":"));
+      sha.Update(AsBytes(part));
+    }
+  }
+  return HexText(sha.Finish());
+}
+
 }  // namespace
 
 TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
@@ -37,7 +53,7 @@ TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
     : tokenizer_(std::move(tokenizer)),
       chat_(std::move(chat)),
       special_tokens_(std::make_unique<Json>(Json::object())),
-      template_digest_(HexText(Sha256Of(AsBytes(tokenizer_->chat_template())))) {
+      template_digest_(TemplateDigest(*tokenizer_)) {
   for (const NamedToken& token : tokenizer_->named_tokens()) {
     (*special_tokens_)[token.name] = token.text;
   }

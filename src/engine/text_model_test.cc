@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/sha256.h"
 
 namespace gyrator {
 namespace {
@@ -120,6 +121,25 @@ TEST_F(TextModelFolder, TemplatesSeeTheNamesOfTokens) {
   EXPECT_EQ(Rendered({}), "<4>,<5>,a,<6>,False");
   EXPECT_EQ(Rendered({.variables = R"({"pad_token":"mine","sep_token":1})"}),
             "<4>,mine,a,<6>,True");
+}
+
+// What a context records of its template: a token counts when the template names it.
+TEST_F(TextModelFolder, TheDigestOfTheTemplateHoldsTheTokensThatItNames) {
+  const auto digest = [this](const std::string& source, const Json& tokens) {
+    Json config = {{"chat_template", source}};
+    config.update(tokens);
+    WriteConfig(config);
+    return Opened()->template_digest();
+  };
+  const std::string plain = digest("{{ bos_token }}x", Json::object());
+  EXPECT_EQ(plain, HexText(Sha256Of(AsBytes("{{ bos_token }}x"))));
+  EXPECT_EQ(digest("{{ bos_token }}x", {{"bos_token", "<4>"}, {"pad_token", "<5>"}}), plain);
+  const std::string pad = digest("{{ pad_token }}x", {{"pad_token", "<5>"}});
+  EXPECT_NE(digest("{{ pad_token }}x", {{"pad_token", "<6>"}}), pad);
+  EXPECT_NE(digest("{{ pad_token }}x", Json::object()), pad);
+  EXPECT_NE(digest("{{ image_token }}x", {{"image_token", "<5>"}}),
+            digest("{{ image_token }}x", {{"image_token", "<6>"}}));
+  EXPECT_NE(digest("a", Json::object()), digest("b", Json::object()));
 }
 
 TEST_F(TextModelFolder, TheTokenBehindAReplyEndsIt) {

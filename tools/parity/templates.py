@@ -184,7 +184,7 @@ def templates_in(paths):
             try:
                 place = os.path.relpath(file, path) if os.path.isdir(path) else os.path.basename(file)
                 for where, source in sources_of(file, place):
-                    if source.strip():
+                    if "messages" in source:  # others are Jinja, but not of conversations
                         found.setdefault(source, where)
             except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
                 print(f"templates: {file}: {error}", file=sys.stderr)
