@@ -5,8 +5,8 @@
 
 namespace gyrator::cli {
 
-// Installs the handler. It names the mapped file on standard error ("json": as an error object), and
-// ends the process at once: what was saved before is whole, as after a kill.
+// Installs the handler. It names the mapped file on standard error ("json": as an error object),
+// and ends the process at once: what was saved before is whole, as after a kill.
 void CatchBusErrors(bool json);
 
 }  // namespace gyrator::cli

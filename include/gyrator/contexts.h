@@ -45,13 +45,13 @@ Status CheckContextName(std::string_view name);
 
 // In true order of creation. An unreadable folder is listed with its problem.
 Result<std::vector<ContextEntry>> ListContexts(const std::string& root);
-// The folder of a name or of a stamp below `root`; text with a '/' is a path to a folder. kNotFound;
-// kCorruption when the file of the name is damaged. The next save of the name removes the folder:
-// who reads it holds it (HoldContext).
+// The folder of a name or of a stamp below `root`; text with a '/' is a path to a folder.
+// kNotFound; kCorruption when the file of the name is damaged. The next save of the name removes
+// the folder: who reads it holds it (HoldContext).
 Result<std::string> ResolveContext(const std::string& root, const std::string& name_or_path);
 
-// A context's folder, and what keeps saves and removals from taking it away while it is read. A save
-// that finds it held goes on, and removes it the next time.
+// A context's folder, and what keeps saves and removals from taking it away while it is read. A
+// save that finds it held goes on, and removes it the next time.
 struct HeldContext {
   std::string folder;
   std::shared_ptr<const void> hold;

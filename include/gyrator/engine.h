@@ -286,9 +286,10 @@ class Engine {
   // alone. A request whose prefix another one is computing waits for it. When the pool has no room,
   // idle sessions are parked (to the swap file, to the spill memory, or to be computed again),
   // requests wait, and those that came last are parked; kExhausted "kv_pool" when one alone does
-  // not fit, or when pool and spill memory are both full of what cannot be computed again. kInvalidArgument
-  // for that one request: "no_session" (null), "foreign_session" (another engine's), "busy" (the
-  // session runs a request already, for example the same session's earlier in this batch).
+  // not fit, or when pool and spill memory are both full of what cannot be computed again.
+  // kInvalidArgument for that one request: "no_session" (null), "foreign_session" (another
+  // engine's), "busy" (the session runs a request already, for example the same session's earlier
+  // in this batch).
   virtual std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) = 0;
 
   virtual EngineStats stats() const = 0;

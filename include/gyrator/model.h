@@ -46,8 +46,8 @@ struct TextOptions {
 // Tokenizer and chat template; needs only the tokenizer's files.
 class TextModel {
  public:
-  // kNotFound, kCorruption, kUnsupported (names the component), kInvalidArgument (options, or a path
-  // that leads to something else than a model).
+  // kNotFound, kCorruption, kUnsupported (names the component), kInvalidArgument (options, or a
+  // path that leads to something else than a model).
   static Result<std::shared_ptr<const TextModel>> Load(const std::string& path,
                                                        const TextOptions& options = {});
   virtual ~TextModel() = default;

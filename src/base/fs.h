@@ -9,7 +9,8 @@
 // thing that must not exist does; kExhausted named "no_space" when the disk, the quota or the
 // process's limit of file size is used up (no signal is raised then); kIo named "denied" when a
 // permission is missing; kIo named "io" for the rest, with path and cause. Thread safety: a
-// FileSystem is safe for concurrent use on different paths, a file or lock for one thread at a time.
+// FileSystem is safe for concurrent use on different paths, a file or lock for one thread at a
+// time.
 #pragma once
 
 #include <memory>

@@ -34,8 +34,7 @@ class ForwardingFileSystem : public FileSystem {
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path, LockMode mode) override {
     return base_->Lock(path, mode);
   }
-  Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path,
-                                                  LockMode mode) override {
+  Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path, LockMode mode) override {
     return base_->LockDirectory(path, mode);
   }
 

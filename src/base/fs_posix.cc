@@ -50,7 +50,8 @@ class PosixReadableFile final : public ReadableFile {
   PosixReadableFile(std::string path, int fd, const struct stat& info)
       : path_(std::move(path)), fd_(fd), size_(static_cast<uint64_t>(info.st_size)) {
     // Fewer blocks than bytes are also what a file system that compresses has: ask it as well.
-    const bool short_of_blocks = uint64_t{kBlockBytes} * static_cast<uint64_t>(info.st_blocks) < size_;
+    const bool short_of_blocks =
+        uint64_t{kBlockBytes} * static_cast<uint64_t>(info.st_blocks) < size_;
     has_holes_ = short_of_blocks && ::lseek(fd_.get(), 0, SEEK_HOLE) < info.st_size;
   }
 
@@ -172,16 +173,15 @@ class Posix final : public FileSystem {
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path, LockMode mode) override {
     while (true) {
-      GYRATOR_ASSIGN_OR_RETURN(
-          Descriptor fd, OpenLocked(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
+      GYRATOR_ASSIGN_OR_RETURN(Descriptor fd,
+                               OpenLocked(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
       // A file that its holder has removed meanwhile is locked by nobody else: another one is.
       if (!IsStillAt(path, fd.get())) continue;
       return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(fd.release()));
     }
   }
 
-  Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path,
-                                                  LockMode mode) override {
+  Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path, LockMode mode) override {
     GYRATOR_ASSIGN_OR_RETURN(Descriptor fd,
                              OpenLocked(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, mode));
     if (!IsStillAt(path, fd.get())) return ErrnoStatus(path, "lock", ENOENT);

@@ -112,10 +112,9 @@ Status JsonScanner::WholeNumber(int64_t* out) {
   const size_t begin = offset();
   size_t end = begin;
   while (end < text_.size() && IsDigit(text_[end])) ++end;
-  const bool plain = end > begin && end - begin <= kDigitsMax &&
-                     (text_[begin] != '0' || end - begin == 1) &&
-                     (end == text_.size() || std::string_view(".eE").find(text_[end]) ==
-                                                 std::string_view::npos);
+  const bool plain =
+      end > begin && end - begin <= kDigitsMax && (text_[begin] != '0' || end - begin == 1) &&
+      (end == text_.size() || std::string_view(".eE").find(text_[end]) == std::string_view::npos);
   if (!plain) return Failed("a whole number");
   *out = 0;
   for (; at_ < end; ++at_) *out = *out * 10 + (text_[at_] - '0');

@@ -81,7 +81,9 @@ TEST(FileSizeSignal, OneThatWasPendingBeforeStaysSo) {
               ::sigaddset(&signals, SIGXFSZ);
               ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
               ::raise(SIGXFSZ);
-              { const FileSizeSignalBlocked blocked; }
+              {
+                const FileSizeSignalBlocked blocked;
+              }
               ::sigpending(&pending);
               return ::sigismember(&pending, SIGXFSZ) == 1 && IsBlocked() ? 0 : 1;
             }));
@@ -89,7 +91,9 @@ TEST(FileSizeSignal, OneThatWasPendingBeforeStaysSo) {
 
 TEST(FileSizeSignal, TheErrorOfTheCallIsKept) {
   errno = EFBIG;
-  { const FileSizeSignalBlocked blocked; }
+  {
+    const FileSizeSignalBlocked blocked;
+  }
   EXPECT_EQ(EFBIG, errno);
 }
 

@@ -189,8 +189,8 @@ Result<RowUse> Manager::FindOrMake(Conversation& conversation) {
 }
 
 template <class Kind, class Run>
-Status Manager::ForEachHook(std::string_view name, const Row& row,
-                            const Conversation& conversation, const Run& run) const {
+Status Manager::ForEachHook(std::string_view name, const Row& row, const Conversation& conversation,
+                            const Run& run) const {
   const uint64_t revision = conversation.revision();
   for (const auto& [id, hook] : HooksOf<Kind>()) {
     Status status = run(hook);
@@ -225,8 +225,8 @@ Result<std::vector<Message>> Manager::Encoded(Row* row, const Conversation& conv
 
 Result<int32_t> Manager::Sinks(const Row& row, const Conversation& conversation) const {
   int32_t sinks = options_.n_sink;
-  GYRATOR_RETURN_IF_ERROR(ForEachHook<SinkCount>(
-      "sink_fn", row, conversation, [&](const SinkCount& hook) -> Status {
+  GYRATOR_RETURN_IF_ERROR(
+      ForEachHook<SinkCount>("sink_fn", row, conversation, [&](const SinkCount& hook) -> Status {
         GYRATOR_ASSIGN_OR_RETURN(const int32_t count, hook.run(conversation));
         if (count >= 0) sinks = count;
         return {};
@@ -345,8 +345,8 @@ std::vector<Result<Reply>> Manager::RespondAll(std::span<Conversation* const> co
     CountEvicted(row);
     // A callback may have released the conversation, or destroyed it.
     if (!row->released) conversations[asked[i]]->set_n_past(row->session->info().cp);
-    replies[asked[i]] = done[i].ok() ? Together(prepared[i].reply, *std::move(done[i]))
-                                     : std::move(done[i]);
+    replies[asked[i]] =
+        done[i].ok() ? Together(prepared[i].reply, *std::move(done[i])) : std::move(done[i]);
   }
   return replies;
 }

@@ -156,10 +156,14 @@ TEST_F(ManagerRows, AConversationMayOutliveManagerAndEngine) {
   MustPrepare(with_engine);
   MustPrepare(without);
   manager_.reset();
-  { const Conversation gone = std::move(with_engine); }
+  {
+    const Conversation gone = std::move(with_engine);
+  }
   EXPECT_EQ(engine_->stats().slots_total, engine_->stats().slots_free);
   engine_.reset();
-  { const Conversation gone = std::move(without); }
+  {
+    const Conversation gone = std::move(without);
+  }
   Start(8, 256);
   MustPrepare(later);
   Start(8, 256);
@@ -226,9 +230,9 @@ class OwnHook : public ManagerRows, public testing::WithParamInterface<int> {
     } else {
       manager_->SetHook(OnEvict{[run](auto&&, const Conversation&) -> Result<Messages> {
         run();
-        return Messages(std::vector<Message>{
-            {.role = "user", .content = "Before.", .extras = {}},
-            {.role = "assistant", .content = "So.", .extras = {}}});
+        return Messages(
+            std::vector<Message>{{.role = "user", .content = "Before.", .extras = {}},
+                                 {.role = "assistant", .content = "So.", .extras = {}}});
       }});
     }
   }
@@ -391,7 +395,7 @@ TEST_F(ManagerRows, ARequestIsCountedOnce) {
   EXPECT_EQ(1u, engine_->stats().requests);  // a fork is no request
   const auto room = manager_->MakeRoom(talk, 1);
   EXPECT_EQ(1u, engine_->stats().requests);  // nor is this
-  EXPECT_FALSE(room.ok());  // there is one turn, which stays
+  EXPECT_FALSE(room.ok());                   // there is one turn, which stays
   EXPECT_EQ(0u, engine_->stats().requests_failed);
   ASSERT_TRUE(fork.AddAssistant(reply.text).ok() && fork.AddUser("And you?").ok());
   const Reply next = MustRespond(fork, 3);

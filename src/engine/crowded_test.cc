@@ -61,8 +61,7 @@ TEST_P(CrowdedTest, WhoWaitsForRoomIsNotPassed) {
   std::vector<BatchRequest> batch;
   const auto ask = [&](char who, const std::vector<TokenId>& prompt, int32_t steps) {
     sessions.push_back(New(*engine, 1));
-    batch.push_back(
-        {.session = sessions.back().get(), .prefix = prompt, .options = Steps(steps)});
+    batch.push_back({.session = sessions.back().get(), .prefix = prompt, .options = Steps(steps)});
     batch.back().options.on_logits = [&said, who](std::span<const float>) { said += who; };
   };
   ask('a', Numbers(100, 3), 20);  // 8 blocks with its reply

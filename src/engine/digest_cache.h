@@ -1,4 +1,5 @@
-// Remembers the digests of weights in a file, so that a model is hashed once and not once a process.
+// Remembers the digests of weights in a file, so that a model is hashed once and not once a
+// process.
 //
 // An entry is keyed by what fstat said of every mapped file when the model was loaded, and by where
 // the tensors lie in them: whatever changes the bytes of a tensor changes one of those. One text

@@ -97,8 +97,8 @@ TEST_F(DigestKey, DependsOnEachFieldOfEachStamp) {
   EXPECT_EQ(64u, key.size());
   EXPECT_EQ(key, KeyOf(tensors_, stamps_));
   void (*const changes[])(FileStamp*) = {
-      [](FileStamp* s) { ++s->device; },       [](FileStamp* s) { ++s->inode; },
-      [](FileStamp* s) { ++s->bytes; },        [](FileStamp* s) { ++s->modified_ns; },
+      [](FileStamp* s) { ++s->device; },     [](FileStamp* s) { ++s->inode; },
+      [](FileStamp* s) { ++s->bytes; },      [](FileStamp* s) { ++s->modified_ns; },
       [](FileStamp* s) { ++s->changed_ns; },
   };
   for (size_t file = 0; file < stamps_.size(); ++file) {
@@ -115,11 +115,11 @@ TEST_F(DigestKey, DependsOnEachFieldOfEachStamp) {
 TEST_F(DigestKey, DependsOnWhereTheTensorsLie) {
   const std::string key = KeyOf(tensors_, stamps_);
   const std::vector<Tensor> others[] = {
-      {{"one", 0, 0, 32}},                        // one less
-      {{"one", 0, 0, 32}, {"2", 1, 8, 16}},       // another name
-      {{"one", 0, 0, 32}, {"two", 0, 8, 16}},     // in the other file
-      {{"one", 0, 0, 32}, {"two", 1, 9, 16}},     // a byte on
-      {{"one", 0, 0, 32}, {"two", 1, 8, 17}},     // a byte more
+      {{"one", 0, 0, 32}},                     // one less
+      {{"one", 0, 0, 32}, {"2", 1, 8, 16}},    // another name
+      {{"one", 0, 0, 32}, {"two", 0, 8, 16}},  // in the other file
+      {{"one", 0, 0, 32}, {"two", 1, 9, 16}},  // a byte on
+      {{"one", 0, 0, 32}, {"two", 1, 8, 17}},  // a byte more
   };
   for (const auto& tensors : others) EXPECT_NE(key, KeyOf(tensors, stamps_));
 }

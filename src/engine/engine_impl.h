@@ -26,8 +26,7 @@ class EngineImpl final : public Engine {
   ~EngineImpl() override;
 
   Result<std::unique_ptr<Session>> NewSession(const SessionOptions& options) override;
-  Result<std::unique_ptr<Session>> LoadSession(const std::string& folder,
-                                               LoadReport* report,
+  Result<std::unique_ptr<Session>> LoadSession(const std::string& folder, LoadReport* report,
                                                const LoadSessionOptions& options) override;
   std::vector<Result<Reply>> Run(std::span<BatchRequest> requests) override;
   // Run for sessions whose prompts were prepared just now: counts are those of one request

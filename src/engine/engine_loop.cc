@@ -28,9 +28,8 @@ Result<uint32_t> PoolBlocks(const EngineOptions& options, const PagedKv& one_blo
   const auto block_bytes = static_cast<uint64_t>(one_block.total_bytes());
   const auto wanted = static_cast<uint64_t>(BlocksFor(options.context)) *
                       static_cast<uint64_t>(options.sessions_max);
-  const uint64_t blocks = options.kv_budget > 0
-                              ? std::max<uint64_t>(options.kv_budget / block_bytes, 1)
-                              : wanted;
+  const uint64_t blocks =
+      options.kv_budget > 0 ? std::max<uint64_t>(options.kv_budget / block_bytes, 1) : wanted;
   if (blocks <= MachineBytes() / block_bytes && blocks <= INT32_MAX) {
     return static_cast<uint32_t>(blocks);
   }
@@ -193,7 +192,6 @@ Pace EngineLoop::RunRound(bool overdue) {
   TellProgress();
   return plan.empty() ? Pace::kSoon : Pace::kNow;
 }
-
 
 Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
   const int32_t vocab = model_->loaded().config.vocab;

@@ -63,7 +63,7 @@ class EngineLoop {
   EngineLoop(std::shared_ptr<const ModelImpl> model, const EngineOptions& options, ClockNs clock,
              uint32_t num_blocks);
 
-  Pace RunRound(bool overdue);            // without the clock
+  Pace RunRound(bool overdue);  // without the clock
   // Lets waiting requests run, in order, as far as the pool has room.
   void Admit();
   Status Enter(Request* request);

@@ -18,8 +18,8 @@ constexpr std::chrono::milliseconds kMoment(1);
 constexpr size_t kCommands = 64;
 
 // Blocks all signals of the calling thread for as long as it lives: a thread starts with the mask
-// of the one that makes it. Faults stay: the kernel ends a process whose thread blocks the fault that
-// it makes, although the program has a handler for it.
+// of the one that makes it. Faults stay: the kernel ends a process whose thread blocks the fault
+// that it makes, although the program has a handler for it.
 class SignalsBlocked {
  public:
   SignalsBlocked() {

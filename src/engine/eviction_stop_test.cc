@@ -1,4 +1,5 @@
-// Requests that end where their session is full: within an eviction, before one, or for want of one.
+// Requests that end where their session is full: within an eviction, before one, or for want of
+// one.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Session::Explain in a pool that is too small: it says what the next request then does, whatever is
-// parked, swapped, spilled or cold.
+// Session::Explain in a pool that is too small: it says what the next request then does, whatever
+// is parked, swapped, spilled or cold.
 #include <gtest/gtest.h>
 
 #include <random>

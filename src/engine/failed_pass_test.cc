@@ -21,9 +21,9 @@ class FailedPassTest : public testing::TestWithParam<std::vector<bool>> {
     const auto saved = session->Save({.root = root_});
     ASSERT_TRUE(saved.ok()) << saved.status().ToString();
     folder_ = saved->folder;
-    for (const char* part : {"chat.json", "logits.npy", "metadata/manifest.txt",
-                             "metadata/session.txt", "metadata/protocol.txt",
-                             "metadata/keylog.txt", "metadata/obfchain.txt"}) {
+    for (const char* part :
+         {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/session.txt",
+          "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt"}) {
       std::filesystem::remove(folder_ + "/" + part);
     }
     const std::string values = folder_ + "/past_key_values/1_value.npy";
@@ -55,9 +55,8 @@ TEST_P(FailedPassTest, WhoOverflowsFailsAndTheOthersAreAsAlone) {
                        .options = Steps(3)});
     } else {
       sessions.push_back(MakeSession(*engine_, 7));
-      batch.push_back({.session = sessions.back().get(),
-                       .prefix = Numbers(12, first),
-                       .options = Steps(3)});
+      batch.push_back(
+          {.session = sessions.back().get(), .prefix = Numbers(12, first), .options = Steps(3)});
     }
   }
   const auto replies = engine_->Run(batch);

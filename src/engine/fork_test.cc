@@ -45,7 +45,9 @@ TEST_P(ForkTest, AChildDestroysWhatItInherited) {
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(0, InChild([&] {
                 session.reset();
-                { const Conversation gone = std::move(talk); }
+                {
+                  const Conversation gone = std::move(talk);
+                }
                 manager.reset();
                 engine.reset();
                 model_.reset();

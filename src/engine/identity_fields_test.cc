@@ -1,6 +1,7 @@
 // Whose context it is: every field of a model's files is changed, one at a time, and a context that
-// was saved before is loaded. Each change is refused by name, noted by name, or changes nothing that
-// is computed. A field without a row fails: by the compiler, or by the comparison of the lists.
+// was saved before is loaded. Each change is refused by name, noted by name, or changes nothing
+// that is computed. A field without a row fails: by the compiler, or by the comparison of the
+// lists.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -9,6 +10,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "base/source_path_testing.h"
 #include "engine/engine_testing.h"
 #include "engine/weights_testing.h"
 #include "formats/gguf.h"
@@ -38,11 +40,9 @@ struct Outcome {
 };
 
 Outcome LoadOn(const std::string& model_path, ComputeType compute, const std::string& context) {
-  auto model = Model::Load(model_path, {.compute = compute,
-                                        .isa = "auto",
-                                        .threads = 1,
-                                        .digest_cache = {},
-                                        .progress = {}});
+  auto model = Model::Load(
+      model_path,
+      {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
   if (!model.ok()) return {Verdict::kNotLoaded, model.status().message()};
   auto engine = Engine::Create(*model, {.context = 64});
   if (!engine.ok()) return {Verdict::kNotLoaded, engine.status().message()};
@@ -93,10 +93,11 @@ constexpr Row kConfigRows[] = {
      ""},
     {"rms_norm_eps", R"({"rms_norm_eps": 0.05})", Verdict::kRefused, "norm_eps"},
     {"rms_norm_eps", R"({"rms_norm_eps": 1.000001e-05})", Verdict::kRefused, "norm_eps"},
-    {"rms_norm_eps", R"({"rms_norm_eps": 1.00000000001e-05})", Verdict::kEqual, ""},  // in f32
+    {"rms_norm_eps", R"({"rms_norm_eps": 1.00000000001e-05})", Verdict::kEqual, ""},   // in f32
     {"tie_word_embeddings", R"({"tie_word_embeddings": true})", Verdict::kEqual, ""},  // own head
-    {"attention_bias", R"({"attention_bias": true})", Verdict::kEqual, ""},  // qwen2 has them anyway
-    {"mlp_bias", R"({"mlp_bias": true})", Verdict::kEqual, ""},              // not read by qwen2
+    {"attention_bias", R"({"attention_bias": true})", Verdict::kEqual,
+     ""},                                                        // qwen2 has them anyway
+    {"mlp_bias", R"({"mlp_bias": true})", Verdict::kEqual, ""},  // not read by qwen2
     {"quantized", R"({"quantization_config": {"bits": 4}})", Verdict::kNotLoaded,
      "quantization_config"},
     {"rope.type", R"({"rope_scaling": {"type": "linear"}})", Verdict::kRefused, "rope."},
@@ -125,14 +126,16 @@ constexpr Row kConfigRows[] = {
 // Does not compile when config.json is read for another field: it needs its rows above.
 std::set<std::string> FieldsOfConfig() {
   const HfConfig config;
-  [[maybe_unused]] const auto& [model_type, architecture, hidden_act, num_hidden_layers, hidden_size,
-               num_attention_heads, num_key_value_heads, head_dim, intermediate_size, vocab_size,
-               max_position_embeddings, max_window_layers, sliding_window, sliding_window_given,
-               use_sliding_window, layer_types, rms_norm_eps, tie_word_embeddings, attention_bias,
-               mlp_bias, quantized, rope] = config;
-  [[maybe_unused]] const auto& [type, theta, factor, factor_given, low_freq_factor, high_freq_factor,
-               attention_factor, beta_fast, beta_slow, mscale, mscale_all_dim,
-               partial_rotary_factor, original_max_position_embeddings, truncate] = rope;
+  [[maybe_unused]] const auto& [model_type, architecture, hidden_act, num_hidden_layers,
+                                hidden_size, num_attention_heads, num_key_value_heads, head_dim,
+                                intermediate_size, vocab_size, max_position_embeddings,
+                                max_window_layers, sliding_window, sliding_window_given,
+                                use_sliding_window, layer_types, rms_norm_eps, tie_word_embeddings,
+                                attention_bias, mlp_bias, quantized, rope] = config;
+  [[maybe_unused]] const auto& [type, theta, factor, factor_given, low_freq_factor,
+                                high_freq_factor, attention_factor, beta_fast, beta_slow, mscale,
+                                mscale_all_dim, partial_rotary_factor,
+                                original_max_position_embeddings, truncate] = rope;
   return {"model_type",
           "architecture",
           "hidden_act",
@@ -202,7 +205,7 @@ constexpr Row kTokenizerConfigRows[] = {
 class FolderIdentity : public testing::Test {
  protected:
   void SetUp() override {
-    const std::string tree = std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/";
+    const std::string tree = SourcePath("tests/golden/");
     for (const char* file : {"config.json", "model.safetensors"}) {
       std::filesystem::copy(tree + "models/qwen2_yarn/" + file, model_);
     }
@@ -369,7 +372,7 @@ TEST(GgufIdentity, EachKeyOfTheMetadataIsRefusedNotedOrEqual) {
     if (key == "tokenizer.chat_template") {
       changed.replace(changed.find("{% ", begin), 3, "{%-");
     } else if (key == "tokenizer.ggml.eos_token_id") {
-      --changed[begin];  // the next one is beyond the vocabulary
+      --changed[begin];                           // the next one is beyond the vocabulary
     } else if (value.type == GgufType::kArray) {  // its last element
       const size_t end = begin + value.bytes.size();
       Change(value.element, &changed, end - 4, 4);

@@ -7,8 +7,7 @@
 namespace gyrator {
 
 InFlight::InFlight(Work* work, const Tokenizer* tokenizer)
-    : asked_(
-          work->session->AskedNow(work->kind, static_cast<int32_t>(work->tokens.size()))),
+    : asked_(work->session->AskedNow(work->kind, static_cast<int32_t>(work->tokens.size()))),
       request_(work->session, work->options, tokenizer) {
   GYRATOR_CHECK(work->session->in_use());
   request_.tokens = std::move(work->tokens);

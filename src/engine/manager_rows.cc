@@ -21,7 +21,7 @@ std::vector<std::optional<size_t>> OriginsOf(std::span<const Message> transcript
   std::vector<std::optional<size_t>> origins(transcript.size());
   const size_t system = !transcript.empty() && transcript[0].role == "system" ? 1 : 0;
   if (transcript.size() == system + row.head.size() + visible.size()) {  // shown as they are
-    const size_t before = row.hidden.empty() ? 0 : row.hidden.front();  // of `head`
+    const size_t before = row.hidden.empty() ? 0 : row.hidden.front();   // of `head`
     for (size_t i = 0; i < visible.size(); ++i) {
       origins[system + i + (i < before ? 0 : row.head.size())] = visible[i];
     }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/source_path_testing.h"
 #include "engine/engine_testing.h"
 #include "engine/weights_testing.h"
 #include "formats/gguf.h"
@@ -16,7 +17,7 @@
 namespace gyrator {
 namespace {
 
-const std::string kGolden = std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/";
+const std::string kGolden = SourcePath("tests/golden/");
 
 // A golden folder whose parts a test may change before it is loaded.
 class ChangedFolder : public testing::Test {
@@ -51,11 +52,9 @@ class ChangedFolder : public testing::Test {
   }
 
   std::shared_ptr<const Model> Load(ComputeType compute = ComputeType::kF32) {
-    auto model = Model::Load(model_, {.compute = compute,
-                                      .isa = "auto",
-                                      .threads = 1,
-                                      .digest_cache = {},
-                                      .progress = {}});
+    auto model = Model::Load(
+        model_,
+        {.compute = compute, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
     EXPECT_TRUE(model.ok()) << model.status().ToString();
     return *std::move(model);
   }
@@ -196,8 +195,8 @@ class SmallGguf : public testing::Test {
     tensor("output_norm.weight", DType::kF32, {32});
     for (const char* norm : {"attn_norm", "ffn_norm"})
       tensor(std::string("blk.0.") + norm + ".weight", DType::kF32, {32});
-    for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up",
-                             "ffn_down"}) {
+    for (const char* name :
+         {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}) {
       tensor(std::string("blk.0.") + name + ".weight", type, {32, 32});
     }
     for (const char* name : {"attn_q", "attn_k", "attn_v"})
@@ -232,7 +231,8 @@ TEST_F(SmallGguf, APartOfASplitFileIsNamedAsOne) {
     }
   }
   // One part is the whole.
-  const Status whole = LoadWith([](GgufWriter* writer) { writer->Set<uint16_t>("split.count", 1); });
+  const Status whole =
+      LoadWith([](GgufWriter* writer) { writer->Set<uint16_t>("split.count", 1); });
   EXPECT_TRUE(whole.ok()) << whole.ToString();
   const Status damaged =
       LoadWith([](GgufWriter* writer) { writer->Set<std::string_view>("split.count", "two"); });
@@ -255,7 +255,8 @@ TEST_F(SmallGguf, AnElementTypeThatIsNotReadSaysWhichAreAndWhatToDo) {
   for (const DType type : {DType::kI32, DType::kF64, DType::kI8}) {
     const Status status = LoadWith([](GgufWriter*) {}, type);
     EXPECT_EQ(Code::kUnsupported, status.code()) << status.ToString();
-    for (const char* text : {"token_embd.weight", "expected f32, f16, bf16 or q8_0", "llama-quantize"}) {
+    for (const char* text :
+         {"token_embd.weight", "expected f32, f16, bf16 or q8_0", "llama-quantize"}) {
       EXPECT_NE(std::string::npos, status.message().find(text)) << status.message();
     }
   }

@@ -44,12 +44,14 @@ Result<OpenedModel> OpenBoth(const std::string& path, const TextOptions& text,
   GYRATOR_ASSIGN_OR_RETURN(const ModelPath kind, ClassifyModelPath(path));
   OpenedModel model;
   if (kind == ModelPath::kFolder) {
-    GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::Open(path, text), path, &model.missing));
+    GYRATOR_ASSIGN_OR_RETURN(model.text,
+                             OrNone(TextModelImpl::Open(path, text), path, &model.missing));
     GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(path, options));
     return model;
   }
   GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
-  GYRATOR_ASSIGN_OR_RETURN(model.text, OrNone(TextModelImpl::FromGguf(file, path, text), path, &model.missing));
+  GYRATOR_ASSIGN_OR_RETURN(model.text,
+                           OrNone(TextModelImpl::FromGguf(file, path, text), path, &model.missing));
   GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(file, path, options));
   return model;
 }

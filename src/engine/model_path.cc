@@ -24,16 +24,17 @@ bool LooksLikeHubName(std::string_view path) {
   const size_t slash = path.find('/');
   if (slash == std::string_view::npos || slash == 0 || slash + 1 == path.size()) return false;
   const std::string_view first = path.substr(0, slash), second = path.substr(slash + 1);
-  return first[0] != '.' && !second.ends_with(".gguf") &&
-         std::ranges::all_of(first, plain) && std::ranges::all_of(second, plain);
+  return first[0] != '.' && !second.ends_with(".gguf") && std::ranges::all_of(first, plain) &&
+         std::ranges::all_of(second, plain);
 }
 
 Status NothingThere(const std::string& path) {
   if (!LooksLikeHubName(path)) return Status::NotFound(path + ": no such model file or folder");
-  return Status::NotFound(path +
-                          ": no such file or folder; it looks like the name of a model on a hub, and "
-                          "nothing is downloaded here: download the model, then give the folder or "
-                          "the GGUF file that it lies in");
+  return Status::NotFound(
+      path +
+      ": no such file or folder; it looks like the name of a model on a hub, and "
+      "nothing is downloaded here: download the model, then give the folder or "
+      "the GGUF file that it lies in");
 }
 
 // Whether a file has the name of a file of a model folder, and is no GGUF file in spite of it.

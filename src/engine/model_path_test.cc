@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "base/source_path_testing.h"
 #include "engine/weights_testing.h"
 #include "gyrator/model.h"
 
@@ -21,8 +22,7 @@ class ModelPathTest : public testing::Test {
   // The model and its text side are refused alike.
   static void ExpectRefused(const std::string& path, Code code,
                             const std::vector<std::string>& parts) {
-    for (const Status& status :
-         {Model::Load(path, {}).status(), TextModel::Load(path).status()}) {
+    for (const Status& status : {Model::Load(path, {}).status(), TextModel::Load(path).status()}) {
       EXPECT_EQ(code, status.code()) << path << ": " << status.ToString();
       for (const std::string& part : parts) {
         EXPECT_NE(std::string::npos, status.message().find(part)) << status.message();
@@ -51,21 +51,21 @@ TEST_F(ModelPathTest, ANameOfAHubIsToldApart) {
 
 TEST_F(ModelPathTest, AFileOfAFolderIsNamedWithItsFolder) {
   Put("m/config.json");
-  for (const char* name : {"m/config.json", "m/model.safetensors", "m/tokenizer.json",
-                           "m/tokenizer_config.json", "m/chat_template.jinja",
-                           "m/model-00001-of-00002.safetensors"}) {
+  for (const char* name :
+       {"m/config.json", "m/model.safetensors", "m/tokenizer.json", "m/tokenizer_config.json",
+        "m/chat_template.jinja", "m/model-00001-of-00002.safetensors"}) {
     ExpectRefused(Put(name), Code::kInvalidArgument,
                   {name, "a file of a model folder", "give the folder: " + folder_ + "/m"});
   }
-  const std::string gguf = ReadSmallFile(std::string(GYRATOR_SOURCE_DIR) +
-                                             "/tests/golden/models/llama3.f32.gguf", 1 << 24)
-                               .operator*();
+  const std::string gguf =
+      ReadSmallFile(SourcePath("tests/golden/models/llama3.f32.gguf"), 1 << 24).operator*();
   EXPECT_TRUE(Model::Load(Put("odd.model", gguf), {}).ok());  // its bytes say what it is
 }
 
 TEST_F(ModelPathTest, AFolderOfGgufFilesListsThem) {
   Put("g/b.gguf");
-  ExpectRefused(folder_ + "/g", Code::kNotFound, {"config.json", "give one of them: ", "/g/b.gguf"});
+  ExpectRefused(folder_ + "/g", Code::kNotFound,
+                {"config.json", "give one of them: ", "/g/b.gguf"});
   Put("g/a.gguf");
   ExpectRefused(folder_ + "/g", Code::kNotFound, {"/g/a.gguf, " + folder_ + "/g/b.gguf"});
   for (int i = 10; i < 20; ++i) Put("g/c" + std::to_string(i) + ".gguf");

@@ -151,10 +151,9 @@ std::vector<Message> Agent(int calls) {
   std::vector<Message> messages = {Of("user", "What is the sum?")};
   for (int i = 0; i < calls; ++i) {
     messages.push_back(Of("assistant", ""));
-    messages.back().extras =
-        R"({"tool_calls":[{"id":"call0000)" + std::to_string(i) +
-        R"(","type":"function","function":{"name":"add","arguments":{"n":)" + std::to_string(i) +
-        "}}}]}";
+    messages.back().extras = R"({"tool_calls":[{"id":"call0000)" + std::to_string(i) +
+                             R"(","type":"function","function":{"name":"add","arguments":{"n":)" +
+                             std::to_string(i) + "}}}]}";
     messages.push_back(Of("tool", "the result is " + std::to_string(40 + i)));
     messages.back().extras = R"({"tool_call_id":"call0000)" + std::to_string(i) + "\"}";
   }
@@ -227,15 +226,16 @@ TEST(Prompt, ACallInATurnGoesWithItsResult) {
 }
 
 TEST(Prompt, ATurnWithACallThatIsNotFoundGoesAsAWhole) {
-  auto tokenizer = Tokenizer::FromHuggingFace(std::string(GYRATOR_SOURCE_DIR) +
-                                              "/tests/golden/tokenizer/qwen2");
+  auto tokenizer = Tokenizer::FromHuggingFace(SourcePath("tests/golden/tokenizer/qwen2"));
   auto chat = ChatTemplate::Parse(
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[:9] if m.role == 'tool' else "
       "m.content }}<|im_end|>\n{% endfor %}");
   ASSERT_TRUE(tokenizer.ok() && chat.ok());
   const TextModelImpl text(*std::move(tokenizer), *std::move(chat));
-  const std::vector<Message> messages = {Of("user", "One."), Of("assistant", "Yes."),
-                                         Of("user", "Ask."), Of("assistant", "Let me see."),
+  const std::vector<Message> messages = {Of("user", "One."),
+                                         Of("assistant", "Yes."),
+                                         Of("user", "Ask."),
+                                         Of("assistant", "Let me see."),
                                          Of("tool", "the end of this is not rendered"),
                                          Of("user", "Last.")};
   const auto rendered = text.Render(messages, {});

@@ -74,11 +74,11 @@ struct Request {
   uint64_t waited_ns = 0;         // until it ran last
   uint64_t prompt_waited_ns = 0;  // of those, before the first token
   uint64_t first_token_ns = 0;    // 0: none yet
-  uint64_t served = 0;          // the last pass that had rows of it
-  bool awaits = false;          // an answer; stands still until then
-  bool late = false;            // it has awaited for longer than others are held up for it
-  bool stalled = false;         // no room for its next row, and it cannot be parked
-  SessionView left;             // the session's cache when it was done
+  uint64_t served = 0;            // the last pass that had rows of it
+  bool awaits = false;            // an answer; stands still until then
+  bool late = false;              // it has awaited for longer than others are held up for it
+  bool stalled = false;           // no room for its next row, and it cannot be parked
+  SessionView left;               // the session's cache when it was done
 
   std::atomic<Answer> answer = Answer::kNone;  // by the caller
 

@@ -1,5 +1,5 @@
-// What a load restores beside the conversation itself, so that the next save has it again: keys that
-// this program does not know, and the log of evictions with the policy of each.
+// What a load restores beside the conversation itself, so that the next save has it again: keys
+// that this program does not know, and the log of evictions with the policy of each.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -49,8 +49,8 @@ void RunCall::Listen() {
 
 void RunCall::LeaveToTheParent() {
   for (const auto& request : requests_) {
-    request->status = Status::Unsupported("request: it belongs to the parent of this process")
-                          .Named("forked");
+    request->status =
+        Status::Unsupported("request: it belongs to the parent of this process").Named("forked");
   }
   open_ = 0;
 }

@@ -29,7 +29,7 @@ class RunCall {
 
  private:
   void Listen();
-  void LeaveToTheParent();  // ends the call in a forked child
+  void LeaveToTheParent();              // ends the call in a forked child
   bool Hear(const CallerEvent& event);  // whether it was answered
 
   const Progress& progress_;

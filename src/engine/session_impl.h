@@ -60,8 +60,8 @@ struct RestoredState {
   std::string parent;
   std::vector<TokenId> opaque_prefix;  // history known as tokens only (bare v1.0 folder)
   SessionKeys keys;
-  ForeignKeys foreign;              // of the snapshot it came from
-  size_t edited_from = kNoMessage;  // see EditedFrom
+  ForeignKeys foreign;                  // of the snapshot it came from
+  size_t edited_from = kNoMessage;      // see EditedFrom
   std::optional<int32_t> dropped_from;  // see SessionImpl
 };
 
@@ -154,8 +154,8 @@ class SessionImpl final : public Session {
 
   const Window& evicted() const { return *view_.window; }
   void AddMessage(Message message, TokenRange range, uint64_t draws);
-  void MakePlaceFor(size_t messages);  // AddMessage of so many more allocates nothing
-  void KeepMessages(size_t count);     // Rewind. REQUIRES: there are as many
+  void MakePlaceFor(size_t messages);         // AddMessage of so many more allocates nothing
+  void KeepMessages(size_t count);            // Rewind. REQUIRES: there are as many
   void KeepRangesUpTo(int64_t end) noexcept;  // of all tokens
   // How much of all tokens the ranges may speak of.
   int64_t EndOfRanges() const;

@@ -56,7 +56,7 @@ Result<std::string> Unescaped(std::string_view text) {
 Result<std::string> OneLineVariables(std::string_view json) {
   if (json.empty()) return std::string();
   const Result<Json> value = ParseJson(json);
-  const std::string found = !value.ok()           ? value.status().message()
+  const std::string found = !value.ok()          ? value.status().message()
                             : value->is_object() ? std::string()
                                                  : "found " + std::string(value->type_name());
   if (!found.empty()) {

@@ -39,8 +39,7 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.view.logits = std::make_shared<std::vector<float>>(snapshot.logits);
   state.foreign = snapshot.foreign();
   state.view.tokens = snapshot.tokens;
-  GYRATOR_ASSIGN_OR_RETURN(state.draws_at,
-                           ReadDraws(snapshot.session, state.transcript.size()));
+  GYRATOR_ASSIGN_OR_RETURN(state.draws_at, ReadDraws(snapshot.session, state.transcript.size()));
   GYRATOR_ASSIGN_OR_RETURN(state.keys, ReadSessionKeys(snapshot.session));
   if (snapshot.evictions) {
     state.view.window = std::make_shared<const Window>(WindowFromText(*snapshot.evictions));

@@ -217,8 +217,8 @@ TEST_F(SessionStateTest, ACallersNamespaceReplacesTheSavedOne) {
 TEST_F(SessionStateTest, AFolderThatIsTakenInHasNoNamespace) {
   const auto engine = Make();
   for (const std::string name : {"team", "b", "x y"}) {
-    const auto session = New(
-        *engine, {.cache_namespace = name, .template_variables = R"({"mood":"calm"})"});
+    const auto session =
+        New(*engine, {.cache_namespace = name, .template_variables = R"({"mood":"calm"})"});
     ASSERT_TRUE(session->Complete(Numbers(30, 9), Steps(2)).ok());
     const std::string folder = Save(*session);
     const auto taken = ImportContext(root_ + "/other", folder, "mine");

@@ -15,7 +15,7 @@
 namespace gyrator {
 
 struct SessionView {
-  std::vector<TokenId> tokens = {};  // of the window
+  std::vector<TokenId> tokens = {};                                         // of the window
   std::shared_ptr<const Window> window = std::make_shared<const Window>();  // never null
   SharedLogits logits = std::make_shared<std::vector<float>>();  // [vocab], or empty; never null
 };

@@ -402,12 +402,12 @@ class SettleTalkTest : public testing::Test {
 };
 
 TEST_F(SettleTalkTest, AThrowAfterAnEvictionLeavesWhatCanBeSavedAndGoesOn) {
-  for (const WindowOptions& window : {WindowOptions{.overflow = Overflow::kFifo, .headroom = 16},
-                                      WindowOptions{.overflow = Overflow::kSink, .headroom = 16},
-                                      WindowOptions{.overflow = Overflow::kScore, .headroom = 16},
-                                      WindowOptions{.overflow = Overflow::kFifo,
-                                                    .mode = EvictMode::kRecompute,
-                                                    .headroom = 16}}) {
+  for (const WindowOptions& window :
+       {WindowOptions{.overflow = Overflow::kFifo, .headroom = 16},
+        WindowOptions{.overflow = Overflow::kSink, .headroom = 16},
+        WindowOptions{.overflow = Overflow::kScore, .headroom = 16},
+        WindowOptions{
+            .overflow = Overflow::kFifo, .mode = EvictMode::kRecompute, .headroom = 16}}) {
     const Folder folder;
     const auto engine = Make(model_);
     const auto session = MakeSession(*engine, 7);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 
+#include "base/source_path_testing.h"
 #include "base/thread_pool.h"
 #include "engine/engine_testing.h"
 
@@ -16,12 +17,11 @@ class SizesTest : public testing::Test {
     return Engine::Create(model_, options).status();
   }
   static Status Load(int threads) {
-    return Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/models/gyrator-chat.gguf",
-                       {.compute = ComputeType::kInt8,
-                        .isa = "auto",
-                        .threads = threads,
-                        .digest_cache = {},
-                        .progress = {}})
+    return Model::Load(SourcePath("models/gyrator-chat.gguf"), {.compute = ComputeType::kInt8,
+                                                                .isa = "auto",
+                                                                .threads = threads,
+                                                                .digest_cache = {},
+                                                                .progress = {}})
         .status();
   }
   std::shared_ptr<const Model> model_ = LoadShipped(ComputeType::kInt8);
@@ -69,9 +69,10 @@ TEST_F(SizesTest, BudgetsBeyondAllThereIsAreBounds) {
 
 TEST_F(SizesTest, CountsBelowOneOrBeyondReasonAreInvalid) {
   const EngineOptions cases[] = {
-      {.sessions_max = 0}, {.slots = -1},         {.batch_rows = 0},
-      {.threads = -1},     {.threads = INT32_MAX}, {.context = INT32_MAX},
-      {.context = -1},     {.threads = kThreadsMax + 1},
+      {.sessions_max = 0},    {.slots = -1},
+      {.batch_rows = 0},      {.threads = -1},
+      {.threads = INT32_MAX}, {.context = INT32_MAX},
+      {.context = -1},        {.threads = kThreadsMax + 1},
   };
   for (const EngineOptions& options : cases) {
     EXPECT_EQ(Code::kInvalidArgument, Create(options).code());

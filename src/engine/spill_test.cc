@@ -17,10 +17,9 @@ class SpillTest : public ContextManagerTest {
   // A pool of so many blocks; sessions of 128 tokens, 8 blocks.
   void StartPool(uint64_t blocks, Overflow policy, uint64_t spill_budget = 0) {
     manager_.reset();
-    engine_ = MakeEngine(model_, {.context = 128,
-                                  .kv_budget = blocks * kBlock,
-                                  .spill_budget = spill_budget,
-                                  .threads = 1});
+    engine_ = MakeEngine(
+        model_,
+        {.context = 128, .kv_budget = blocks * kBlock, .spill_budget = spill_budget, .threads = 1});
     ASSERT_EQ(kBlock, engine_->stats().block_bytes);
     manager_ = NewManager({.headroom = 32, .eviction = policy});
   }

@@ -160,20 +160,19 @@ TEST_P(ToolLoop, OneResultThatDoesNotFitIsATypedErrorAndTheTalkGoesOn) {
   EXPECT_TRUE(Has(*session, kQuestion) && Has(*session, ResultOf(8)));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Policies, ToolLoop,
-    testing::Values(Case{Overflow::kMessage, EvictMode::kShift},
-                    Case{Overflow::kMessage, EvictMode::kRecompute},
-                    Case{Overflow::kFifo, EvictMode::kShift},
-                    Case{Overflow::kFifo, EvictMode::kRecompute},
-                    Case{Overflow::kSink, EvictMode::kShift},
-                    Case{Overflow::kSink, EvictMode::kRecompute},
-                    Case{Overflow::kScore, EvictMode::kShift},
-                    Case{Overflow::kScore, EvictMode::kRecompute}),
-    [](const auto& test) {
-      return std::string(OverflowName(test.param.overflow)) +
-             (test.param.mode == EvictMode::kShift ? "_shift" : "_recompute");
-    });
+INSTANTIATE_TEST_SUITE_P(Policies, ToolLoop,
+                         testing::Values(Case{Overflow::kMessage, EvictMode::kShift},
+                                         Case{Overflow::kMessage, EvictMode::kRecompute},
+                                         Case{Overflow::kFifo, EvictMode::kShift},
+                                         Case{Overflow::kFifo, EvictMode::kRecompute},
+                                         Case{Overflow::kSink, EvictMode::kShift},
+                                         Case{Overflow::kSink, EvictMode::kRecompute},
+                                         Case{Overflow::kScore, EvictMode::kShift},
+                                         Case{Overflow::kScore, EvictMode::kRecompute}),
+                         [](const auto& test) {
+                           return std::string(OverflowName(test.param.overflow)) +
+                                  (test.param.mode == EvictMode::kShift ? "_shift" : "_recompute");
+                         });
 
 // --- The manager: what left is told, and a summary stands where the calls stood.
 

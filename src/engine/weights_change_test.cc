@@ -17,14 +17,14 @@ class ChangedWeights : public testing::Test {
   }
 
   void Load() {
-    auto loaded = Model::Load(path_, {.compute = ComputeType::kF32,
-                                      .isa = "auto",
-                                      .threads = 1,
-                                      .digest_cache = root_ + "/digests",
-                                      .progress = [this](std::string_view what, uint64_t done,
-                                                         uint64_t total) {
-                                        hashed_ += what == "hashing weights" && done == total;
-                                      }});
+    auto loaded = Model::Load(
+        path_, {.compute = ComputeType::kF32,
+                .isa = "auto",
+                .threads = 1,
+                .digest_cache = root_ + "/digests",
+                .progress = [this](std::string_view what, uint64_t done, uint64_t total) {
+                  hashed_ += what == "hashing weights" && done == total;
+                }});
     ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
     session_.reset();
     model_ = *std::move(loaded);
@@ -93,14 +93,14 @@ TEST_F(ChangedWeights, AFileThatIsReplacedChangesNothingForWhoMappedIt) {
 }
 
 TEST_F(ChangedWeights, AModelIsHashedOnceForAllItsSavesAndLoads) {
-  auto loaded = Model::Load(path_, {.compute = ComputeType::kF32,
-                                    .isa = "auto",
-                                    .threads = 1,
-                                    .digest_cache = {},
-                                    .progress = [this](std::string_view what, uint64_t done,
-                                                       uint64_t total) {
-                                      hashed_ += what == "hashing weights" && done == total;
-                                    }});
+  auto loaded =
+      Model::Load(path_, {.compute = ComputeType::kF32,
+                          .isa = "auto",
+                          .threads = 1,
+                          .digest_cache = {},
+                          .progress = [this](std::string_view what, uint64_t done, uint64_t total) {
+                            hashed_ += what == "hashing weights" && done == total;
+                          }});
   ASSERT_TRUE(loaded.ok());
   session_.reset();
   hashed_ = 0;

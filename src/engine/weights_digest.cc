@@ -98,7 +98,8 @@ Result<std::string> LoadedDigest::GetChanged(const std::vector<FileStamp>& now,
       std::mismatch(now.begin(), now.end(), current_.begin()).first - now.begin());
   const std::string& path = tensors_->files()[first]->path();
   if (!digest_) {
-    return ModelChanged(path, "the file was changed, moved or removed before its weights were hashed");
+    return ModelChanged(path,
+                        "the file was changed, moved or removed before its weights were hashed");
   }
   GYRATOR_ASSIGN_OR_RETURN(const std::string found, HashAt(now, hash));
   if (found != *digest_) {

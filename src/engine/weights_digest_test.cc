@@ -54,7 +54,9 @@ class WeightsDigestTest : public testing::Test {
     EXPECT_EQ(Code::kMismatch, digest.status().code());
     EXPECT_EQ("model_changed", digest.status().name()) << digest.status().ToString();
   }
-  static std::string DigestOf(const std::string& bytes) { return HexText(Sha256Of(AsBytes(bytes))); }
+  static std::string DigestOf(const std::string& bytes) {
+    return HexText(Sha256Of(AsBytes(bytes)));
+  }
 
   const std::string old_ = std::string(kWeights, 'o'), new_ = std::string(kWeights, 'n');
   const std::string folder_ = FreshFolder();

@@ -64,7 +64,8 @@ class Window {
 
   std::vector<TokenId> All(std::span<const TokenId> window) const;
   // How many leading tokens `all` and All(window) have in common. Allocates nothing.
-  int64_t CommonPrefix(std::span<const TokenId> all, std::span<const TokenId> window) const noexcept;
+  int64_t CommonPrefix(std::span<const TokenId> all,
+                       std::span<const TokenId> window) const noexcept;
   // Whether `all` agrees with what is there as far as the last evicted token.
   bool Matches(std::span<const TokenId> all, std::span<const TokenId> window) const;
   // `all` without what was evicted. REQUIRES: Matches.

@@ -15,8 +15,8 @@ std::string_view SizeText(std::string_view pointer) {
   const size_t at = pointer.find(kKey);
   if (at == std::string_view::npos) return {};
   const std::string_view rest = pointer.substr(at + kKey.size());
-  const auto end = std::find_if(rest.begin(), rest.end(),
-                                [](char c) { return c < '0' || c > '9'; });
+  const auto end =
+      std::find_if(rest.begin(), rest.end(), [](char c) { return c < '0' || c > '9'; });
   return rest.substr(0, static_cast<size_t>(end - rest.begin()));
 }
 

@@ -19,7 +19,8 @@ const std::string kPointer =
 
 void ExpectNamed(const Status& status, const std::string& path) {
   EXPECT_EQ(Code::kCorruption, status.code()) << status.ToString();
-  for (const std::string& part : {path, std::string("Git LFS pointer"), std::string("git lfs pull")})
+  for (const std::string& part :
+       {path, std::string("Git LFS pointer"), std::string("git lfs pull")})
     EXPECT_NE(std::string::npos, status.message().find(part)) << status.message();
 }
 

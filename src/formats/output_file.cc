@@ -27,15 +27,16 @@ class PartialFile {
     ::unlink(partial_.c_str());
   }
 
-  // A link that somebody planted is removed, not followed; so is what a killed writer left. A writer
-  // that is at work holds its file: kIo "busy".
+  // A link that somebody planted is removed, not followed; so is what a killed writer left. A
+  // writer that is at work holds its file: kIo "busy".
   Status Create() {
     constexpr int kAttempts = 8;  // of which all but the first find something to remove
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
       if (fd_ >= 0) return ::flock(fd_, LOCK_EX | LOCK_NB) == 0 ? Status() : Failed("lock");
       if (errno != EEXIST) return Failed("create");
-      const Descriptor left(::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+      const Descriptor left(
+          ::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
       if (left.get() >= 0 && ::flock(left.get(), LOCK_EX | LOCK_NB) != 0) {
         return Status::Io(partial_ + ": being written by another process").Named("busy");
       }
@@ -59,8 +60,8 @@ class PartialFile {
     if (::fsync(fd_) != 0) return Failed("fsync");
     if (std::rename(partial_.c_str(), path_.c_str()) != 0) return Failed("rename");
     ::close(std::exchange(fd_, -1));
-    // The new file has its name now. Without this sync a power cut may bring the old one back, whole
-    // as well: that is no failure to report for a file that is there.
+    // The new file has its name now. Without this sync a power cut may bring the old one back,
+    // whole as well: that is no failure to report for a file that is there.
     (void)PosixFileSystem().SyncDirectory(ParentPath(path_));
     return {};
   }

@@ -24,10 +24,10 @@ Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& 
                    const ByteSink& sink);
 
 // Lets `write` fill `path`.partial (unbuffered: pieces should be large), syncs it and renames it,
-// so that a file that is mapped somewhere is never truncated and a kill leaves the old one. A second
-// writer of the path is refused (kIo "busy"); what a killed one left, or a link in its place, is
-// replaced and never followed. What `write` returns, kIo, kExhausted (no space left); `path` is then
-// as it was.
+// so that a file that is mapped somewhere is never truncated and a kill leaves the old one. A
+// second writer of the path is refused (kIo "busy"); what a killed one left, or a link in its
+// place, is replaced and never followed. What `write` returns, kIo, kExhausted (no space left);
+// `path` is then as it was.
 Status WriteWholeFile(const std::string& path, const std::function<Status(const ByteSink&)>& write);
 
 }  // namespace gyrator

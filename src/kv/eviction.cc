@@ -71,8 +71,7 @@ std::vector<TokenSpan> Positions(const WindowView& view, const TokenSpan& range)
 // The mean score of the blocks that a span meets; NaN when that of one is not known.
 float MeanScore(const WindowView& view, const TokenSpan& span) {
   const int32_t first = span.begin / kBlockPositions;
-  const int32_t end =
-      std::min((span.end - 1) / kBlockPositions + 1, view.length / kBlockPositions);
+  const int32_t end = std::min((span.end - 1) / kBlockPositions + 1, view.length / kBlockPositions);
   float sum = 0;
   for (int32_t block = first; block < end; ++block) sum += view.scores[static_cast<size_t>(block)];
   return first < end ? sum / static_cast<float>(end - first)

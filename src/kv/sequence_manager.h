@@ -41,7 +41,7 @@ namespace gyrator {
 
 struct SequenceManagerOptions {
   int32_t slots = 1;
-  SwapFile* swap = nullptr;  // where parked sequences and cold prefixes go; null: nowhere
+  SwapFile* swap = nullptr;      // where parked sequences and cold prefixes go; null: nowhere
   SpillMemory* spill = nullptr;  // where what cannot be computed again goes else; null: nowhere
   int32_t cached_blocks_max = INT32_MAX;  // nodes of the radix tree; what is in use may exceed it
   RecomputeCost cost = {};
@@ -198,8 +198,8 @@ class SequenceManager {
   // error when that is none of them; nothing changes then.
   Status SpillOwn(Entry* entry);
   // The last that can be done for room. Up to `count` blocks that only idle sequences' own, and the
-  // tree, hold go out of the pool; with a `user`, which holds them too, its idle sharers go, so that
-  // it need not copy them. False: there are none, or no place for them.
+  // tree, hold go out of the pool; with a `user`, which holds them too, its idle sharers go, so
+  // that it need not copy them. False: there are none, or no place for them.
   bool SpillShared(int64_t count, const Entry* user);
   // Whoever has its copy in this slot holds the block from now on.
   void UnspillShared(uint32_t slot, uint32_t block);

@@ -61,7 +61,7 @@ class SpillMemory {
 
   const size_t block_bytes_;
   const uint64_t bytes_max_;
-  std::vector<Slot> slots_;  // [slots ever used]
+  std::vector<Slot> slots_;                                                    // [slots ever used]
   std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> free_;  // of those
   SpillStats stats_;  // bytes and blocks in use are made when they are asked for
 };

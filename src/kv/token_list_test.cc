@@ -69,12 +69,9 @@ TEST(TokenList, WhatFollowsAnErasedSpanMovesUp) {
   const struct {
     std::vector<TokenSpan> spans;
     Tokens left;
-  } kList[] = {{{}, {0, 1, 2, 3, 4, 5, 6, 7}},
-               {{{0, 3}}, {3, 4, 5, 6, 7}},
-               {{{5, 8}}, {0, 1, 2, 3, 4}},
-               {{{0, 8}}, {}},
-               {{{1, 2}, {4, 6}}, {0, 2, 3, 6, 7}},
-               {{{1, 2}, {2, 3}, {7, 8}}, {0, 3, 4, 5, 6}}};
+  } kList[] = {{{}, {0, 1, 2, 3, 4, 5, 6, 7}},      {{{0, 3}}, {3, 4, 5, 6, 7}},
+               {{{5, 8}}, {0, 1, 2, 3, 4}},         {{{0, 8}}, {}},
+               {{{1, 2}, {4, 6}}, {0, 2, 3, 6, 7}}, {{{1, 2}, {2, 3}, {7, 8}}, {0, 3, 4, 5, 6}}};
   for (const auto& [spans, left] : kList) {
     TokenList parent = Of({0, 1, 2, 3});
     TokenList list = parent.Share();

@@ -54,14 +54,15 @@ struct ModelConfig {
 Status CheckConfig(const ModelConfig& config);
 
 // Everything in `config` that changes a number that is computed, one named key a field. Equal keys
-// and equal weights: K and V mean the same. Floats are the shortest text that reads back to the same
-// bits; the inverse frequencies of rope are told by their digest, SHA-256 of little-endian f32. The
-// name and the longest context are left out: they change nothing that is computed.
+// and equal weights: K and V mean the same. Floats are the shortest text that reads back to the
+// same bits; the inverse frequencies of rope are told by their digest, SHA-256 of little-endian
+// f32. The name and the longest context are left out: they change nothing that is computed.
 KeyValues IdentityOf(const ModelConfig& config);
 
-// A name out of a file, fit for one line of a text file or a terminal: each run of control characters
-// (C0, DEL, C1, line and paragraph separators) is one space, ill-formed UTF-8 is U+FFFD, what is
-// beyond 200 bytes is cut off between two characters, and spaces at either end are left out.
+// A name out of a file, fit for one line of a text file or a terminal: each run of control
+// characters (C0, DEL, C1, line and paragraph separators) is one space, ill-formed UTF-8 is U+FFFD,
+// what is beyond 200 bytes is cut off between two characters, and spaces at either end are left
+// out.
 std::string PlainName(std::string_view name);
 
 }  // namespace gyrator

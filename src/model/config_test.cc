@@ -407,7 +407,9 @@ constexpr IdentityRow kIdentityRows[] = {
      [](ModelConfig* c) { c->rope.inv_freq[3] = std::nextafter(c->rope.inv_freq[3], 0.0f); },
      "rope.inv_freq_sha256"},
     {"rope.attention_factor",
-     [](ModelConfig* c) { c->rope.attention_factor = std::nextafter(c->rope.attention_factor, 9.0f); },
+     [](ModelConfig* c) {
+       c->rope.attention_factor = std::nextafter(c->rope.attention_factor, 9.0f);
+     },
      "rope.attention_factor"},
     {"rope.scaling", [](ModelConfig* c) { c->rope.scaling = "none"; }, "rope.scaling"},
 };
@@ -415,10 +417,11 @@ constexpr IdentityRow kIdentityRows[] = {
 // Does not compile when a field is added to either struct: the new field needs a row above, and its
 // place in IdentityOf.
 size_t NumFields(const ModelConfig& config) {
-  [[maybe_unused]] const auto& [family, name, num_layers, hidden, num_heads, num_kv_heads, head_dim, ffn, vocab,
-               context_max, sliding_window, norm_eps, tied_head, qkv_bias, output_bias, ffn_bias,
-               qk_norm, rope] = config;
-  [[maybe_unused]] const auto& [theta, style, rotary_dim, inv_freq, attention_factor, scaling] = rope;
+  [[maybe_unused]] const auto& [family, name, num_layers, hidden, num_heads, num_kv_heads, head_dim,
+                                ffn, vocab, context_max, sliding_window, norm_eps, tied_head,
+                                qkv_bias, output_bias, ffn_bias, qk_norm, rope] = config;
+  [[maybe_unused]] const auto& [theta, style, rotary_dim, inv_freq, attention_factor, scaling] =
+      rope;
   return 17 + 6;
 }
 
@@ -465,7 +468,10 @@ TEST(PlainName, IsOneLineOfUtf8WithoutControls) {
       {"\r\n\t a \n\n", "a"},
       {"x\x1b[31mred\x7f", "x [31mred"},
       {std::string("a\0b", 3), "a b"},
-      {"a\xc2\x85" "b\xe2\x80\xa8" "c", "a b c"},
+      {"a\xc2\x85"
+       "b\xe2\x80\xa8"
+       "c",
+       "a b c"},
       {"bad \xff\xfe", "bad \xEF\xBF\xBD\xEF\xBF\xBD"},
       {"caf\xc3\xa9", "caf\xc3\xa9"},
       {std::string(199, 'x') + "\xc3\xa9", std::string(199, 'x')},

@@ -36,10 +36,11 @@ bool AreBelow(float limit, const float* x, int64_t count) {
 }
 
 Status NotFinite(std::string_view what, std::string_view flags) {
-  return Status::Corruption(std::string(what) +
-                            " is not finite: the weights or the range of a number type do not allow "
-                            "these tokens; try " +
-                            std::string(flags))
+  return Status::Corruption(
+             std::string(what) +
+             " is not finite: the weights or the range of a number type do not allow "
+             "these tokens; try " +
+             std::string(flags))
       .Named("not_finite");
 }
 

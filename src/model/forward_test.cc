@@ -291,7 +291,7 @@ TEST_F(OneSequence, KeysAndValuesThatTheCacheCannotHoldEndThePass) {
   const struct {
     DType dtype;
     float fits, bad;
-  } cases[] = {{DType::kI8, 1e30f, kInf},      {DType::kF32, 1e30f, kInf},
+  } cases[] = {{DType::kI8, 1e30f, kInf},           {DType::kF32, 1e30f, kInf},
                {DType::kF32, 1e30f, std::nanf("")}, {DType::kBF16, 1e30f, 3.4e38f},
                {DType::kF16, 60000.0f, 65520.0f},   {DType::kF16, -60000.0f, -1e6f}};
   for (const auto& test : cases) {
@@ -333,8 +333,8 @@ TEST_F(OneSequence, OneLogitThatIsNotFiniteIsEnough) {
   std::vector<float> copy(static_cast<const float*>(head.data),
                           static_cast<const float*>(head.data) + count);
   model_.weights.head.data = copy.data();
-  for (const size_t row : {size_t{0}, static_cast<size_t>(head.rows) / 2,
-                           static_cast<size_t>(head.rows) - 1}) {
+  for (const size_t row :
+       {size_t{0}, static_cast<size_t>(head.rows) / 2, static_cast<size_t>(head.rows) - 1}) {
     float& value = copy[row * static_cast<size_t>(head.cols)];
     const float good = std::exchange(value, std::nanf(""));
     ExpectNotFinite(Run(0, 4, 1), "a logit");

@@ -25,7 +25,7 @@ struct ModelLoadOptions {
 
 // A model in memory. Movable; the weights point into `tensors` and into memory that they own.
 struct LoadedModel {
-  std::string path;  // as given
+  std::string path;                // as given
   std::vector<std::string> notes;  // what the user should know of the files, a sentence each
   ModelConfig config;
   ComputeType compute = ComputeType::kF32;

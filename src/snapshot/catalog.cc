@@ -39,8 +39,7 @@ void Summarize(FileSystem& fs, const std::string& folder, CatalogEntry* entry) {
 // Copies one file of a folder into another that is being written.
 Status CopyFile(FileSystem& fs, const std::string& folder, const std::string& path,
                 FolderWriter& writer) {
-  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> in,
-                           OpenElement(fs, folder, path));
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> in, OpenElement(fs, folder, path));
   GYRATOR_ASSIGN_OR_RETURN(FolderWriter::File out, writer.Create(path));
   std::vector<std::byte> buffer(std::min<uint64_t>(kCopyBytes, in->size()));
   for (uint64_t at = 0; at < in->size(); at += buffer.size()) {
@@ -131,9 +130,10 @@ Status Catalog::RefuseTaken(std::string_view name) {
   const Result<std::string> stamp = ReadName(name);
   if (stamp.status().code() == Code::kNotFound) return {};
   GYRATOR_RETURN_IF_ERROR(stamp.status());
-  return Status::InvalidArgument("context '" + std::string(name) +
-                                 "': exists already and would be lost; choose another name, or keep "
-                                 "a copy of it elsewhere (gyrator save) before you remove it")
+  return Status::InvalidArgument(
+             "context '" + std::string(name) +
+             "': exists already and would be lost; choose another name, or keep "
+             "a copy of it elsewhere (gyrator save) before you remove it")
       .Named("exists");
 }
 

@@ -65,8 +65,8 @@ class Catalog {
   // What Import asks of a folder beyond VerifySnapshot.
   using Accepts = std::function<Status(const Snapshot&)>;
   // Verifies `folder` (VerifySnapshot, then `accepts`), copies it to a new stamp, and points `name`
-  // at it. The copy has the same root digest, unless the folder has a cache_namespace, which is left
-  // out: whose prefixes are shared is not for a folder from elsewhere to say. kInvalidArgument
+  // at it. The copy has the same root digest, unless the folder has a cache_namespace, which is
+  // left out: whose prefixes are shared is not for a folder from elsewhere to say. kInvalidArgument
   // "exists" when the name is taken.
   Result<WrittenSnapshot> Import(std::string_view name, const std::string& folder,
                                  const Accepts& accepts);

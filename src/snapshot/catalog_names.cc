@@ -102,8 +102,7 @@ Result<std::vector<std::string>> Catalog::ReadIntent(std::string_view id) {
 
 Result<bool> Catalog::RemoveUnlessHeld(const std::string& folder,
                                        std::vector<std::string>* removed) {
-  const Result<std::unique_ptr<FileLock>> lock =
-      fs_.LockDirectory(folder, LockMode::kExclusive);
+  const Result<std::unique_ptr<FileLock>> lock = fs_.LockDirectory(folder, LockMode::kExclusive);
   if (lock.status().name() == "busy") return false;
   if (lock.status().code() == Code::kNotFound) return true;
   GYRATOR_RETURN_IF_ERROR(lock.status());

@@ -53,8 +53,7 @@ Status InChat(const Status& status) {
 
 }  // namespace
 
-Status ScanChat(std::string_view chat,
-                const std::function<Status(const ScannedMessage&)>& take) {
+Status ScanChat(std::string_view chat, const std::function<Status(const ScannedMessage&)>& take) {
   if (!IsValidUtf8(chat)) return StateInconsistent(kChatFile, "not UTF-8");
   JsonScanner scanner(chat, kChatDepthMax - 2);  // below the array and a message
   if (!scanner.Accept('[')) return StateInconsistent(kChatFile, "expected an array of messages");
@@ -69,8 +68,7 @@ Status ScanChat(std::string_view chat,
       if (Status status = scanner.Expect(']'); !status.ok()) return InChat(status);
     }
   }
-  return scanner.ExpectEnd().ok() ? Status()
-                                  : StateInconsistent(kChatFile, "more than one array");
+  return scanner.ExpectEnd().ok() ? Status() : StateInconsistent(kChatFile, "more than one array");
 }
 
 }  // namespace gyrator

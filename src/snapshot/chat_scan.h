@@ -21,7 +21,6 @@ struct ScannedMessage {
 // Calls `take` for each message in order until it refuses one. kCorruption "state_inconsistent"
 // names the message: UTF-8, an array of objects nested at most kChatDepthMax deep, each with a
 // string "role", and "span" either null or two whole numbers.
-Status ScanChat(std::string_view chat,
-                const std::function<Status(const ScannedMessage&)>& take);
+Status ScanChat(std::string_view chat, const std::function<Status(const ScannedMessage&)>& take);
 
 }  // namespace gyrator

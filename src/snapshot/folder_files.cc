@@ -33,13 +33,14 @@ Status ListInto(FileSystem& fs, const std::string& folder, const std::string& pr
     GYRATOR_ASSIGN_OR_RETURN(const FileInfo info, fs.Stat(JoinPath(folder, path)));
     const bool nested = !prefix.empty();
     if (info.kind == FileKind::kDirectory && IsStamp(prefix)) {
-      return NotAContext(folder, "it holds saved folders; name one of them: " +
-                                     JoinPath(folder, prefix));
+      return NotAContext(folder,
+                         "it holds saved folders; name one of them: " + JoinPath(folder, prefix));
     }
     if (info.kind == FileKind::kOther || (info.kind == FileKind::kDirectory && nested)) {
       return StateInconsistent(path, "neither a file nor a folder that belongs here");
     }
-    if (files->size() >= kFilesMax) return NotAContext(folder, "more than " + std::to_string(kFilesMax) + " files");
+    if (files->size() >= kFilesMax)
+      return NotAContext(folder, "more than " + std::to_string(kFilesMax) + " files");
     if (info.kind == FileKind::kFile) {
       files->emplace(path, info.bytes);
     } else {
@@ -110,8 +111,9 @@ Result<std::unique_ptr<ReadableFile>> OpenElement(FileSystem& fs, const std::str
   Result<std::unique_ptr<ReadableFile>> file = fs.OpenForRead(JoinPath(folder, path));
   if (!file.ok()) return ElementError(file.status(), path);
   if ((*file)->has_holes()) {
-    return StateInconsistent(path, "has holes, parts that take no room on the disk; copy the "
-                                   "folder without them (cp --sparse=never)");
+    return StateInconsistent(path,
+                             "has holes, parts that take no room on the disk; copy the "
+                             "folder without them (cp --sparse=never)");
   }
   return file;
 }

@@ -26,8 +26,9 @@ Result<FolderFiles> ListFolder(FileSystem& fs, const std::string& folder);
 // "manifest_mismatch" (size, or a file that the manifest does not list).
 Status CheckFiles(const FolderFiles& files, const Manifest& manifest);
 
-// What a failure to open or read the file `path` of a folder means: "missing_element" when it is not
-// there, "state_inconsistent" when it is no file that can be read; what the system refused stays.
+// What a failure to open or read the file `path` of a folder means: "missing_element" when it is
+// not there, "state_inconsistent" when it is no file that can be read; what the system refused
+// stays.
 Status ElementError(const Status& status, std::string_view path);
 
 // Opens a file of a folder. Errors as above; "state_inconsistent" also when it has holes: it would

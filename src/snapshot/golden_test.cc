@@ -133,8 +133,8 @@ TEST(Golden, BareKeysAndValuesAreConvertedAndThatIsSaid) {
 
 // What the writer of this version makes, to the byte: the folders of the newest minor. When the
 // format changes, its minor number and the folders' names change with it, and the old folders stay,
-// to be read for ever (the test below). Minor 1 is bf16, minor 2 int8, minor 3 has a window; minor 4
-// has both in two folders.
+// to be read for ever (the test below). Minor 1 is bf16, minor 2 int8, minor 3 has a window; minor
+// 4 has both in two folders.
 struct CompatCase {
   const char* name;  // behind snapshot_v1_0_
   int32_t minor;

@@ -12,10 +12,9 @@ namespace gyrator {
 namespace {
 
 constexpr std::string_view kHardKeys[] = {
-    "weights_sha256", "tokenizer_sha256", "arch",       "n_layers", "n_heads",
-    "n_kv_heads",     "head_dim",         "vocab_size", "kv_dtype", "compute",
-    "hidden_size",    "ffn_size",         "norm_eps",   "tied_head", "qkv_bias",
-    "output_bias",    "ffn_bias",         "qk_norm",
+    "weights_sha256", "tokenizer_sha256", "arch",     "n_layers",    "n_heads",     "n_kv_heads",
+    "head_dim",       "vocab_size",       "kv_dtype", "compute",     "hidden_size", "ffn_size",
+    "norm_eps",       "tied_head",        "qkv_bias", "output_bias", "ffn_bias",    "qk_norm",
 };
 constexpr std::string_view kFrequencies = "rope.inv_freq_sha256";
 constexpr std::string_view kHardPrefixes[] = {"rope", "sliding_window"};
@@ -25,13 +24,15 @@ constexpr std::string_view kRequiredKeys[] = {
     "n_tokens",   "compute", "numerics", "weights_sha256", "tokenizer_sha256", "template_sha256",
 };
 constexpr std::string_view kSoftKeys[] = {
-    "template_sha256", "bos_token_id",   "eos_token_id", "end_of_generation", "model",
-    "cache_impl",      "cache_capacity",
+    "template_sha256", "bos_token_id", "eos_token_id",   "end_of_generation",
+    "model",           "cache_impl",   "cache_capacity",
 };
 // Keys that folders below kIdentityMinor do not have.
 constexpr std::string_view kNewKeys[] = {
-    "hidden_size", "ffn_size", "norm_eps", "tied_head", "qkv_bias", "output_bias", "ffn_bias",
-    "qk_norm", "rope.attention_factor", kFrequencies, "bos_token_id", "eos_token_id",
+    "hidden_size",       "ffn_size",     "norm_eps",
+    "tied_head",         "qkv_bias",     "output_bias",
+    "ffn_bias",          "qk_norm",      "rope.attention_factor",
+    kFrequencies,        "bos_token_id", "eos_token_id",
     "end_of_generation",
 };
 

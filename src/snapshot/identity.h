@@ -34,9 +34,9 @@ struct IdentityRules {
 };
 
 // kMismatch "model_mismatch" with field, expected and found: weights, tokenizer, architecture,
-// geometry, arithmetic (norm epsilon, biases, head, rope), sliding window, KV type, compute type, and
-// numerics (f32 and int8; other bf16 numerics are a note). Notes: template, special tokens, model
-// name, capacity, cache_impl.
+// geometry, arithmetic (norm epsilon, biases, head, rope), sliding window, KV type, compute type,
+// and numerics (f32 and int8; other bf16 numerics are a note). Notes: template, special tokens,
+// model name, capacity, cache_impl.
 Result<std::vector<std::string>> CheckIdentity(const KeyValues& snapshot, const KeyValues& live,
                                                const IdentityRules& rules);
 

@@ -94,9 +94,8 @@ TEST(Identity, OnlyBf16ContinuesWithOtherNumericsAndSaysSo) {
       CheckIdentity(Config("bf16", "bf16.amx.v1"), Config("bf16", "bf16.fma.v1"), {});
   ASSERT_TRUE(notes.ok());
   EXPECT_THAT(*notes, ::testing::ElementsAre(HasSubstr("bf16.amx.v1")));
-  EXPECT_EQ(
-      CheckIdentity(Config("int8", "int8.v2"), Config("int8", "int8.v1"), {}).status().name(),
-      "model_mismatch");
+  EXPECT_EQ(CheckIdentity(Config("int8", "int8.v2"), Config("int8", "int8.v1"), {}).status().name(),
+            "model_mismatch");
 }
 
 TEST(Identity, BareFoldersAreComparedByWhatTheySay) {

@@ -114,9 +114,9 @@ Status LoadTensor(FileSystem& fs, const Snapshot& snapshot, const KvTarget& targ
 Status LoadConverted(FileSystem& fs, const Snapshot& snapshot, const KvTarget& target,
                      const HeadPlace& place) {
   WholeFiles files;
-  GYRATOR_ASSIGN_OR_RETURN(files.elements,
-                           ReadElement(fs, snapshot.folder, KvFile(place.layer, place.tensor),
-                                       kWholeTensorBytesMax));
+  GYRATOR_ASSIGN_OR_RETURN(
+      files.elements,
+      ReadElement(fs, snapshot.folder, KvFile(place.layer, place.tensor), kWholeTensorBytesMax));
   if (snapshot.kv.dtype == DType::kI8) {
     GYRATOR_ASSIGN_OR_RETURN(
         files.scales, ReadElement(fs, snapshot.folder, KvFile(place.layer, ScaleOf(place.tensor)),

@@ -26,7 +26,7 @@ inline constexpr int kChatDepthMax = 200;
 // A message of more bytes is read without building values of it; its content must be a string then.
 inline constexpr size_t kParsedMessageBytesMax = 1u << 20;
 
-inline constexpr size_t kFilesMax = 20'000;  // of a folder
+inline constexpr size_t kFilesMax = 20'000;                     // of a folder
 inline constexpr uint64_t kManifestBytesMax = kFilesMax * 288;  // of which 200 are the path
 
 // Between the first byte of an .npy file and its data; numpy's own limit, and what is before it.

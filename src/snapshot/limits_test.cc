@@ -1,5 +1,5 @@
-// At, below and above every limit: what the writer takes the reader takes, and what it does not take
-// it refuses before it touches anything.
+// At, below and above every limit: what the writer takes the reader takes, and what it does not
+// take it refuses before it touches anything.
 #include "snapshot/limits.h"
 
 #include <gmock/gmock.h>
@@ -126,8 +126,8 @@ TEST(Limits, LayersHeadsAndDimensions) {
     layers.num_layers = kLayersMax + more;
     heads.num_kv_heads = kKvHeadsMax + more;
     dims.head_dim = kHeadDimMax + more;
-    for (const auto& [shape, key] :
-         {std::pair(layers, "n_layers"), std::pair(heads, "n_kv_heads"), std::pair(dims, "head_dim")}) {
+    for (const auto& [shape, key] : {std::pair(layers, "n_layers"), std::pair(heads, "n_kv_heads"),
+                                     std::pair(dims, "head_dim")}) {
       const TestState state(shape);
       if (more <= 0) {
         ExpectTaken(state.source(), key);
@@ -136,7 +136,8 @@ TEST(Limits, LayersHeadsAndDimensions) {
       }
     }
   }
-  TestShape scales{.dtype = DType::kI8, .num_layers = kLayersMax, .num_kv_heads = 1, .head_dim = 32, .cp = 1};
+  TestShape scales{
+      .dtype = DType::kI8, .num_layers = kLayersMax, .num_kv_heads = 1, .head_dim = 32, .cp = 1};
   const TestState state(scales);
   ExpectTaken(state.source(), "the most files of all");
 }

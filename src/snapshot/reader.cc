@@ -267,8 +267,7 @@ Result<Snapshot> OpenFull(FileSystem& fs, const std::string& folder, const Folde
   GYRATOR_RETURN_IF_ERROR(CheckElements(fs, &snapshot));
   GYRATOR_ASSIGN_OR_RETURN(snapshot.keylog,
                            ParseVerified(fs, folder, kKeylogFile, snapshot.manifest));
-  GYRATOR_ASSIGN_OR_RETURN(snapshot.chat,
-                           ReadVerified(fs, folder, kChatFile, snapshot.manifest));
+  GYRATOR_ASSIGN_OR_RETURN(snapshot.chat, ReadVerified(fs, folder, kChatFile, snapshot.manifest));
   GYRATOR_RETURN_IF_ERROR(ReadSequence(fs, &snapshot));
   GYRATOR_RETURN_IF_ERROR(ReadWindow(fs, &snapshot));
   return snapshot;
@@ -302,9 +301,18 @@ ForeignKeys Snapshot::foreign() const {
       "norm_eps",        "tied_head",      "qkv_bias",
       "output_bias",     "ffn_bias",       "qk_norm",
       "bos_token_id",    "eos_token_id",   "end_of_generation"};
-  constexpr std::string_view kSessionKnown[] = {
-      "id",      "parent",      "turn",  "phase",   "cp",                 "sampler.",
-      "rng.",    "stop_reason", "chat.", "engine.", "template_variables", "cache_namespace"};
+  constexpr std::string_view kSessionKnown[] = {"id",
+                                                "parent",
+                                                "turn",
+                                                "phase",
+                                                "cp",
+                                                "sampler.",
+                                                "rng.",
+                                                "stop_reason",
+                                                "chat.",
+                                                "engine.",
+                                                "template_variables",
+                                                "cache_namespace"};
   constexpr std::string_view kKeylogKnown[] = {"session_id", "source"};
   return {.config = ForeignOf(config, {}, kConfigKnown),
           .protocol = ForeignOf(protocol_text, MakeProtocol({}, ""), {}),
@@ -365,9 +373,9 @@ Result<std::vector<std::string>> CheckCompatible(const Snapshot& snapshot,
   KeyValues config = snapshot.config;
   const bool bare = snapshot.verification == Verification::kBare;
   if (bare) config.AddMissing(MakeConfig({}, snapshot.kv));
-  GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
-                           CheckIdentity(config, live_config,
-                                         {.bare = bare, .minor = snapshot.protocol.minor}));
+  GYRATOR_ASSIGN_OR_RETURN(
+      std::vector<std::string> notes,
+      CheckIdentity(config, live_config, {.bare = bare, .minor = snapshot.protocol.minor}));
   if (snapshot.cp() > capacity) return CapacityError(snapshot.cp(), capacity);
   GYRATOR_RETURN_IF_ERROR(CheckPositions(snapshot));
   notes.insert(notes.begin(), snapshot.notes.begin(), snapshot.notes.end());

@@ -103,8 +103,7 @@ TEST(Protocol, EveryFolderRequiresTheMinorThatNamesItsArithmetic) {
       const auto snapshot = OpenSnapshot(fs, MustWrite(fs, state).folder);
       ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
       EXPECT_GE(snapshot->protocol.minor, kIdentityMinor);
-      EXPECT_EQ(snapshot->protocol_text.Find("requires"),
-                std::to_string(snapshot->protocol.minor));
+      EXPECT_EQ(snapshot->protocol_text.Find("requires"), std::to_string(snapshot->protocol.minor));
     }
   }
 }

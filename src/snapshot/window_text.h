@@ -45,8 +45,8 @@ struct EvictionEntry {
   int32_t cp = 0;  // of the window when it happened; of a rewind, what stayed
   // [begin, end) of that window. They may reach beyond cp: tokens of a prompt, not decoded yet.
   std::vector<std::pair<int32_t, int32_t>> spans;
-  // "message", "fifo", "sink", "score"; kRewind, which has no spans. Points at a name that lives for
-  // ever.
+  // "message", "fifo", "sink", "score"; kRewind, which has no spans. Points at a name that lives
+  // for ever.
   std::string_view policy;
   bool operator==(const EvictionEntry&) const = default;
 };

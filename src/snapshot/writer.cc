@@ -17,7 +17,7 @@ namespace gyrator {
 namespace {
 
 constexpr int64_t kBufferBytes = 256 << 10;
-constexpr uint64_t kFileOverhead = 8 << 10;  // header, rounding to disk blocks, directory entry
+constexpr uint64_t kFileOverhead = 8 << 10;      // header, rounding to disk blocks, directory entry
 constexpr uint64_t kProtocolBytesMax = 1 << 10;  // of the keys that every protocol.txt has
 constexpr uint64_t kManifestLineMax = 192;       // of a tensor
 constexpr std::string_view kElements =
@@ -180,7 +180,8 @@ namespace {
 Status CheckOwnKeys(std::string_view path, const KeyValues& keys) {
   GYRATOR_RETURN_IF_ERROR(keys.Check().Annotate(path));
   if (keys.lines().size() <= kOwnKeysMax) return {};
-  return StateInconsistent(path, "at most " + std::to_string(kOwnKeysMax) + " keys expected, found " +
+  return StateInconsistent(path, "at most " + std::to_string(kOwnKeysMax) +
+                                     " keys expected, found " +
                                      std::to_string(keys.lines().size()));
 }
 

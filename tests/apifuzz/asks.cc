@@ -46,9 +46,9 @@ const char* NameOf(Ending ending) {
 
 std::string Ask::ToString() const {
   constexpr const char* kNames[] = {"respond", "prepare", "complete"};
-  return std::string(kNames[static_cast<size_t>(wanted)]) + " prefix=" +
-         std::to_string(prefix.size()) + " steps=" + std::to_string(steps) + " " + NameOf(ending) +
-         " " + std::to_string(at);
+  return std::string(kNames[static_cast<size_t>(wanted)]) +
+         " prefix=" + std::to_string(prefix.size()) + " steps=" + std::to_string(steps) + " " +
+         NameOf(ending) + " " + std::to_string(at);
 }
 
 Ask DrawAsk(const Twin& twin, Dice* dice) {

@@ -74,8 +74,8 @@ void World::Open() {
 
 void World::Request(Twin& twin, int depth) {
   const Ask ask = DrawAsk(twin, &dice_);
-  const std::string what = ask.ToString() + " of " + std::to_string(twin.number) + " in " +
-                           places_[twin.place].name;
+  const std::string what =
+      ask.ToString() + " of " + std::to_string(twin.number) + " in " + places_[twin.place].name;
   Count(ask.throws() ? "requests to throw" : "requests");
   std::unique_ptr<Session> cancelled;  // what a throw must leave: what a cancellation leaves
   if (ask.ending == Ending::kThrow) cancelled = *twin.shadow->Fork({});

@@ -104,8 +104,8 @@ void World::FailDisk() {
     saved = twin.live->Save({.root = folder_, .name = {}});
   }
   if (HasNoRoom(saved.status())) return Renew(twin, "save");
-  const bool expected = saved.ok() || saved.status().code() == Code::kExhausted ||
-                        saved.status().code() == Code::kIo;
+  const bool expected =
+      saved.ok() || saved.status().code() == Code::kExhausted || saved.status().code() == Code::kIo;
   if (!expected) return Fail("a full disk", saved.status().ToString());
   if (saved.ok()) std::filesystem::remove_all(saved->folder);
   if (HasFiles(folder_, "m") || HasFiles(folder_, ".tmp-")) {

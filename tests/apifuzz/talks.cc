@@ -134,8 +134,9 @@ void World::TalkCall() {
     (void)hall.shadow->SetSystem(system);
   }
   if (dice_.OneIn(3)) {
-    return ChangeTalk(hall, *hall.talks[static_cast<size_t>(
-                                dice_.Below(static_cast<int32_t>(hall.talks.size())))]);
+    return ChangeTalk(
+        hall,
+        *hall.talks[static_cast<size_t>(dice_.Below(static_cast<int32_t>(hall.talks.size())))]);
   }
   AnswerAll(hall);
 }

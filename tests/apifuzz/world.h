@@ -114,7 +114,7 @@ class World {
   Quiet quiet_;
   std::vector<Place> places_;
   std::vector<std::unique_ptr<Twin>> twins_;
-  std::vector<Hall> halls_;  // of the places
+  std::vector<Hall> halls_;   // of the places
   std::set<int32_t> flying_;  // numbers of twins whose session runs a request
   Tally tally_;
   int32_t numbers_ = 0;

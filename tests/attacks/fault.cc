@@ -1,10 +1,10 @@
 // A library to preload: it makes one of a program's file calls fail, or kills the program there.
 //
-// GYRATOR_FAULT=KIND,N chooses what happens at the N-th file call (from 1). KIND is the number of an
-// errno ("28": that call fails, "28+": that call and all later ones fail), "short" (a write stores
-// half, the next write finds the disk full), "before" or "after" (SIGKILL around the call). Without
-// the variable nothing happens. GYRATOR_FAULT_COUNT=PATH: the number of calls is written there at
-// the end. Calls on descriptors 0, 1 and 2 do not count.
+// GYRATOR_FAULT=KIND,N chooses what happens at the N-th file call (from 1). KIND is the number of
+// an errno ("28": that call fails, "28+": that call and all later ones fail), "short" (a write
+// stores half, the next write finds the disk full), "before" or "after" (SIGKILL around the call).
+// Without the variable nothing happens. GYRATOR_FAULT_COUNT=PATH: the number of calls is written
+// there at the end. Calls on descriptors 0, 1 and 2 do not count.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -24,8 +24,8 @@
 namespace {
 
 struct Plan {
-  long at = 0;        // 0: never
-  int error = 0;      // 0: no failure
+  long at = 0;         // 0: never
+  int error = 0;       // 0: no failure
   bool stays = false;  // later calls fail too
   bool half = false, before = false, after = false;
 };

@@ -17,6 +17,7 @@
 #include <map>
 #include <span>
 
+#include "base/source_path_testing.h"
 #include "gyrator/contexts.h"
 #include "gyrator/engine.h"
 #include "tests/attacks/folders.h"
@@ -332,12 +333,12 @@ TEST(HostileFolders, NeverCrashAndWhatIsTakenInCanBeOpenedAndSaved) {
   std::cout << num_folders << " folders, seed " << run_seed << std::endl;
   const std::string base = testing::TempDir() + "/hostile_" + std::to_string(::getpid());
   fs::remove_all(base);
-  auto model = Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/models/gyrator-chat.gguf",
-                           {.compute = {},
-                            .isa = "auto",
-                            .threads = 1,
-                            .digest_cache = base + "/digests",
-                            .progress = {}});
+  auto model =
+      Model::Load(SourcePath("models/gyrator-chat.gguf"), {.compute = {},
+                                                           .isa = "auto",
+                                                           .threads = 1,
+                                                           .digest_cache = base + "/digests",
+                                                           .progress = {}});
   ASSERT_TRUE(model.ok()) << model.status().ToString();
   // In a child: this process must have no thread, so that its children may make engines.
   ASSERT_EQ(

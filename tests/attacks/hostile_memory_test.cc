@@ -14,6 +14,7 @@
 #include <functional>
 #include <string>
 
+#include "base/source_path_testing.h"
 #include "gyrator/contexts.h"
 #include "gyrator/engine.h"
 #include "tests/attacks/folders.h"
@@ -53,7 +54,7 @@ class HostileMemory : public ::testing::Test {
     ASSERT_EQ(
         0, attacks::InChild([] {
           auto model = Model::Load(
-              std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
+              SourcePath("tests/golden/models/llama3"),
               {.compute = {}, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
           EngineOptions options;
           options.context = 64;
