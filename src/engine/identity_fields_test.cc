@@ -121,6 +121,9 @@ constexpr Row kConfigRows[] = {
      "rope.scaling"},
     {"rope.truncate", R"({"rope_scaling": {"truncate": false}})", Verdict::kRefused,
      "rope.inv_freq_sha256"},
+    {"rope.several",
+     R"({"rope_scaling": null, "rope_parameters": {"full_attention": {"rope_theta": 1e6}}})",
+     Verdict::kNotLoaded, "full_attention"},
 };
 
 // Does not compile when config.json is read for another field: it needs its rows above.
@@ -135,7 +138,7 @@ std::set<std::string> FieldsOfConfig() {
   [[maybe_unused]] const auto& [type, theta, factor, factor_given, low_freq_factor,
                                 high_freq_factor, attention_factor, beta_fast, beta_slow, mscale,
                                 mscale_all_dim, partial_rotary_factor,
-                                original_max_position_embeddings, truncate] = rope;
+                                original_max_position_embeddings, truncate, several] = rope;
   return {"model_type",
           "architecture",
           "hidden_act",
@@ -170,7 +173,8 @@ std::set<std::string> FieldsOfConfig() {
           "rope.mscale_all_dim",
           "rope.partial_rotary_factor",
           "rope.original_max_position_embeddings",
-          "rope.truncate"};
+          "rope.truncate",
+          "rope.several"};
 }
 
 constexpr Row kTokenizerRows[] = {
