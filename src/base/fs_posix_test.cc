@@ -63,15 +63,14 @@ TEST_F(PosixFilesTest, ASyncIsOneOfTheSystem) {
               return file.ok() && (*file)->Append(AsBytes("x")).ok() ? IsIo((*file)->Sync()) : 2;
             }));
   EXPECT_EQ(0, WithoutCall(SYS_fsync, [&] { return IsIo(fs_.SyncDirectory(root_)); }));
-  EXPECT_EQ(0, WithoutCall(SYS_fsync, [&] {
-              return IsIo(WriteNewFile(fs_, Path("new"), AsBytes("x")));
-            }));
-  EXPECT_EQ(0, WithoutCall(SYS_fsync, [&] {
-              return IsIo(ReplaceFile(fs_, Path("replaced"), AsBytes("x")));
-            }));
-  EXPECT_EQ(0, WithoutCall(SYS_fdatasync, [&] {
-              return WriteNewFile(fs_, Path("whole"), AsBytes("x")).ok() ? 0 : 1;
-            })) << "the sizes of files have to be durable too";
+  EXPECT_EQ(0, WithoutCall(SYS_fsync,
+                           [&] { return IsIo(WriteNewFile(fs_, Path("new"), AsBytes("x"))); }));
+  EXPECT_EQ(0, WithoutCall(SYS_fsync,
+                           [&] { return IsIo(ReplaceFile(fs_, Path("replaced"), AsBytes("x"))); }));
+  EXPECT_EQ(
+      0, WithoutCall(SYS_fdatasync,
+                     [&] { return WriteNewFile(fs_, Path("whole"), AsBytes("x")).ok() ? 0 : 1; }))
+      << "the sizes of files have to be durable too";
 }
 
 TEST_F(PosixFilesTest, AFileBeyondTheLimitOfTheProcessIsNoSpaceAndNoSignal) {

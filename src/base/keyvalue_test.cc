@@ -51,6 +51,56 @@ TEST(KeyValues, RefusesWhatIsNoSuchFile) {
   }
 }
 
+TEST(KeyValues, AKeyHasSmallLettersDigitsUnderscoreAndPoint) {
+  for (int c = 1; c < 128; ++c) {
+    const char byte = static_cast<char>(c);
+    const bool good = std::string_view("abcdefghijklmnopqrstuvwxyz0123456789_.").find(byte) !=
+                      std::string_view::npos;
+    KeyValues keys;
+    keys.Set(std::string("a") + byte, "x");
+    EXPECT_EQ(good, keys.Check().ok()) << c;
+    if (byte == ':' || byte == '\n') continue;  // which end a key or a line
+    EXPECT_EQ(good, KeyValues::Parse(std::string("a") + byte + ": x\n").ok()) << c;
+  }
+}
+
+TEST(KeyValues, AValueMayHaveATabAndNoOtherControlCharacter) {
+  for (int c = 1; c < 128; ++c) {
+    const char byte = static_cast<char>(c);
+    const bool good = c == '\t' || (c >= 0x20 && c != 0x7f);
+    KeyValues keys;
+    keys.Set("a", std::string("x") + byte);
+    EXPECT_EQ(good, keys.Check().ok()) << c;
+    if (byte == '\n') continue;
+    EXPECT_EQ(good, KeyValues::Parse(std::string("a: x") + byte + "\n").ok()) << c;
+  }
+}
+
+TEST(KeyValues, ErrorsNameTheLineAndShowItsBeginning) {
+  const std::string line(100, 'X');
+  const Status status = KeyValues::Parse("a: 1\n\n# c\n" + line + "\n").status();
+  EXPECT_THAT(status.message(), HasSubstr("line 4: "));
+  EXPECT_THAT(status.message(), HasSubstr("'" + line.substr(0, 40) + "'"));
+}
+
+TEST(KeyValues, CheckKnowsCommentsAndKeysThatAppearTwice) {
+  const auto commented = KeyValues::Parse("# head\n\na: 1\n");
+  ASSERT_TRUE(commented.ok());
+  EXPECT_TRUE(commented->Check().ok());
+  EXPECT_EQ(std::nullopt, commented->Find(""));
+  KeyValues comment;
+  comment.AddComment("two\nlines");
+  EXPECT_EQ(Code::kInvalidArgument, comment.Check().code());
+  KeyValues twice;
+  twice.Set("a", "1");
+  KeyValues more;
+  more.Set("b", "2");
+  twice.AddMissing(more);
+  twice.AddMissing(more);  // is there by now
+  EXPECT_TRUE(twice.Check().ok());
+  EXPECT_EQ("a: 1\nb: 2\n", twice.Serialize());
+}
+
 TEST(KeyValues, IntegersAreExact) {
   const auto parsed = KeyValues::Parse(
       "a: 42\nb: -7\nc: 4.2\nd: \ne:  5\nf: 9223372036854775808\ng: 0x10\nh: +1\n");

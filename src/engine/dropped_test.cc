@@ -167,8 +167,8 @@ TEST_F(DroppedTest, ARewindBehindAndBeforeWhatWasEvicted) {
     EXPECT_EQ(session->tokens(), loaded->tokens()) << kept;
     EXPECT_EQ(session->all_tokens(), loaded->all_tokens()) << kept;
     EXPECT_LT(loaded->all_tokens().size(), all.size()) << kept;
-    EXPECT_TRUE(std::ranges::equal(loaded->all_tokens(),
-                                   std::span(all).first(loaded->all_tokens().size())))
+    EXPECT_TRUE(
+        std::ranges::equal(loaded->all_tokens(), std::span(all).first(loaded->all_tokens().size())))
         << kept;
     ASSERT_TRUE(loaded->SetWindow(session->window()).ok());
     Say(*session, "And the snow?");

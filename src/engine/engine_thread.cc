@@ -18,12 +18,14 @@ constexpr std::chrono::milliseconds kMoment(1);
 constexpr size_t kCommands = 64;
 
 // Blocks all signals of the calling thread for as long as it lives: a thread starts with the mask
-// of the one that makes it.
+// of the one that makes it. Faults stay: the kernel ends a process whose thread blocks the fault that
+// it makes, although the program has a handler for it.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
     sigset_t all;
     ::sigfillset(&all);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL}) ::sigdelset(&all, fault);
     ::pthread_sigmask(SIG_SETMASK, &all, &before_);
   }
   ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }

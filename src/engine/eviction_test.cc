@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 #include <string>
 
 #include "engine/eviction_testing.h"
@@ -265,27 +264,6 @@ TEST_P(EvictionTest, AToolCallIsNeverWithoutItsResult) {
   }
   EXPECT_GT(with, 0);
   EXPECT_LT(with, 15);  // it has left
-}
-
-TEST_P(EvictionTest, PenaltiesLookAtWhatWasSaidNotAtTheWindow) {
-  SessionOptions options;
-  options.sampler = {.temperature = 0, .repeat_penalty = 1.3f, .penalty_last_n = -1};
-  options.window = Windowed();
-  const auto session = *engine_->NewSession(options);
-  Talk(*session, 12);
-  ASSERT_GT(session->info().evicted, 0);
-  // The same logits with the tokens of the window alone would be penalized otherwise: the session
-  // goes on as one that was given all of its tokens.
-  const auto all = session->all_tokens();
-  std::vector<float> row(session->last_logits().begin(), session->last_logits().end());
-  const auto fork = session->Fork({});
-  const Reply reply = *(*fork)->Complete(all, Steps(1));
-  for (TokenId token : std::set<TokenId>(all.begin(), all.end())) {
-    float& logit = row[static_cast<size_t>(token)];
-    logit = logit > 0 ? logit / 1.3f : logit * 1.3f;
-  }
-  for (TokenId end : model_->text()->end_of_generation()) row[static_cast<size_t>(end)] = -1e30f;
-  EXPECT_EQ(std::max_element(row.begin(), row.end()) - row.begin(), reply.tokens[0]);
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, EvictionTest,

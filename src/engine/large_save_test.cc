@@ -80,9 +80,9 @@ TEST_F(LargeSave, MessagesAtTheSizeFromWhichTheyAreScanned) {
 }
 
 TEST_F(LargeSave, ExtrasOfAMessage) {
-  const std::string values[] = {
-      "\"" + std::string(3u << 20, 'x') + "\"",
-      "[" + std::string(1u << 20, ' ').replace(0, 1, "1") + ",{\"a\":[null,true,-1.5,\"\\u00e9\"]}]"};
+  const std::string values[] = {"\"" + std::string(3u << 20, 'x') + "\"",
+                                "[" + std::string(1u << 20, ' ').replace(0, 1, "1") +
+                                    ",{\"a\":[null,true,-1.5,\"\\u00e9\"]}]"};
   for (const std::string& value : values) {
     auto session = MakeSession(*engine_, 1);
     ASSERT_TRUE(session
@@ -111,7 +111,8 @@ TEST_F(LargeSave, AMessageThatIsScannedIsRefusedByWhatIsWrongWithIt) {
       {R"({"role":"user")", "content"},
       {R"({"role":7,"content":"a")", "role"}};
   for (const auto& [begin, named] : broken) {
-    const Status status = ParseChat("[{\"role\":\"user\",\"content\":\"a\"}," + begin + filler + "]").status();
+    const Status status =
+        ParseChat("[{\"role\":\"user\",\"content\":\"a\"}," + begin + filler + "]").status();
     EXPECT_EQ("state_inconsistent", status.name()) << begin;
     EXPECT_NE(std::string::npos, status.message().find("message 1")) << status.message();
     EXPECT_NE(std::string::npos, status.message().find(named)) << status.message();

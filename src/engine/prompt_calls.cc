@@ -145,7 +145,8 @@ Status FindCalls(const TextModelImpl& text, const Rendered& rendered,
     const auto before = call.first > 0 ? closed_at.find(call.first - 1) : closed_at.end();
     const auto last = closed_at.find(call.end - 1);
     const auto end = std::find(borders.begin(), borders.end(), call.end - 1) - borders.begin();
-    if (!ends.empty() && ends[static_cast<size_t>(end)] > offsets.back()) {
+    const bool all_read = offsets.size() == tokens.size() + 1;
+    if (all_read && !ends.empty() && ends[static_cast<size_t>(end)] > offsets.back()) {
       if (before == closed_at.end()) break;  // the tokens end before this call
       layout->calls.push_back({.span = {before->second, static_cast<int32_t>(tokens.size())},
                                .first_message = call.first,

@@ -345,9 +345,9 @@ void SessionImpl::Settle(Request* request, const Asked& asked) noexcept {
   view_ = std::move(request->left);
   const int64_t kept = evicted().CommonPrefix(asked.all, view_.tokens);
   if (asked.kind == WorkKind::kComplete) {
-    const auto changed = std::find_if(ranges_.begin(), ranges_.end(), [kept](const TokenRange& range) {
-      return range.end > kept;
-    });
+    const auto changed =
+        std::find_if(ranges_.begin(), ranges_.end(),
+                     [kept](const TokenRange& range) { return range.end > kept; });
     edited_from_ = std::min(edited_from_, static_cast<size_t>(changed - ranges_.begin()));
   }
   KeepRangesUpTo(std::min(kept, EndOfRanges()));

@@ -29,7 +29,8 @@ class SessionStateTest : public testing::Test {
   static void TearDownTestSuite() { model_.reset(); }
   void SetUp() override {
     if (model_ == nullptr) {
-      model_ = LoadBytes(WithTemplate(ReadTree("models/gyrator-chat.gguf"), std::string(kTemplate)));
+      const std::string file = ReadTree("models/gyrator-chat.gguf");
+      model_ = LoadBytes(WithTemplate(file, std::string(kTemplate)));
     }
     root_ = testing::TempDir() + "state_" +
             testing::UnitTest::GetInstance()->current_test_info()->name();
@@ -262,8 +263,9 @@ TEST_F(SessionStateTest, WhatASessionDoesWhenItIsFullSurvivesThoughNothingWasEvi
     // And it is what happens.
     const auto here = session->Complete(Numbers(120, 9), Steps(30));
     const auto there = loaded->Complete(Numbers(120, 9), Steps(30));
-    EXPECT_EQ(here.ok(), there.ok());
-    if (here.ok() && there.ok()) EXPECT_EQ(here->tokens, there->tokens);
+    ASSERT_EQ(here.ok(), there.ok());
+    EXPECT_EQ(here.ok() ? here->tokens : std::vector<TokenId>(),
+              there.ok() ? there->tokens : std::vector<TokenId>());
     EXPECT_EQ(session->info().evicted, loaded->info().evicted);
     EXPECT_EQ(window.overflow != Overflow::kError, loaded->info().evicted > 0);
   }
@@ -298,7 +300,8 @@ TEST_F(SessionStateTest, AnOlderFolderDoesNotSayWhatHappensWhenItIsFull) {
 TEST(SessionKeys, EveryNamespaceReadsBackAndEveryByteIsPrintable) {
   std::string all;
   for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
-  for (const std::string& name : {all, std::string(" "), std::string("%%41"), std::string("\0", 1)}) {
+  for (const std::string& name :
+       {all, std::string(" "), std::string("%%41"), std::string("\0", 1)}) {
     KeyValues keys;
     WriteSessionKeys({.template_variables = {}, .cache_namespace = name}, &keys);
     EXPECT_TRUE(keys.Check().ok()) << keys.Check().ToString();

@@ -25,7 +25,9 @@ std::unique_ptr<Engine> Make(const std::shared_ptr<const Model>& model, uint64_t
   options.threads = 1;
   options.batch_rows = 16;
   options.progress = std::move(progress);
-  if (kv_blocks > 0) options.kv_budget = kv_blocks * MakeEngine(model, options)->stats().block_bytes;
+  if (kv_blocks > 0) {
+    options.kv_budget = kv_blocks * MakeEngine(model, options)->stats().block_bytes;
+  }
   return MakeEngine(model, options);
 }
 

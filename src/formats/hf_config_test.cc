@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace gyrator {
 namespace {
 
@@ -102,10 +105,102 @@ TEST(HfConfig, RopeParametersOfSomeLayersAreTold) {
   EXPECT_EQ(10000.0, config->rope.theta);
 }
 
+std::string Llama(const std::string& fields) {
+  return R"({"model_type": "llama", )" + fields + "}";
+}
+
+TEST(HfConfig, ReadsEachFieldFromItsOwnName) {
+  const auto config = ParseHfConfig(Llama(R"(
+    "num_hidden_layers": 1, "hidden_size": 2, "num_attention_heads": 3, "num_key_value_heads": 4,
+    "head_dim": 5, "intermediate_size": 6, "vocab_size": 7, "max_position_embeddings": 8,
+    "max_window_layers": 9, "sliding_window": 10, "rms_norm_eps": 0.5, "hidden_act": "silu",
+    "use_sliding_window": true, "tie_word_embeddings": false, "attention_bias": true,
+    "mlp_bias": false, "layer_types": ["a", "b"], "partial_rotary_factor": 0.25,
+    "rope_scaling": {"type": "yarn", "factor": 2, "low_freq_factor": 3, "high_freq_factor": 4,
+      "attention_factor": 5, "beta_fast": 6, "beta_slow": 7, "mscale": 8, "mscale_all_dim": 9,
+      "original_max_position_embeddings": 11, "truncate": true})"));
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(1, config->num_hidden_layers);
+  EXPECT_EQ(2, config->hidden_size);
+  EXPECT_EQ(3, config->num_attention_heads);
+  EXPECT_EQ(4, config->num_key_value_heads);
+  EXPECT_EQ(5, config->head_dim);
+  EXPECT_EQ(6, config->intermediate_size);
+  EXPECT_EQ(7, config->vocab_size);
+  EXPECT_EQ(8, config->max_position_embeddings);
+  EXPECT_EQ(9, config->max_window_layers);
+  EXPECT_EQ(10, config->sliding_window);
+  EXPECT_EQ(0.5, config->rms_norm_eps);
+  EXPECT_EQ("silu", config->hidden_act);
+  EXPECT_EQ(true, config->use_sliding_window);
+  EXPECT_EQ(false, config->tie_word_embeddings);
+  EXPECT_EQ(true, config->attention_bias);
+  EXPECT_EQ(false, config->mlp_bias);
+  EXPECT_EQ((std::vector<std::string>{"a", "b"}), config->layer_types);
+  EXPECT_FALSE(config->quantized);
+  EXPECT_EQ(0.25, config->rope.partial_rotary_factor);
+  EXPECT_EQ(2.0, config->rope.factor);
+  EXPECT_EQ(3.0, config->rope.low_freq_factor);
+  EXPECT_EQ(4.0, config->rope.high_freq_factor);
+  EXPECT_EQ(5.0, config->rope.attention_factor);
+  EXPECT_EQ(6.0, config->rope.beta_fast);
+  EXPECT_EQ(7.0, config->rope.beta_slow);
+  EXPECT_EQ(8.0, config->rope.mscale);
+  EXPECT_EQ(9.0, config->rope.mscale_all_dim);
+  EXPECT_EQ(11, config->rope.original_max_position_embeddings);
+  EXPECT_EQ(true, config->rope.truncate);
+}
+
+TEST(HfConfig, NullIsAsAbsent) {
+  const auto config = ParseHfConfig(Llama(R"(
+    "hidden_size": null, "rms_norm_eps": null, "attention_bias": null, "hidden_act": null,
+    "layer_types": null, "architectures": null, "rope_scaling": null, "rope_parameters": {},
+    "quantization_config": null)"));
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_FALSE(config->hidden_size);
+  EXPECT_FALSE(config->rms_norm_eps);
+  EXPECT_FALSE(config->attention_bias);
+  EXPECT_TRUE(config->layer_types.empty());
+  EXPECT_TRUE(config->architecture.empty());
+  EXPECT_FALSE(config->rope.factor_given);
+  EXPECT_FALSE(config->quantized);
+  EXPECT_TRUE(ParseHfConfig(Llama(R"("quantization_config": {})"))->quantized);
+  // An empty set of parameters gives way to the other one.
+  const auto second = ParseHfConfig(
+      Llama(R"("rope_scaling": {}, "rope_parameters": {"rope_type": "linear", "factor": 2})"));
+  ASSERT_TRUE(second.ok()) << second.status().ToString();
+  EXPECT_EQ("linear", second->rope.type);
+}
+
+TEST(HfConfig, BoundsHoldToTheLastValue) {
+  EXPECT_EQ(2147483647, ParseHfConfig(Llama(R"("vocab_size": 2147483647)"))->vocab_size);
+  EXPECT_EQ(0, ParseHfConfig(Llama(R"("vocab_size": 0)"))->vocab_size);
+  const auto layers = [](int count) {
+    std::string list = "\"layer_types\": [";
+    for (int i = 0; i < count; ++i) list += i > 0 ? ",\"a\"" : "\"a\"";
+    return Llama(list + "]");
+  };
+  EXPECT_EQ(4096u, ParseHfConfig(layers(4096))->layer_types.size());
+  const Status more = ParseHfConfig(layers(4097)).status();
+  EXPECT_EQ(Code::kCorruption, more.code());
+  EXPECT_NE(std::string::npos, more.message().find("at most 4096 entries, found 4097"));
+}
+
+TEST(HfConfig, OfALongValueTheBeginningIsShown) {
+  const std::string shown(38, 'x');  // and the quotation marks
+  const Status whole = ParseHfConfig(Llama("\"hidden_size\": \"" + shown + "\"")).status();
+  EXPECT_TRUE(whole.message().ends_with("found \"" + shown + "\"")) << whole.ToString();
+  const Status cut = ParseHfConfig(Llama("\"hidden_size\": \"" + shown + "y\"")).status();
+  EXPECT_TRUE(cut.message().ends_with("found \"" + shown + "y...")) << cut.ToString();
+}
+
 TEST(HfConfig, RefusesDeepNesting) {
-  const std::string deep =
-      R"({"model_type": "llama", "x": )" + std::string(100, '[') + std::string(100, ']') + "}";
-  EXPECT_EQ(Code::kCorruption, ParseHfConfig(deep).status().code());
+  const auto nested = [](size_t levels) {
+    return Llama("\"x\": " + std::string(levels, '[') + std::string(levels, ']'));
+  };
+  EXPECT_TRUE(ParseHfConfig(nested(31)).ok());  // the document is the first level
+  EXPECT_EQ(Code::kCorruption, ParseHfConfig(nested(32)).status().code());
+  EXPECT_EQ(Code::kCorruption, ParseHfConfig(nested(100)).status().code());
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace gyrator {
 namespace {
 
 constexpr size_t kCopyBytes = 256 << 10;
-constexpr int kHoldAttemptsMax = 10'000;  // each failed one is a whole save of somebody else
+constexpr int kHoldAttemptsMax = 1'000;  // each failed one is a whole save of somebody else
 
 bool IsNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||

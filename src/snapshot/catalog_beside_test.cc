@@ -110,6 +110,42 @@ TEST_F(CatalogBeside, AnImportIsReadFromAFolderThatStays) {
   EXPECT_EQ(copied->root_digest, first.root_digest);
 }
 
+// Another process saves just before this one has the folder.
+class SavesMeanwhile final : public ForwardingFileSystem {
+ public:
+  SavesMeanwhile(FileSystem* base, int times, std::function<void()> save)
+      : ForwardingFileSystem(base), times_(times), save_(std::move(save)) {}
+  Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path, LockMode mode) override {
+    if (times_-- > 0) save_();
+    return ForwardingFileSystem::LockDirectory(path, mode);
+  }
+
+ private:
+  int times_;
+  const std::function<void()> save_;
+};
+
+TEST_F(CatalogBeside, AReaderLooksAgainWhereTheNamePoints) {
+  for (const int times : {1, 2, 20}) {
+    Save("chat", 1);
+    std::string newest;
+    SavesMeanwhile busy(&fs_, times, [&] { newest = Save("chat", 2).folder; });
+    const auto held = Catalog(busy, clock_, kRoot).Hold("chat");
+    ASSERT_TRUE(held.ok()) << held.status().ToString();
+    EXPECT_EQ(held->folder, newest) << times;
+  }
+  // One that never comes to read gets a refusal in the end, not damage.
+  SavesMeanwhile endless(&fs_, 1 << 30, [&] { Save("chat", 2); });
+  const Status status = Catalog(endless, clock_, kRoot).Hold("chat").status();
+  EXPECT_EQ(status.name(), "busy") << status.ToString();
+}
+
+TEST_F(CatalogBeside, AReaderOfANameThatIsRemovedMeanwhileFindsNone) {
+  Save("chat", 1);
+  SavesMeanwhile busy(&fs_, 1, [&] { EXPECT_TRUE(catalog_.Remove("chat").ok()); });
+  EXPECT_EQ(Catalog(busy, clock_, kRoot).Hold("chat").status().name(), "not_found");
+}
+
 TEST_F(CatalogBeside, ANameThatPointsAtNoFolderIsDamaged) {
   const WrittenSnapshot saved = Save("chat", 1);
   ASSERT_TRUE(RemoveTree(fs_, saved.folder).ok());
@@ -161,12 +197,14 @@ TEST(CatalogProcesses, ReadersBesideASaverNeverSeeDamage) {
     Catalog mine = catalog("home");
     const auto held = mine.Hold("chat");
     GYRATOR_RETURN_IF_ERROR(held.status());
-    return catalog("away" + std::to_string(::getpid())).Import("", held->folder, kAnything).status();
+    return catalog("away" + std::to_string(::getpid()))
+        .Import("", held->folder, kAnything)
+        .status();
   };
   std::vector<pid_t> readers;
-  for (const std::function<Status()>& reads : {std::function<Status()>(verifies),
-                                               std::function<Status()>(lists),
-                                               std::function<Status()>(copies)}) {
+  for (const std::function<Status()>& reads :
+       {std::function<Status()>(verifies), std::function<Status()>(lists),
+        std::function<Status()>(copies)}) {
     readers.push_back(InChild([&] {
       int failed = 0;
       for (int i = 0; i < 60; ++i) {
@@ -384,7 +422,8 @@ TEST(CatalogNames, AreIndependentOfTheWorkingDirectory) {
       failed += catalog.Resolve(name).status().name() == "not_found" ? 0 : 1;
       failed += catalog.Hold(name).status().name() == "not_found" ? 0 : 1;
     }
-    failed += catalog.Resolve("fresh").status().message().find("./fresh") != std::string::npos ? 0 : 1;
+    failed +=
+        catalog.Resolve("fresh").status().message().find("./fresh") != std::string::npos ? 0 : 1;
     failed += catalog.Resolve("nobody").status().message().find("./") == std::string::npos ? 0 : 1;
     for (const char* path : {"./fresh", "../cwd/fresh", "fresh/"}) {
       failed += catalog.Hold(path).ok() ? 0 : 1;

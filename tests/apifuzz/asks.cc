@@ -10,9 +10,9 @@ namespace gyrator {
 
 namespace {
 
-constexpr int32_t kIds = 250;      // ids that raw tokens are drawn from
-constexpr int32_t kEnough = 100;   // tokens beyond which a session without a policy cuts
-constexpr int32_t kOpening = 33;   // tokens that many sessions begin with: no whole number of blocks
+constexpr int32_t kIds = 250;     // ids that raw tokens are drawn from
+constexpr int32_t kEnough = 100;  // tokens beyond which a session without a policy cuts
+constexpr int32_t kOpening = 33;  // tokens that many begin with: no whole number of blocks
 
 std::vector<TokenId> Row(int32_t count, TokenId first) {
   std::vector<TokenId> tokens;

@@ -20,7 +20,8 @@ void* Allocate(std::size_t size, std::size_t alignment) {
     allocation_failed = true;
     throw std::bad_alloc();
   }
-  const std::size_t rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
+  const std::size_t steps = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment;
+  const std::size_t rounded = steps * alignment;
   void* memory = alignment <= alignof(std::max_align_t) ? std::malloc(rounded)
                                                         : std::aligned_alloc(alignment, rounded);
   if (memory == nullptr) throw std::bad_alloc();

@@ -102,10 +102,11 @@ std::string StateOf(const Session& session) {
 std::string Difference(const Session& live, const Session& shadow, bool crowded) {
   const std::string here = StateOf(live), there = StateOf(shadow);
   if (here != there) return "live:   " + here + "\n  shadow: " + there;
-  if (live.info().cp != std::ssize(live.tokens())) return "cp is not the number of tokens: " + here;
-  if (live.last_logits().empty() && crowded) return {};
-  if (LogitsOf(live) != LogitsOf(shadow)) return "logits differ from the shadow's: " + here;
-  return {};
+  if (live.info().cp != std::ssize(live.tokens())) return "cp and tokens differ: " + here;
+  if (crowded && (live.last_logits().empty() || shadow.last_logits().empty())) return {};
+  if (LogitsOf(live) == LogitsOf(shadow)) return {};
+  return "logits differ from the shadow's (" + std::to_string(live.last_logits().size()) + " and " +
+         std::to_string(shadow.last_logits().size()) + "): " + here;
 }
 
 std::string LogitsDiffer(const Session& session, Quiet* quiet) {
@@ -156,7 +157,8 @@ std::string SavedDiffers(Session* live, Session* shadow, Quiet* quiet, const std
   GYRATOR_CHECK(fork.ok());
   std::vector<TokenId> longer = shadow->all_tokens();
   longer.push_back(7);
-  const auto there = (*fork)->Complete(longer, Steps(3)), here = (*loaded)->Complete(longer, Steps(3));
+  const auto there = (*fork)->Complete(longer, Steps(3));
+  const auto here = (*loaded)->Complete(longer, Steps(3));
   if (there.ok() != here.ok()) {
     return "loaded, it goes on otherwise: " + here.status().ToString() + ", expected " +
            there.status().ToString();

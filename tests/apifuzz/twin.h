@@ -49,8 +49,9 @@ bool HasNoRoom(const Status& status);
 // How a session stands, in words; equal words are equal states as far as a session tells.
 std::string StateOf(const Session& session);
 
-// The first difference, or nothing. `crowded`: the live session may lack logits that its shadow
-// has, for what parking lost is decoded again only when it is wanted.
+// The first difference, or nothing. `crowded`: one of the two may lack logits, for what parking
+// lost is decoded again only when it is wanted, and may be wanted by something that the other one
+// need not do.
 std::string Difference(const Session& live, const Session& shadow, bool crowded);
 
 // Whether logits are those of the tokens, where they are a function of them; else what differs.

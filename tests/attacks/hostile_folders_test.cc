@@ -1,10 +1,10 @@
 // Folders that a stranger made: everything that a manifest vouches for, and a state that makes no
 // sense.
 //
-// Each folder is a healthy one with a few changes (a key of a text file at an odd value, a tensor of
-// another shape or with values that are not finite, odd spans, thousands of foreign keys), and its
-// digests made anew. A child process then does with it what the command does: list, show, verify,
-// take it in, open it, talk, save, and open what it saved. No child may crash or fail with
+// Each folder is a healthy one with a few changes (a key of a text file at an odd value, a tensor
+// of another shape or with values that are not finite, odd spans, thousands of foreign keys), and
+// its digests made anew. A child process then does with it what the command does: list, show,
+// verify, take it in, open it, talk, save, and open what it saved. No child may crash or fail with
 // "internal"; and what was taken in can be opened by the model that it names, continued, and saved.
 //
 // usage: hostile_folders_test [--folders=N] [--seed=S]
@@ -52,17 +52,55 @@ class Random {
   uint64_t state_;
 };
 
-constexpr std::string_view kValues[] = {
-    "", "0", "-1", "1", "2", "7", "17", "4096", "4097", "2147483647", "2147483648",
-    "9223372036854775807", "9223372036854775808", "18446744073709551615", "1e999", "nan", "inf",
-    "-inf", "0.5", "-0.0", "none", "true", "[]", "[1,2", "[0]", "[0:1]", "[99999:1]", "[-1:1]",
-    "[1:nan]", "bf16", "f32", "int8", "float32", "float16", "bfloat16", "../../etc/passwd",
-    "\x1b[31mred", "a\tb", "v1.0", "v2.0", "2025-01-01T00:00:00.000000000Z", "9999-99-99T99:99:99Z"};
+constexpr std::string_view kValues[] = {"",
+                                        "0",
+                                        "-1",
+                                        "1",
+                                        "2",
+                                        "7",
+                                        "17",
+                                        "4096",
+                                        "4097",
+                                        "2147483647",
+                                        "2147483648",
+                                        "9223372036854775807",
+                                        "9223372036854775808",
+                                        "18446744073709551615",
+                                        "1e999",
+                                        "nan",
+                                        "inf",
+                                        "-inf",
+                                        "0.5",
+                                        "-0.0",
+                                        "none",
+                                        "true",
+                                        "[]",
+                                        "[1,2",
+                                        "[0]",
+                                        "[0:1]",
+                                        "[99999:1]",
+                                        "[-1:1]",
+                                        "[1:nan]",
+                                        "bf16",
+                                        "f32",
+                                        "int8",
+                                        "float32",
+                                        "float16",
+                                        "bfloat16",
+                                        "../../etc/passwd",
+                                        "\x1b[31mred",
+                                        "a\tb",
+                                        "v1.0",
+                                        "v2.0",
+                                        "2025-01-01T00:00:00.000000000Z",
+                                        "9999-99-99T99:99:99Z"};
 
 constexpr std::string_view kTextFiles[] = {"metadata/config.txt", "metadata/session.txt",
                                            "metadata/protocol.txt", "metadata/keylog.txt"};
 
-size_t LineEnd(const std::string& text, size_t at) { return std::min(text.find('\n', at), text.size()); }
+size_t LineEnd(const std::string& text, size_t at) {
+  return std::min(text.find('\n', at), text.size());
+}
 
 // ---- changes; each says what it did -------------------------------------------------------------
 
@@ -91,19 +129,29 @@ std::string AddForeignKeys(Files* files, Random* random) {
 
 std::string ChangeChat(Files* files, Random* random) {
   constexpr std::string_view kChats[] = {
-      "[]", "{}", "[{}]", "null", "", "[[[]]]", R"([{"role":"user"}])",
-      R"([{"role":"user","content":"a"}])", R"([{"role":"user","content":"a","span":null}])",
+      "[]",
+      "{}",
+      "[{}]",
+      "null",
+      "",
+      "[[[]]]",
+      R"([{"role":"user"}])",
+      R"([{"role":"user","content":"a"}])",
+      R"([{"role":"user","content":"a","span":null}])",
       R"([{"role":"user","content":"a","span":[0,1]}])",
       R"([{"role":"user","content":"a","span":[0,999999999]}])",
       R"([{"role":"user","content":"a","span":[-1,1]}])",
       R"([{"role":"user","content":"a","span":[1,0]}])",
       R"([{"role":"user","content":"a","span":[0,0]},{"role":"assistant","content":"b","span":[0,0]}])",
-      R"([{"role":"god","content":"a"}])", R"([{"role":"tool","content":"a"}])",
-      R"([{"role":"user","content":null}])", R"([{"role":"user","content":["a"]}])",
+      R"([{"role":"god","content":"a"}])",
+      R"([{"role":"tool","content":"a"}])",
+      R"([{"role":"user","content":null}])",
+      R"([{"role":"user","content":["a"]}])",
       R"([{"role":"user","content":[{"type":"text","text":"a"}]}])",
       R"([{"role":"assistant","content":"a"},{"role":"assistant","content":"b"}])",
       R"([{"role":"user","content":"a","role":"user"}])",
-      R"([{"role":"user","content":"\u001b[31m\u0000"}])", R"([{"role":"user","content":"\ud800"}])",
+      R"([{"role":"user","content":"\u001b[31m\u0000"}])",
+      R"([{"role":"user","content":"\ud800"}])",
       R"([{"role":"user","content":"a","x":1e999}])",
       R"([{"role":"user","content":"a","tool_calls":[{"function":{"name":7}}]}])",
   };
@@ -154,7 +202,8 @@ std::string ChangeTensor(Files* files, Random* random) {
     }
     case 3: {
       const size_t at = bytes.find("(1,");
-      if (at != std::string::npos) bytes.replace(at, 3, std::to_string(random->Below(10)).insert(0, "(") + ",");
+      if (at != std::string::npos)
+        bytes.replace(at, 3, std::to_string(random->Below(10)).insert(0, "(") + ",");
       return path + ": another shape";
     }
     case 4: {
@@ -188,7 +237,8 @@ std::string ChangeFiles(Files* files, Random* random) {
       for (const char* key : {"requires: ", "minor: "}) {
         std::string& protocol = (*files)["metadata/protocol.txt"];
         const size_t at = protocol.find(key);
-        if (at != std::string::npos) protocol.replace(at, LineEnd(protocol, at) - at, key + std::string("3"));
+        if (at != std::string::npos)
+          protocol.replace(at, LineEnd(protocol, at) - at, key + std::string("3"));
       }
       return "a window of its own";
     default:
@@ -259,7 +309,8 @@ int Continue(const Place& place, const std::string& folder) {
   if (refused) return Wrong("reply", reply.status());
   const auto saved = (*session)->Save({.root = place.root, .name = "chat"});
   if (!saved.ok()) return Wrong("taken in, not saved", saved.status());
-  if (Status status = VerifyContext(saved->folder, {}); !status.ok()) return Wrong("verify", status);
+  if (Status status = VerifyContext(saved->folder, {}); !status.ok())
+    return Wrong("verify", status);
   const auto again = engine->LoadSession(saved->folder, nullptr);
   return again.ok() ? kOpened : Wrong("saved, not opened", again.status());
 }
@@ -289,16 +340,17 @@ TEST(HostileFolders, NeverCrashAndWhatIsTakenInCanBeOpenedAndSaved) {
                             .progress = {}});
   ASSERT_TRUE(model.ok()) << model.status().ToString();
   // In a child: this process must have no thread, so that its children may make engines.
-  ASSERT_EQ(0, InChild([&] {
-              const auto engine = MakeEngine(*model);
-              auto session = engine->NewSession({});
-              GenerateOptions options;
-              options.tokens_max = 20;
-              const bool said =
-                  (*session)->Append({.role = "user", .content = "My name is Ada.", .extras = {}}).ok() &&
-                  (*session)->Respond(options).ok();
-              return said && (*session)->Save({.root = base + "/healthy", .name = "chat"}).ok() ? 0 : 1;
-            }));
+  ASSERT_EQ(
+      0, InChild([&] {
+        const auto engine = MakeEngine(*model);
+        auto session = engine->NewSession({});
+        GenerateOptions options;
+        options.tokens_max = 20;
+        const bool said =
+            (*session)->Append({.role = "user", .content = "My name is Ada.", .extras = {}}).ok() &&
+            (*session)->Respond(options).ok();
+        return said && (*session)->Save({.root = base + "/healthy", .name = "chat"}).ok() ? 0 : 1;
+      }));
   const Files healthy = ReadFolder(*ResolveContext(base + "/healthy", "chat"));
   std::map<int, int> verdicts;
   for (uint64_t i = 0; i < num_folders; ++i) {

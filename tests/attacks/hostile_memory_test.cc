@@ -50,24 +50,23 @@ class HostileMemory : public ::testing::Test {
   static void SetUpTestSuite() {
     base_ = testing::TempDir() + "/hostile_memory_" + std::to_string(::getpid());
     fs::remove_all(base_);
-    ASSERT_EQ(0, attacks::InChild([] {
-                auto model = Model::Load(std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
-                                         {.compute = {},
-                                          .isa = "auto",
-                                          .threads = 1,
-                                          .digest_cache = {},
-                                          .progress = {}});
-                EngineOptions options;
-                options.context = 64;
-                options.threads = 1;
-                auto engine = Engine::Create(*model, options);
-                auto session = (*engine)->NewSession({});
-                GenerateOptions nothing;
-                nothing.tokens_max = 0;
-                const std::vector<TokenId> tokens(20, 7);
-                const bool done = (*session)->Complete(tokens, nothing).ok();
-                return done && (*session)->Save({.root = base_ + "/healthy", .name = "chat"}).ok() ? 0 : 1;
-              }));
+    ASSERT_EQ(
+        0, attacks::InChild([] {
+          auto model = Model::Load(
+              std::string(GYRATOR_SOURCE_DIR) + "/tests/golden/models/llama3",
+              {.compute = {}, .isa = "auto", .threads = 1, .digest_cache = {}, .progress = {}});
+          EngineOptions options;
+          options.context = 64;
+          options.threads = 1;
+          auto engine = Engine::Create(*model, options);
+          auto session = (*engine)->NewSession({});
+          GenerateOptions nothing;
+          nothing.tokens_max = 0;
+          const std::vector<TokenId> tokens(20, 7);
+          const bool done = (*session)->Complete(tokens, nothing).ok();
+          return done && (*session)->Save({.root = base_ + "/healthy", .name = "chat"}).ok() ? 0
+                                                                                             : 1;
+        }));
     healthy_ = attacks::ReadFolder(*ResolveContext(base_ + "/healthy", "chat"));
   }
   static void TearDownTestSuite() { fs::remove_all(base_); }
@@ -95,7 +94,8 @@ class HostileMemory : public ::testing::Test {
                   const bool fast = static_cast<uint64_t>(used.ru_utime.tv_sec) <= seconds_max;
                   if (!small || !fast) {
                     std::fprintf(stderr, "%s: check %zu: peak %lu MiB of %lu MiB on disk, %ld s\n",
-                                 what.c_str(), i, peak >> 20, allocated >> 20, used.ru_utime.tv_sec);
+                                 what.c_str(), i, peak >> 20, allocated >> 20,
+                                 used.ru_utime.tv_sec);
                   }
                   return small && fast ? 0 : 1;
                 }))
@@ -162,7 +162,8 @@ TEST_F(HostileMemory, OfTextFiles) {
 TEST_F(HostileMemory, OfAWindow) {
   std::string& protocol = healthy_["metadata/protocol.txt"];
   const std::string before = protocol;
-  for (const char* key : {"requires: ", "minor: "}) protocol[protocol.find(key) + strlen(key)] = '3';
+  for (const char* key : {"requires: ", "minor: "})
+    protocol[protocol.find(key) + strlen(key)] = '3';
   const std::string head = "# window v1\noverflow: fifo\nmode: shift\nsinks: 0\nheadroom: 0\n";
   Check("metadata/window.txt", Repeated(head, "log: 0 rewind\n", "\n"), "rewinds");
   Check("metadata/window.txt", Repeated(head + "evicted: 3 1", ",1", ",1\n"), "evicted tokens");
@@ -223,11 +224,11 @@ TEST_F(HostileMemory, OfBareFolders) {
   EXPECT_EQ(Code::kCorruption, VerifyContext(Folder(), {}).code());
   // Tables of bytes: widened they would be eight times as large.
   const size_t count = large_bytes / 3;
-  std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1, " +
-                       std::to_string(count) + "), }";
+  std::string header =
+      "{'descr': '|u1', 'fortran_order': False, 'shape': (1, " + std::to_string(count) + "), }";
   header.append(128 - 10 - 1 - header.size(), ' ');
-  const std::string table =
-      std::string("\x93NUMPY\x01\0", 8) + std::string("\x76\0", 2) + header + "\n" + std::string(count, '\0');
+  const std::string table = std::string("\x93NUMPY\x01\0", 8) + std::string("\x76\0", 2) + header +
+                            "\n" + std::string(count, '\0');
   for (const char* path : {"input_ids.npy", "attention_mask.npy", "position_ids.npy"}) {
     bare[path] = table;
   }

@@ -5,7 +5,7 @@
   expected.json       what each holds: tokens, positions, K and V (hex of the stored elements,
                       [layer][key, value][kv head][token][dim]; int8: [layer][key, value, their scales]),
                       what int8 stands for (floats), and the versions and seed that made it
-  compat.json         SHA-256 of every array that numpy reads in tests/compat/snapshot_v1_0_1, _2 and _3,
+  compat.json         SHA-256 of every array that numpy reads in each folder of tests/compat,
                       which our writer made
 
 src/snapshot/golden_test.cc loads all of them. Reproducible: values are drawn from one seed.
@@ -26,7 +26,8 @@ import numpy as np
 
 TESTS = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", "tests"))
 ROOT = os.path.join(TESTS, "golden", "snapshots")
-COMPAT = [os.path.join(TESTS, "compat", f"snapshot_v1_0_{minor}") for minor in (1, 2, 3)]
+COMPAT = [os.path.join(TESTS, "compat", f"snapshot_v1_0_{minor}")
+          for minor in ("1", "2", "3", "4", "4_int8")]
 SEED = 20261121
 LAYERS, HEADS, DIM, VOCAB = 2, 2, 4, 50
 INT8_DIM, GROUP = 64, 32

@@ -2,7 +2,7 @@
 """Makes one small mistake at a time in the sources, and looks whether a test notices.
 
 usage: tools/mutate/mutate.py [--count 20] [--seed 1] [--paths src/kv,src/base/fs.cc] [--log FILE]
-                              [--again LOG] [--list] [--folder build-mutate] [--jobs 1]
+                              [--again LOG] [--own] [--list] [--folder build-mutate] [--jobs 1]
 
 What is drawn is a function of the seed, of --paths and of the sources alone: first an operator, then
 one of its places. The working tree is never changed: its files are copied to FOLDER/tree, and built
@@ -10,7 +10,8 @@ in FOLDER/build. A mutation that does not compile is drawn again; one that no te
 in its place: when no test notices that either, no test comes there, which is told apart.
 
 Each verdict is a line of JSON in the log. The same command with the same log goes on where it was
-stopped. --again LOG runs those of an earlier log that survived, on the sources of today.
+stopped. --again LOG runs those of an earlier log that survived, on the sources of today. --own runs
+the room's own unit tests alone, which is quick: what survives them goes to --again.
 """
 
 import argparse
@@ -114,11 +115,12 @@ def again(log, sources):
 class Bench:
     """A copy of the tree with a build folder of its own."""
 
-    def __init__(self, folder, jobs):
+    def __init__(self, folder, jobs, own):
         self.tree = folder / "tree"
         self.build = folder / "build"
         self.scratch = folder / "scratch"
         self.jobs = jobs
+        self.own = own  # a room's own tests are all that is run
         self.seconds = {}  # of each test without a mutation
         self.environment = dict(os.environ, CCACHE_BASEDIR=str(self.tree), CCACHE_NOHASHDIR="1",
                                 TEST_TMPDIR=str(self.scratch), TMPDIR=str(self.scratch),
@@ -178,14 +180,13 @@ class Bench:
             process = subprocess.Popen(command, cwd=self.tree, env=self.environment, stdout=output,
                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                        start_new_session=True, preexec_fn=_limits)
+            status = None
             try:
                 status = process.wait(limit)
             except subprocess.TimeoutExpired:
-                status = None
-            try:
-                os.killpg(process.pid, signal.SIGKILL)  # and what it left running
-            except ProcessLookupError:
                 pass
+            finally:
+                _end_group(process.pid)  # and what it left running
             process.wait()
             output.seek(0)
             text = output.read().decode(errors="replace")
@@ -193,6 +194,13 @@ class Bench:
             if left.name != "output":
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
         return status, text
+
+
+def _end_group(group):
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # all of it has ended
 
 
 def _limits():
@@ -219,7 +227,7 @@ def judge(bench, path, source, mutation):
 
 def first_failure(bench, path, source, mutated):
     """What fails, in words; empty: nothing; None: it does not compile."""
-    tests = TESTS[room_of(path)]
+    tests = TESTS[room_of(path)][:1 if bench.own else None]
     for test in tests:
         if test[0] not in bench.seconds:
             bench.write(path, source)
@@ -254,7 +262,7 @@ def read_log(path, run):
         path.write_text(json.dumps(run) + "\n")
         return []
     entries = [json.loads(line) for line in path.read_text().splitlines()]
-    for key in ("seed", "paths", "again", "sources"):
+    for key in ("seed", "paths", "again", "own", "sources"):
         if entries[0][key] != run[key]:
             sys.exit(f"mutate: {path} was begun with other {key} ({entries[0][key]}, now "
                      f"{run[key]}); give another --log")
@@ -276,10 +284,12 @@ def main():
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build-mutate")
     parser.add_argument("--log", type=pathlib.Path, help="FOLDER/seed-SEED.jsonl, if not given")
     parser.add_argument("--again", type=pathlib.Path, help="the survivors of this log")
+    parser.add_argument("--own", action="store_true", help="the room's own unit tests alone")
     parser.add_argument("--list", action="store_true", help="show what would be drawn, and build nothing")
     parser.add_argument("--jobs", type=int, default=1, help="of a build")
     options = parser.parse_args()
     folder = options.folder.resolve()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("mutate: stopped; the same command goes on"))
 
     sources = sources_of(options.paths.split(","))
     drawn = again(options.again, sources) if options.again else draw(sources, options.seed)
@@ -291,11 +301,11 @@ def main():
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE,
                             text=True).stdout.strip()
     run = {"seed": options.seed, "paths": options.paths, "again": str(options.again or ""),
-           "sources": digest(sources), "commit": commit}
+           "own": options.own, "sources": digest(sources), "commit": commit}
     name = f"again-{options.again.stem}.jsonl" if options.again else f"seed-{options.seed}.jsonl"
     log = options.log or folder / name
     done = read_log(log, run)
-    bench = Bench(folder, options.jobs)
+    bench = Bench(folder, options.jobs, options.own)
     bench.prepare()
     with open(log, "a") as output:
         for index, (path, mutation) in enumerate(drawn):
