@@ -26,12 +26,24 @@ constexpr std::string_view kTemplate =
 
 class SessionStateTest : public testing::Test {
  protected:
-  static void TearDownTestSuite() { model_.reset(); }
+  // The model's file stays until the end: a save asks whether it is still what was loaded.
+  static void SetUpTestSuite() {
+    const std::string file = ReadTree("models/gyrator-chat.gguf");
+    std::ofstream(ModelPath(), std::ios::binary) << WithTemplate(file, std::string(kTemplate));
+    ModelOptions options;
+    options.compute = ComputeType::kInt8;
+    options.threads = 1;
+    auto model = Model::Load(ModelPath(), options);
+    ASSERT_TRUE(model.ok()) << model.status().ToString();
+    model_ = *std::move(model);
+  }
+  static void TearDownTestSuite() {
+    model_.reset();
+    std::filesystem::remove(ModelPath());
+  }
+  static std::string ModelPath() { return testing::TempDir() + "session_state_test.gguf"; }
+
   void SetUp() override {
-    if (model_ == nullptr) {
-      const std::string file = ReadTree("models/gyrator-chat.gguf");
-      model_ = LoadBytes(WithTemplate(file, std::string(kTemplate)));
-    }
     root_ = testing::TempDir() + "state_" +
             testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(root_);
