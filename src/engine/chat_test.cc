@@ -202,7 +202,7 @@ TEST_F(ChatTest, ABareFolderGoesOnFromItsTokens) {
   ASSERT_TRUE(saved.ok());
   for (const char* file :
        {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/session.txt",
-        "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt"}) {
+        "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt", "metadata/window.txt"}) {
     fs::remove(fs::path(saved->folder) / file);
   }
   LoadReport report;

@@ -183,20 +183,26 @@ TEST_F(ExplainTest, TokensThatAreNoMessagesAreAnotherHistory) {
   ExpectRule(Rule::kEditedHistory, Say(*engine_, *session, "I live in Oslo."));
 }
 
-TEST_F(ExplainTest, AForkAndAFolderKnowOfAnEdit) {
+// What was edited away is gone from a fork and from a folder, so that nothing is there to differ.
+TEST_F(ExplainTest, AnEditIsToldWhereItsTokensStillAre) {
   const auto session = MakeSession(*engine_, 1);
   Say(*engine_, *session, "My name is Ada.");
   Say(*engine_, *session, "I live in Oslo.");
   ASSERT_TRUE(session->Edit(2, "I live in Rome.").ok());
+  ExpectRule(Rule::kEditedHistory, *session->Explain());
   const auto fork = *session->Fork({});
-  ExpectRule(Rule::kEditedHistory, Ask(*engine_, *fork));
+  const Explanation of_fork = Ask(*engine_, *fork);
+  EXPECT_FALSE(of_fork.divergence.has_value());
+  EXPECT_GT(of_fork.own, 0);
   const std::string root = testing::TempDir() + "explain_test_folder";
   const auto saved = session->Save({.root = root, .name = {}});
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   const auto engine = Make({});
   auto loaded = engine->LoadSession(saved->folder, nullptr);
   ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
-  ExpectRule(Rule::kEditedHistory, Turn(*engine, **loaded));
+  const Explanation of_folder = Turn(*engine, **loaded);
+  EXPECT_FALSE(of_folder.divergence.has_value());
+  EXPECT_EQ(of_fork.own, of_folder.own);
   fs::remove_all(root);
 }
 

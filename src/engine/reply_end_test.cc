@@ -22,8 +22,9 @@ class ReplyEnd : public ContextManagerTest {
   void SetUp() override {
     const TokenId letter = model_->text()->Encode("z", false).back();
     const TokenId end = model_->text()->end_of_generation().front();
-    // 20000 - 3 * 1500 is well above the bias of the end, 20000 - 4 * 1500 well below.
-    sampler_.logit_bias = {{letter, 20000.0f}, {end, 14750.0f}};
+    // The prompt has the end once, which costs it one penalty: 16250 - 1500 is well below
+    // 20000 - 3 * 1500 and well above 20000 - 4 * 1500.
+    sampler_.logit_bias = {{letter, 20000.0f}, {end, 16250.0f}};
     sampler_.frequency_penalty = 1500.0f;
     sampler_.penalty_last_n = -1;
     Start(kSlots, kCapacity, {.headroom = 0, .eviction = Overflow::kMessage});

@@ -294,7 +294,7 @@ TEST(Meaning, ConsistentDigestsDoNotHideAWrongState) {
       {config, "weights_sha256", "weights_sha512", "missing_element", Code::kCorruption},
       {config, "model: ", "n_heads: 3\nmodel: ", "state_inconsistent", Code::kCorruption},
       {protocol, "protocol: v1.0", "protocol: v2.0", "unsupported_protocol", Code::kUnsupported},
-      {protocol, "requires: 1", "requires: 5", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "requires: 4", "requires: 5", "unsupported_protocol", Code::kUnsupported},
       {protocol, "byte_order: little", "byte_order: big", "unsupported_protocol",
        Code::kUnsupported},
       {protocol, "axis_order: batch,heads", "axis_order: batch,tokens", "unsupported_protocol",
@@ -325,8 +325,8 @@ TEST(Meaning, AWindowMustFitTheFolder) {
       {window, "1-5", "1-6", "state_inconsistent", Code::kCorruption},
       {window, state.window, "", "state_inconsistent", Code::kCorruption},
       {"chat.json", "\"span\":[2,9]", "\"span\":[2,10]", "state_inconsistent", Code::kCorruption},
-      {protocol, "requires: 3", "requires: 2", "state_inconsistent", Code::kCorruption, "requires"},
-      {protocol, "requires: 3", "requires: 5", "unsupported_protocol", Code::kUnsupported},
+      {protocol, "requires: 4", "requires: 2", "state_inconsistent", Code::kCorruption, "requires"},
+      {protocol, "requires: 4", "requires: 5", "unsupported_protocol", Code::kUnsupported},
   };
   for (const Edit& edit : edits) ExpectEditRefused(files, edit);
 }

@@ -15,7 +15,7 @@ constexpr size_t kPatternBytesMax = 32768;
 // Bounds of one search. Oniguruma gives up after 10,000,000 steps back, so what it finds is found
 // here; a text of its own length may take a pattern a few steps a byte, whatever its length.
 constexpr uint64_t kStepsMin = 20'000'000, kStepsByte = 64;
-constexpr uint64_t kDepthMin = 200'000, kDepthByte = 1;  // nested backtracking points
+constexpr uint64_t kDepthMin = 200'000, kDepthByte = 4;  // nested backtracking points
 constexpr uint64_t kHeapKibMin = 64 * 1024;  // for the interpreter, and half a KiB a byte
 constexpr size_t kShortText = 65536;         // the least bounds are enough
 
