@@ -70,7 +70,13 @@ Status Chat::Open() {
 
 Status Chat::Resume(const ContextDetails& saved) {
   LoadReport report;
-  Result<std::unique_ptr<Session>> loaded = engine_->LoadSession(saved.entry.folder, &report);
+  LoadSessionOptions options;
+  if (!args_.generate.template_variables.empty()) {
+    options.template_variables = args_.generate.template_variables;
+    unsaved_ = true;
+  }
+  Result<std::unique_ptr<Session>> loaded =
+      engine_->LoadSession(saved.entry.folder, &report, options);
   if (!loaded.ok()) {
     return ExplainMismatch(std::move(loaded).status(), args_.context, saved, engine_->model());
   }
