@@ -35,6 +35,9 @@ class Chat {
   Status Resume(const ContextDetails& saved);
   // Of a context that is resumed. kInvalidArgument when it was begun with another one.
   Status UseSystemPrompt();
+  // Whether a conversation can begin with it: one that the template or the capacity refuses would
+  // refuse every line, and nothing is saved then.
+  Status CheckSystemPrompt() const;
   // Says once what left the window, when it did.
   void TellEviction();
   Status Save();

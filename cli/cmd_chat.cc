@@ -65,7 +65,7 @@ Status Chat::Open() {
   GYRATOR_ASSIGN_OR_RETURN(
       session_, OpenSession(*engine_, args_.sampler, args_.window.Over(window), args_.generate));
   unsaved_ = true;
-  return {};
+  return CheckSystemPrompt();
 }
 
 Status Chat::Resume(const ContextDetails& saved) {
@@ -105,7 +105,8 @@ Status Chat::UseSystemPrompt() {
   const std::span<const Message> transcript = session_->transcript();
   if (session_->info().phase == Phase::kNew) {
     unsaved_ = true;
-    return session_->Append({.role = "system", .content = wanted, .extras = {}});
+    GYRATOR_RETURN_IF_ERROR(session_->Append({.role = "system", .content = wanted, .extras = {}}));
+    return CheckSystemPrompt();
   }
   const bool has = !transcript.empty() && transcript[0].role == "system";
   if (has && transcript[0].content == wanted) return {};
@@ -113,6 +114,14 @@ Status Chat::UseSystemPrompt() {
       "--system-prompt: the context '" + args_.context + "' was begun with " +
       (has ? "another one, '" + Shortened(transcript[0].content) + "'" : "none") +
       ", and a conversation keeps its own; leave the flag out, or begin another context");
+}
+
+// A fork is asked, so that the line which it takes to ask is in no transcript.
+Status Chat::CheckSystemPrompt() const {
+  if (args_.generate.system_prompt.empty()) return {};
+  GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> probe, session_->Fork({}));
+  GYRATOR_RETURN_IF_ERROR(probe->Append({.role = "user", .content = "a", .extras = {}}));
+  return probe->Check().Annotate("--system-prompt");
 }
 
 std::string Chat::Fill() const {

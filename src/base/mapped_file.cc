@@ -15,6 +15,7 @@ namespace {
 
 Status OpenError(const std::string& path, int error) {
   const std::string message = path + ": " + std::strerror(error);
+  if (error == ENOSPC || error == EDQUOT) return Status::Exhausted(message).Named("no_space");
   return error == ENOENT || error == ENOTDIR ? Status::NotFound(message) : Status::Io(message);
 }
 

@@ -68,6 +68,17 @@ for kind in strict poison extra; do
   equal "$kind: the next process" 0 $?
   same_file "$kind: speaks as if the line had never been" "$work/without" "$work/with"
 done
+# --- A system prompt that would refuse every line is refused at the start, and nothing is saved.
+for prompt in "$(printf "be kind %.0s" {1..400})" "$(printf "a %.0s" {1..900})"; do
+  exits "a system prompt that does not fit" 6 "${chat[@]}" --context prompt --system-prompt "$prompt"
+  contains "its flag is named" "--system-prompt" "$(cat "$work/err")"
+  exits "and no context is begun" 3 "$gyrator" show prompt
+done
+exits "a system prompt that the template refuses" 2 "$gyrator" chat -m "$work/strict.gguf" --context prompt \
+  --system-prompt "never say so"
+contains "in the words of the template" "not that word" "$(cat "$work/err")"
+exits "which begins no context either" 3 "$gyrator" show prompt
+
 contains "a context that cannot be told" "tokenizer" "$("$gyrator" chat -m "$source_dir/tests/golden/models/llama3" 2>&1 </dev/null)"
 
 # --- Contexts that an earlier version left with a line that it could not answer.
