@@ -32,7 +32,7 @@ void RunOnce(const ModelConfig& config, const Weights& weights, ComputeType comp
   const Status status =
       Forward({&config, &weights, FindOps("ref"), &threads, arena->get(), nullptr}, kv, batch,
               logits.data());
-  GYRATOR_CHECK(status.ok() || compute == ComputeType::kInt8);
+  GYRATOR_CHECK(status.ok() || status.name() == "not_finite");
 }
 
 void LoadAndRun(const GgufFile& file) {

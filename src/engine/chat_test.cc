@@ -200,9 +200,9 @@ TEST_F(ChatTest, ABareFolderGoesOnFromItsTokens) {
   const std::vector<TokenId> history = session->tokens();
   auto saved = session->Save({.root = root_, .name = {}});
   ASSERT_TRUE(saved.ok());
-  for (const char* file :
-       {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/session.txt",
-        "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt", "metadata/window.txt"}) {
+  for (const char* file : {"chat.json", "logits.npy", "metadata/manifest.txt",
+                           "metadata/session.txt", "metadata/protocol.txt", "metadata/keylog.txt",
+                           "metadata/obfchain.txt", "metadata/window.txt"}) {
     fs::remove(fs::path(saved->folder) / file);
   }
   LoadReport report;

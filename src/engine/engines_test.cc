@@ -95,7 +95,8 @@ TEST(EnginesTest, ComputeTypesOfOneModelDoNotMeet) {
 TEST(EnginesTest, AContextOfAnotherComputeTypeIsRefusedByName) {
   const std::string root = testing::TempDir() + "engines_test_context";
   std::filesystem::remove_all(root);
-  const auto bf16 = Make(LoadGolden("llama3", ComputeType::kBF16));  // with K and V as int8 has them
+  const auto bf16 =
+      Make(LoadGolden("llama3", ComputeType::kBF16));  // with K and V as int8 has them
   const auto int8 = Make(LoadGolden("llama3", ComputeType::kInt8));
   const auto session = MakeSession(*bf16, 1);
   ASSERT_TRUE(session->Complete(Numbers(20, 3), Steps(2)).ok());

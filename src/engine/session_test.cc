@@ -165,7 +165,8 @@ TEST_F(SessionTest, OneWhoseNumbersOverflowFailsAloneInItsBatch) {
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   for (const char* left_out :
        {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/session.txt",
-        "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt"}) {
+        "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt",
+        "metadata/window.txt"}) {
     std::filesystem::remove(saved->folder + "/" + left_out);
   }
   const std::string file = saved->folder + "/past_key_values/1_value.npy";

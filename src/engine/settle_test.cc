@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <map>
 #include <stdexcept>
@@ -90,7 +91,8 @@ void ExpectTrue(const std::shared_ptr<const Model>& model, Session& session) {
 // A callback that throws when it is called for the n-th time.
 auto ThrowAt(int n) {
   return [left = n](auto&&...) mutable {
-    if (--left == 0) throw std::runtime_error("thrown by the test");
+    if (--left == 0)
+      std::rethrow_exception(std::make_exception_ptr(std::runtime_error("thrown by the test")));
     return true;
   };
 }
@@ -139,7 +141,8 @@ TEST_P(SettleTest, ACallbackForThePromptThatThrowsDoesToo) {
 TEST_P(SettleTest, ProgressThatThrowsDoesToo) {
   bool throws = false;
   const auto engine = Make(model_, 0, [&](auto, uint64_t done, uint64_t) {
-    if (throws && done > 20) throw std::runtime_error("thrown by the test");
+    if (throws && done > 20)
+      std::rethrow_exception(std::make_exception_ptr(std::runtime_error("thrown by the test")));
   });
   const auto session = MakeSession(*engine, 1);
   ASSERT_TRUE(session->Complete(Numbers(10, 3), Steps(0)).ok());

@@ -133,7 +133,8 @@ TEST(Eviction, WhatCannotBeFreedIsNamed) {
   const Status status = PlanEviction(kFifo, view, 8).status();
   EXPECT_EQ(Code::kExhausted, status.code());
   EXPECT_EQ("capacity", status.name());
-  EXPECT_NE(std::string::npos, status.message().find("8 of the prompt's 50 tokens")) << status.message();
+  EXPECT_NE(std::string::npos, status.message().find("8 of the prompt's 50 tokens"))
+      << status.message();
   EXPECT_NE(std::string::npos, status.message().find("only 7 may")) << status.message();
   EXPECT_EQ((Spans{{14, 21}}), Plan(kFifo, view, 7));
   EXPECT_EQ((Spans{{10, 17}}), Plan(kMessage, view, 7));

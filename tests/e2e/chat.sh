@@ -57,8 +57,11 @@ for name in ../x a/b .hidden; do
   exits "context name $name" 2 "$gyrator" chat -m "$model" --context "$name"
 done
 
-# --- A full context says so and keeps what was said.
+# --- A reply that fills its context ends there; the next line is refused, and what was said is kept.
 printf 'Hello.\n' | "$gyrator" chat -m "$model" -c 32 --overflow error --ignore-eos --seed 1 --context full \
+  >"$work/out" 2>"$work/err"
+equal "a reply ends where the context is full" "0 1" "$? $(grep -c . "$work/out")"
+printf 'Hello again.\n' | "$gyrator" chat -m "$model" -c 32 --overflow error --ignore-eos --seed 1 --context full \
   >"$work/out" 2>"$work/err"
 equal "over capacity" 6 $?
 contains "names capacity" "32" "$(cat "$work/err")"

@@ -54,7 +54,7 @@ equal "another compute type" 5 $?
 
 # --- Bare folders of the first format.
 cp -r "$copy" "$work/bare"
-rm -r "$work/bare/chat.json" "$work/bare/logits.npy" "$work/bare/metadata/manifest.txt" \
+rm -r "$work/bare/chat.json" "$work/bare/logits.npy" "$work/bare/metadata/manifest.txt" "$work/bare/metadata/window.txt" \
   "$work/bare/metadata/protocol.txt" "$work/bare/metadata/session.txt"
 "$gyrator" load "$work/bare" --as bare >"$work/out" 2>"$work/err"
 equal "a bare folder loads" 0 $?
