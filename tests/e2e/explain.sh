@@ -90,8 +90,8 @@ equal "an edit by number" "$(words plain)" "$(words edited2)"
 shown=$(typed forked 'Hello.\n/fork branch\nMy name is Ada.\n/fork branch2 2\n/fork branch\n/rewind 9\n/edit 9 x\n/nope\n')
 contains "a fork is told" "saved a fork as 'branch'" "$shown"
 contains "a name that is taken is refused" "'branch' exists already" "$shown"
-contains "too many turns are refused" "1 to 2 turns expected" "$shown"
-contains "so is a line that is not there" "one of 1 to 2" "$shown"
+contains "too many turns are refused" "this talk has 2 turns, found" "$shown"
+contains "so is a line that is not there" "this talk has 2 lines, found" "$shown"
 contains "and an unknown command" "no such command: /nope" "$shown"
 equal "a fork stands where it was made" "$(words branch)" "$(words branch2)"
 printf 'My name is Ada.\n' | talk branch >/dev/null
