@@ -23,7 +23,8 @@ class FailedPassTest : public testing::TestWithParam<std::vector<bool>> {
     folder_ = saved->folder;
     for (const char* part :
          {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/session.txt",
-          "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt"}) {
+          "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt",
+          "metadata/window.txt"}) {
       std::filesystem::remove(folder_ + "/" + part);
     }
     const std::string values = folder_ + "/past_key_values/1_value.npy";

@@ -172,7 +172,9 @@ TEST_P(Agents, WhatIsLeftWithoutSomeCallsIsAConversationOfTheSameForm) {
   ASSERT_TRUE(layout.ok()) << layout.status().ToString();
   ASSERT_EQ(6u, layout->calls.size());
   const auto may_go = std::ranges::count_if(layout->calls, &ToolCall::may_go);
-  EXPECT_GE(may_go, 5);  // the first follows the user, whose words may be closed otherwise
+  // The words around the first and the last call may be tokenized otherwise without it (Mistral's
+  // are): such a call goes with its whole turn only.
+  EXPECT_GE(may_go, 4);
   for (size_t first = 0; first < 6; ++first) {
     for (size_t last = first; last < 6 && layout->calls[last].may_go; ++last) {
       std::vector<Message> fewer = messages;
