@@ -96,6 +96,9 @@ void World::FailAllocation() {
 void World::FailDisk() {
   Twin& twin = *AnyTwin();
   if (places_[twin.place].swaps) return;  // its swap file would fail, too
+  // A fork and a save both let go of the tokens of messages that were dropped. After a fork of each
+  // side nothing is left that a save could let go of.
+  if (!twin.live->Fork({}).ok() || !twin.shadow->Fork({}).ok()) return Renew(twin, "fork");
   Count("saves to a full disk");
   const std::string before = StateOf(*twin.live);
   Result<SaveReport> saved = Status::Io("not saved");
