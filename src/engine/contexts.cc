@@ -72,15 +72,8 @@ Result<HeldContext> HoldContext(const std::string& root, const std::string& name
 
 Result<ContextDetails> ShowContext(const std::string& folder) {
   GYRATOR_ASSIGN_OR_RETURN(Snapshot snapshot, OpenSnapshot(PosixFileSystem(), folder));
-  GYRATOR_ASSIGN_OR_RETURN(const SnapshotSummary summary, ReadSummary(PosixFileSystem(), folder));
+  GYRATOR_ASSIGN_OR_RETURN(ContextDetails details, SummarizeContext(folder));
   GYRATOR_ASSIGN_OR_RETURN(ParsedChat chat, ParseChat(snapshot.chat));
-  ContextDetails details;
-  details.entry.folder = folder;
-  details.entry.stamp = LastPart(folder);
-  Describe(summary, &details.entry);
-  details.verification = VerificationName(snapshot.verification);
-  details.config = ToPairs(snapshot.config);
-  details.session = ToPairs(snapshot.session);
   details.protocol = ToPairs(snapshot.protocol_text);
   details.keylog = ToPairs(snapshot.keylog);
   details.transcript = std::move(chat.messages);

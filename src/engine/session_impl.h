@@ -68,8 +68,9 @@ struct RestoredState {
 // Transcript, sampler and identity of the conversation, from the parts that are not K and V.
 // kCorruption "state_inconsistent"; kUnsupported.
 Result<RestoredState> RestoreState(const Snapshot& snapshot);
-// What a load refuses of a snapshot that was opened, short of the model that it is to go on with.
-// `verify` and an import ask the same: what they take in can be opened.
+// What CheckCompatible and RestoreState refuse together, short of the model that the session is to
+// go on with, without building the session: `verify` and an import ask it, so that what they take
+// in can be opened.
 Status CheckLoadable(const Snapshot& snapshot);
 
 // How things stood when a request was made.

@@ -116,7 +116,6 @@ Result<std::unique_ptr<Session>> EngineImpl::LoadSession(const std::string& fold
                                                .head_dim = view.head_dim});
   GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> notes,
                            CheckCompatible(snapshot, live, options_.context));
-  GYRATOR_RETURN_IF_ERROR(CheckLoadable(snapshot));
   GYRATOR_ASSIGN_OR_RETURN(RestoredState state, RestoreState(snapshot));
   GYRATOR_RETURN_IF_ERROR(Adapt(options, options_.use_cache, &state, &notes));
 
