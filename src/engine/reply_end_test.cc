@@ -41,6 +41,7 @@ class ReplyEnd : public ContextManagerTest {
     keep(manager_->Respond(alone, options));
     Conversation* const both[] = {&other, &among};
     keep(std::move(manager_->RespondAll(both, options)[1]));
+    EXPECT_EQ(alone.n_past(), among.n_past());
     const auto single = NewSession(), batched = NewSession(), beside = NewSession();
     keep(single->Respond(options));
     std::vector<BatchRequest> batch;

@@ -25,11 +25,14 @@ Result<Reused> SessionCache::Sync(std::span<const TokenId> tokens, bool reuse) {
   const int32_t before = held.size();
   const int32_t capacity = sequences_->capacity(slot_);
   if (length > capacity) return TooLong(length, before, capacity);
-  GYRATOR_RETURN_IF_ERROR(Resume());
   Reused reused;
   if (reuse) {
-    reused = sequences_->Sync(slot_, tokens);
+    const Result<Reused> synced = sequences_->ResumeAndSync(slot_, tokens);
+    if (sequences_->tokens(slot_).size() < before) ForgetLogits();
+    GYRATOR_RETURN_IF_ERROR(synced.status());
+    reused = *synced;
   } else {
+    GYRATOR_RETURN_IF_ERROR(Resume());
     sequences_->Truncate(slot_, 0);
   }
   const bool logits_fit = reused.own == length && before == length && !logits_->empty();
@@ -53,8 +56,9 @@ Reused SessionCache::Find(std::span<const TokenId> tokens, bool reuse, int32_t l
 
 Status SessionCache::Evict(int32_t length, std::span<const TokenSpan> spans) {
   Truncate(length);
-  ForgetLogits();
-  return sequences_->Evict(slot_, spans);
+  const Status status = sequences_->Evict(slot_, spans);
+  if (sequence().cp() < length) ForgetLogits();  // what evicted nothing keeps its logits
+  return status;
 }
 
 void SessionCache::Truncate(int32_t length) {

@@ -70,6 +70,25 @@ TEST_F(SessionCacheTest, AnEmptyPromptIsNothingToDecode) {
   EXPECT_EQ(0, cache_.sequence().cp());
 }
 
+// A fork shares all blocks, others have the rest of the pool: there is no room to move positions.
+TEST_F(SessionCacheTest, WhatCannotBeEvictedKeepsItsLogits) {
+  ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
+  Decode(tokens_, 3);
+  const SlotId fork = *manager_.Fork(cache_.slot());
+  manager_.SetBusy(cache_.slot(), true);
+  manager_.SetBusy(fork, true);
+  std::vector<uint32_t> rest;
+  ASSERT_TRUE(pool_.Allocate(pool_.num_free(), &rest).ok());
+  const TokenSpan span = {4, 9};
+  EXPECT_EQ("kv_pool", cache_.Evict(20, {&span, 1}).name());
+  EXPECT_EQ(20, cache_.sequence().cp());
+  ASSERT_EQ(1u, cache_.logits().size());
+  EXPECT_EQ(3, cache_.logits()[0]);
+  pool_.Release(rest);
+  EXPECT_TRUE(cache_.Evict(20, {&span, 1}).ok());
+  EXPECT_TRUE(cache_.logits().empty());
+}
+
 TEST_F(SessionCacheTest, WhatIsEvictedTakesTheLogitsAlong) {
   ASSERT_TRUE(cache_.Sync(tokens_, true).ok());
   Decode(tokens_, 3);

@@ -201,6 +201,12 @@ void RadixTree::Lease(std::string_view key, std::span<const TokenId> tokens, uin
   }
 }
 
+void RadixTree::SetGuarded(std::string_view key, std::span<const TokenId> tokens, bool guarded) {
+  const Walk walk = Follow(key, tokens, Tier::kAny);
+  for (Node* node : walk.nodes) node->guarded = guarded;
+  if (walk.last != nullptr) walk.last->guarded = guarded;
+}
+
 void RadixTree::Detach(std::string_view key, std::span<const TokenId> tokens, uint32_t block,
                        bool longer_too) {
   const Walk walk = Follow(key, tokens, Tier::kMemory);
@@ -231,7 +237,7 @@ bool RadixTree::HasHotChild(const Node& node) {
 }
 
 bool RadixTree::CanGo(const Node& node, uint64_t now) const {
-  return node.count > 0 && !node.cold && !HasHotChild(node) && node.pins == 0 &&
+  return node.count > 0 && !node.cold && !HasHotChild(node) && node.pins == 0 && !node.guarded &&
          node.lease_until <= now && pool_->num_refs(node.block) == 1;
 }
 

@@ -93,6 +93,15 @@ class RadixTree {
   // Keeps those blocks while the time is below `until`.
   void Lease(std::string_view key, std::span<const TokenId> tokens, uint64_t until);
 
+  // Keeps what is cached of `tokens`, in memory and cold, from going to make room, until the same is
+  // let go.
+  void Guard(std::string_view key, std::span<const TokenId> tokens) {
+    SetGuarded(key, tokens, true);
+  }
+  void LetGo(std::string_view key, std::span<const TokenId> tokens) {
+    SetGuarded(key, tokens, false);
+  }
+
   // Drops the node in which `tokens` end when it is a part of a block, it is `block`, and it is
   // neither pinned nor leased, so that the sequence which shares it can append to it. One that
   // holds more than `tokens` stays unless `longer_too`.
@@ -131,6 +140,7 @@ class RadixTree {
     uint32_t block = 0;  // of the pool; of a cold node the slot of the swap file
     int32_t depth = 0;   // tokens before this node
     int32_t pins = 0;
+    bool guarded = false;
     uint64_t lease_until = 0;
     uint64_t last_used = 0;
     Node* parent = nullptr;
@@ -165,6 +175,7 @@ class RadixTree {
   // Takes the block of `node` out of memory: to the swap file, or with all of the node.
   void Leave(Node* node, uint64_t now);
   bool WriteOut(Node* node, uint64_t now);
+  void SetGuarded(std::string_view key, std::span<const TokenId> tokens, bool guarded);
   Node* CheapestCold(uint64_t now) const;  // leaf; null: none
   static std::vector<Node*> Subtree(Node* node);
   static bool HasHotChild(const Node& node);

@@ -81,7 +81,7 @@ RadixTree::Node* RadixTree::CheapestCold(uint64_t now) const {
   Node* cheapest = nullptr;
   if (num_cold_ == 0) return nullptr;
   ForEach([&](Node* node) {
-    if (!node->cold || !node->children.empty()) return;
+    if (!node->cold || !node->children.empty() || node->guarded) return;
     if (cheapest == nullptr || Score(*node, now) < Score(*cheapest, now)) cheapest = node;
   });
   return cheapest;

@@ -128,6 +128,18 @@ Reused SequenceManager::Sync(SlotId slot, std::span<const TokenId> tokens) {
   return reused;
 }
 
+Result<Reused> SequenceManager::ResumeAndSync(SlotId slot, std::span<const TokenId> tokens) {
+  const std::string key = Get(slot).key;
+  radix_.Guard(key, AllButLast(tokens));
+  Status status = Resume(slot);
+  const Reused reused = status.ok() ? Sync(slot, tokens) : Reused();
+  radix_.LetGo(key, AllButLast(tokens));
+  if (status.ok()) return reused;
+  if (status.name() != "kv_pool") return status;
+  GYRATOR_RETURN_IF_ERROR(Resume(slot));
+  return Sync(slot, tokens);
+}
+
 void SequenceManager::Truncate(SlotId slot, int32_t length) {
   Entry& entry = Live(slot);
   entry.sequence.Truncate(length);

@@ -96,6 +96,10 @@ class SequenceManager {
   // latter at most tokens.size() - 1, so that a row is left whose logits are fresh. What is cached
   // in the swap file is read if the pool has, or can make, room for it.
   Reused Sync(SlotId slot, std::span<const TokenId> tokens);
+  // Resume and Sync of a sequence that may be parked. What the cache has of `tokens` does not go to
+  // make room for the sequence itself, unless there is no other: the sequence gets what Find said.
+  // Errors of Resume.
+  Result<Reused> ResumeAndSync(SlotId slot, std::span<const TokenId> tokens);
   // What Sync would find if there is room for it; changes nothing. Of a parked slot: behind a
   // Resume that finds room. As if the sequence had been truncated to `length_max` before.
   Reused Find(SlotId slot, std::span<const TokenId> tokens, int32_t length_max = INT32_MAX) const;
