@@ -91,8 +91,9 @@ Status CommitFolder(FileSystem& fs, const std::string& temp, const std::string& 
   std::vector<std::string> folders;
   GYRATOR_RETURN_IF_ERROR(ListDirectories(fs, temp, &folders));
   for (const std::string& folder : folders) GYRATOR_RETURN_IF_ERROR(fs.SyncDirectory(folder));
+  const std::string parent = ParentPath(final_path);  // nothing is allocated behind the rename
   GYRATOR_RETURN_IF_ERROR(fs.Rename(temp, final_path));
-  return fs.SyncDirectory(ParentPath(final_path));
+  return fs.SyncDirectory(parent);
 }
 
 Status RemoveTree(FileSystem& fs, const std::string& path) {

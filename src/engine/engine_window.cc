@@ -71,7 +71,7 @@ Status EngineLoop::CheckRoom(const SessionImpl& session, const Prompt& prompt) c
   const Window& window = session.window_state();
   std::vector<TokenId> tokens = prompt.tokens;
   if (!window.empty()) {
-    if (!window.Matches(tokens, held)) return {};  // the window is made anew: it shows then
+    if (!window.Continues(tokens, held)) return {};  // the window is made anew: it shows then
     tokens = window.View(tokens);
   }
   const auto length = static_cast<int32_t>(tokens.size());
@@ -91,7 +91,7 @@ CacheView EngineLoop::Look(const SessionImpl& session, std::span<const TokenId> 
   CacheView view;
   view.tokens.assign(tokens.begin(), tokens.end());
   int32_t length_max = INT32_MAX;
-  if (!window.empty() && window.Matches(tokens, held)) {
+  if (!window.empty() && window.Continues(tokens, held)) {
     view.tokens = window.View(tokens);
   } else if (!window.empty()) {
     view.rebuilds = true;
@@ -117,7 +117,9 @@ Status EngineLoop::View(Request* request) {
   SessionCache& cache = request->session->cache();
   request->held = sequences_->tokens(cache.slot()).ToVector();
   const Window& window = request->session->window_state();
-  if (!window.empty() && window.Matches(request->tokens, request->held)) {
+  const bool goes_on = request->is_turn() ? window.Continues(request->tokens, request->held)
+                                          : window.Matches(request->tokens, request->held);
+  if (!window.empty() && goes_on) {
     if (request->wants_prompt_logits()) {
       return Status::Unsupported("logits of the prompt: tokens before it were evicted");
     }

@@ -160,6 +160,42 @@ TEST(Eviction, WhatTheSwapFileLostIsToldOrComputedAgain) {
   std::filesystem::remove_all(folder);
 }
 
+// Nothing of such a prompt is left in the window, or only what stands before the gap: a reply needs
+// the logits after its last token, which was evicted.
+TEST(Eviction, APromptThatEndsWithWhatWasEvictedMakesTheWindowAnew) {
+  EngineOptions options;
+  options.context = kContext;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kF32), options);
+  for (const Overflow overflow : {Overflow::kFifo, Overflow::kSink}) {
+    for (const EvictMode mode : {EvictMode::kShift, EvictMode::kRecompute}) {
+      for (const int32_t more : {-1, 0, 1}) {
+        SCOPED_TRACE(std::string(OverflowName(overflow)) + " " + std::to_string(more));
+        const auto session = MakeSession(*engine, 1), fresh = MakeSession(*engine, 1);
+        for (Session* each : {session.get(), fresh.get()}) {
+          ASSERT_TRUE(each->SetWindow({.overflow = overflow, .mode = mode, .sinks = 4}).ok());
+        }
+        ASSERT_TRUE(session->Complete(Numbers(200, 3), Steps(0)).ok());
+        const std::vector<TokenId> all = session->all_tokens(), kept = session->tokens();
+        const auto before = std::ranges::mismatch(all, kept).in1 - all.begin();
+        const auto gap_end = before + session->info().evicted;
+        ASSERT_GT(gap_end, 60);
+        const auto prefix = std::span(all).first(static_cast<size_t>(gap_end + more));
+        const auto explained = session->Explain(prefix);
+        const auto reply = session->Complete(prefix, Steps(3));
+        ASSERT_TRUE(reply.ok() && explained.ok()) << reply.status().ToString();
+        EXPECT_EQ(reply->window_rebuilt, more <= 0);
+        EXPECT_EQ(explained->prompt_tokens, more <= 0 ? std::ssize(prefix) : before + more);
+        if (more > 0) continue;
+        const auto expected = fresh->Complete(prefix, Steps(3));
+        ASSERT_TRUE(expected.ok());
+        EXPECT_EQ(reply->tokens, expected->tokens);
+        EXPECT_TRUE(std::ranges::equal(session->last_logits(), fresh->last_logits()));
+      }
+    }
+  }
+}
+
 TEST(Eviction, WithoutTheCacheItIsRefused) {
   EngineOptions options;
   options.context = 64;

@@ -68,6 +68,11 @@ class Window {
                        std::span<const TokenId> window) const noexcept;
   // Whether `all` agrees with what is there as far as the last evicted token.
   bool Matches(std::span<const TokenId> all, std::span<const TokenId> window) const;
+  // Whether it also has a token behind the last evicted one, for a reply to go on from: logits after
+  // a token that was evicted can only come from a window that is made anew.
+  bool Continues(std::span<const TokenId> all, std::span<const TokenId> window) const {
+    return Matches(all, window) && ToAll(gone_.empty() ? 0 : gone_.back().at) < std::ssize(all);
+  }
   // `all` without what was evicted. REQUIRES: Matches.
   std::vector<TokenId> View(std::span<const TokenId> all) const;
   // Where position `all` of all tokens is in the window; of an evicted one, where the next is that

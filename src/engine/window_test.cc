@@ -36,6 +36,20 @@ TEST(Window, WhatWasEvictedIsPutBackWhereItStood) {
   EXPECT_EQ(2u, window.log().size());
 }
 
+TEST(Window, AReplyGoesOnBehindTheLastGapOnly) {
+  Window window;
+  EXPECT_TRUE(window.Continues(Tokens{9}, Tokens{1}));
+  Tokens tokens = {0, 1, 2, 3, 4, 5};
+  window.Evict(Of({{0, 1}, {2, 4}}), &tokens);
+  ASSERT_EQ((Tokens{1, 4, 5}), tokens);
+  EXPECT_FALSE(window.Continues(Tokens{0, 1, 2}, tokens));
+  EXPECT_TRUE(window.Matches(Tokens{0, 1, 2, 3}, tokens));
+  EXPECT_FALSE(window.Continues(Tokens{0, 1, 2, 3}, tokens));
+  EXPECT_TRUE(window.Continues(Tokens{0, 1, 2, 3, 4}, tokens));
+  EXPECT_TRUE(window.Continues(Tokens{0, 1, 2, 3, 9}, tokens));
+  EXPECT_FALSE(window.Continues(Tokens{0, 1, 2, 9, 4}, tokens));
+}
+
 TEST(Window, ARewindIsToldWhereItChangesWhatWasSeen) {
   Window window;
   Tokens tokens(10);

@@ -278,6 +278,7 @@ Status Catalog::Remove(std::string_view name_or_stamp) {
   if (is_stamp) {
     GYRATOR_ASSIGN_OR_RETURN(const std::vector<Pointer> pointers, ReadNames());
     for (const Pointer& pointer : pointers) {
+      if (!pointer.problem.ok() && !IsDamaged(pointer.problem)) return pointer.problem;
       if (pointer.stamp != id) continue;
       return Status::InvalidArgument("'" + id + "': the name '" + pointer.name +
                                      "' points at it; remove the name");
@@ -285,8 +286,9 @@ Status Catalog::Remove(std::string_view name_or_stamp) {
     GYRATOR_RETURN_IF_ERROR(AddToIntent(id, {id}));
   } else {
     const Result<std::string> stamp = ReadName(id);
+    if (!stamp.ok() && !IsDamaged(stamp.status())) return stamp.status();
     if (stamp.ok()) GYRATOR_RETURN_IF_ERROR(AddToIntent(id, {*stamp}));
-    // A damaged one may be a folder.
+    // A damaged name may be a folder.
     GYRATOR_RETURN_IF_ERROR(found->kind == FileKind::kDirectory ? fs_.RemoveDirectory(NamePath(id))
                                                                 : fs_.RemoveFile(NamePath(id)));
     GYRATOR_RETURN_IF_ERROR(fs_.SyncDirectory(NamesFolder()));

@@ -115,8 +115,12 @@ class Catalog {
     Status problem;
   };
   Result<std::vector<Pointer>> ReadNames();
+  // Whether a name file was read and holds no stamp: such a name points at nothing. A name that
+  // cannot be read just now (no right, no descriptor, a failing disk) may point at any folder.
+  static bool IsDamaged(const Status& problem) { return problem.name() == "state_inconsistent"; }
   // Removes the stamps of an intent that no name points at and nobody reads. Those that are being
-  // read stay in the intent; without any the intent goes. Under the id's lock.
+  // read stay in the intent, and all stay while a name cannot be read; without any the intent goes.
+  // Under the id's lock.
   Status Settle(std::string_view id, std::vector<std::string>* removed);
   // Removes a folder unless it is being read; gives whether it is gone.
   Result<bool> RemoveUnlessHeld(const std::string& folder, std::vector<std::string>* removed);

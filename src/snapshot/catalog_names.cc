@@ -122,8 +122,7 @@ Status Catalog::Settle(std::string_view id, std::vector<std::string>* removed) {
   bool all_known = true;
   for (const Pointer& pointer : pointers) {
     kept.insert(pointer.stamp);
-    // A damaged name points at nothing. One that the system cannot read just now may point at any.
-    if (pointer.problem.name() == "io") all_known = false;
+    if (!pointer.problem.ok() && !IsDamaged(pointer.problem)) all_known = false;
   }
   std::vector<std::string> left;
   for (const std::string& stamp : stamps) {

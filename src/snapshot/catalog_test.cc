@@ -267,16 +267,21 @@ void ExpectOldOrNew(Attempt& attempt, const std::string& where) {
   EXPECT_EQ(*LoadBits(attempt.fs, catalog, "chat"), Small(3).LogicalBytes()) << where;
 }
 
+// What a call of the system may fail of.
+constexpr const char* kErrors[] = {"io", "no_space", "denied", "busy"};
+
 TEST(Faults, AnyOperationMayFailOnce) {
-  for (const std::string error : {"io", "no_space"}) {
-    for (uint64_t n = 0;; ++n) {
-      Attempt attempt({.at = n, .error = error});
-      if (!attempt.fired) {
-        EXPECT_GT(n, 50u);
-        EXPECT_TRUE(attempt.status.ok());
-        break;
+  for (const bool reads : {false, true}) {
+    for (const std::string error : kErrors) {
+      for (uint64_t n = 0;; ++n) {
+        Attempt attempt({.at = n, .error = error, .count_reads = reads});
+        if (!attempt.fired) {
+          EXPECT_GT(n, reads ? 60u : 50u);
+          EXPECT_TRUE(attempt.status.ok());
+          break;
+        }
+        ExpectOldOrNew(attempt, error + " at " + std::to_string(n) + (reads ? " with reads" : ""));
       }
-      ExpectOldOrNew(attempt, error + " at " + std::to_string(n));
     }
   }
 }
@@ -328,6 +333,93 @@ TEST(Faults, ARemovalLeavesTheContextOrNothing) {
       EXPECT_TRUE(after->empty() || LoadBits(fs, catalog, "chat").ok()) << n;
     }
     if (!fired) break;
+  }
+}
+
+bool Holds(FileSystem& fs, Catalog& catalog, const std::string& name, uint64_t seed) {
+  const auto bits = LoadBits(fs, catalog, name);
+  return bits.ok() && *bits == Small(seed).LogicalBytes();
+}
+
+// A removal beside another context, of a name or of a folder without one, with a fault.
+struct Removal {
+  MemoryFileSystem fs;
+  ManualClock clock{kTestNanos};
+  Catalog catalog{fs, clock, kRoot};
+  bool fired = false;
+  Status status;
+
+  Removal(const FaultPlan& plan, bool by_stamp) {
+    EXPECT_TRUE(catalog.Save("other", Small(2).source(), kOptions).ok());
+    const auto saved = catalog.Save(by_stamp ? "" : "chat", Small(1).source(), kOptions);
+    EXPECT_TRUE(saved.ok());
+    FaultFileSystem faulty(&fs, plan);
+    status = Catalog(faulty, clock, kRoot).Remove(by_stamp ? saved->stamp : "chat");
+    fired = faulty.fired();
+  }
+};
+
+// What was to be removed is there as it was or wholly gone, and the other context is not harmed.
+void ExpectThereOrGone(Removal& removal, bool by_stamp, const std::string& where) {
+  ASSERT_TRUE(removal.catalog.Recover().ok()) << where;
+  const auto left = removal.catalog.List();
+  ASSERT_TRUE(left.ok()) << where;
+  EXPECT_EQ(Folders(removal.fs).size(), left->size()) << where << ": a folder that nobody knows";
+  EXPECT_TRUE(Holds(removal.fs, removal.catalog, "other", 2)) << where;
+  if (left->size() == 1) return;
+  ASSERT_EQ(left->size(), 2u) << where;
+  EXPECT_FALSE(removal.status.ok()) << where;
+  EXPECT_EQ((*left)[0].name.empty() || (*left)[1].name.empty(), by_stamp) << where;
+}
+
+TEST(Faults, ARemovalOfWhichAnyOperationFailsLeavesTheContextOrNothing) {
+  for (const bool by_stamp : {false, true}) {
+    for (const std::string error : kErrors) {
+      for (uint64_t n = 0;; ++n) {
+        const std::string where = error + " at " + std::to_string(n) + (by_stamp ? " stamp" : "");
+        Removal removal({.at = n, .error = error, .count_reads = true}, by_stamp);
+        ExpectThereOrGone(removal, by_stamp, where);
+        if (removal.fired) continue;
+        EXPECT_TRUE(removal.status.ok()) << where;
+        EXPECT_GT(n, 15u) << where;
+        break;
+      }
+    }
+  }
+}
+
+TEST(Faults, ANamedFolderIsNeverReportedRemovedByItsStamp) {
+  for (uint64_t n = 0;; ++n) {
+    MemoryFileSystem fs;
+    ManualClock clock(kTestNanos);
+    Catalog catalog(fs, clock, kRoot);
+    const auto saved = catalog.Save("chat", Small(1).source(), kOptions);
+    ASSERT_TRUE(saved.ok());
+    FaultFileSystem faulty(&fs, {.at = n, .error = "denied", .count_reads = true});
+    EXPECT_FALSE(Catalog(faulty, clock, kRoot).Remove(saved->stamp).ok()) << n;
+    EXPECT_TRUE(Holds(fs, catalog, "chat", 1)) << n;
+    if (!faulty.fired()) break;
+  }
+}
+
+// Another process's turn, whose name cannot be read just now, must not cost it its context.
+TEST(Faults, ANameThatCannotBeReadKeepsAllThatItMayPointAt) {
+  for (const std::string error : kErrors) {
+    for (uint64_t n = 0;; ++n) {
+      MemoryFileSystem fs;
+      ManualClock clock(kTestNanos);
+      Catalog catalog(fs, clock, kRoot);
+      ASSERT_TRUE(catalog.Save("chat", Small(1).source(), kOptions).ok());
+      ASSERT_TRUE(catalog.Save("chat", Small(2).source(), kOptions).ok());
+      const std::string current = (*catalog.List())[0].stamp;
+      // An intent that names the folder in use, as a save leaves it whose last steps failed.
+      ASSERT_TRUE(ReplaceFile(fs, std::string(kRoot) + "/names/.chat.intent",
+                              AsBytes(current + "\n")).ok());
+      FaultFileSystem faulty(&fs, {.at = n, .error = error, .count_reads = true});
+      (void)Catalog(faulty, clock, kRoot).Recover();
+      ASSERT_TRUE(Holds(fs, catalog, "chat", 2)) << error << " at " << n;
+      if (!faulty.fired()) break;
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #include "snapshot/folder_writer.h"
 
+#include <utility>
+
 #include "snapshot/format.h"
 #include "snapshot/stamp.h"
 
@@ -51,18 +53,16 @@ Status FolderWriter::Claim(Clock& clock) {
     sequence_ = std::max(sequence_, std::stoi(tail) + 1);
   }
   for (; sequence_ < kSequenceMax; ++sequence_) {
-    const std::string stamp = StampName(created_nanos_, sequence_);
-    const std::string temp = JoinPath(root_, std::string(kTempPrefix) + stamp);
+    stamp_ = StampName(created_nanos_, sequence_);
+    std::string temp = JoinPath(root_, std::string(kTempPrefix) + stamp_);
     Status made = fs_.CreateDirectory(temp);
     if (made.name() == "exists") continue;
     GYRATOR_RETURN_IF_ERROR(std::move(made));
-    stamp_ = stamp;
-    temp_ = temp;
+    temp_ = std::move(temp);  // allocates nothing: the folder that is there now has its owner
     // Only now nobody else can take the stamp; was it taken before?
     GYRATOR_ASSIGN_OR_RETURN(const bool taken, Exists(fs_, folder()));
     if (!taken) return {};
-    temp_.clear();
-    GYRATOR_RETURN_IF_ERROR(fs_.RemoveDirectory(temp));
+    GYRATOR_RETURN_IF_ERROR(fs_.RemoveDirectory(std::exchange(temp_, {})));
   }
   return Status::Exhausted(root_ + ": no free name for a snapshot in this second")
       .Named("no_space");

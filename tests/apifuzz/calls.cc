@@ -78,7 +78,11 @@ void World::Request(Twin& twin, int depth) {
       ask.ToString() + " of " + std::to_string(twin.number) + " in " + places_[twin.place].name;
   Count(ask.throws() ? "requests to throw" : "requests");
   std::unique_ptr<Session> cancelled;  // what a throw must leave: what a cancellation leaves
-  if (ask.ending == Ending::kThrow) cancelled = *twin.shadow->Fork({});
+  if (ask.ending == Ending::kThrow) {
+    // A fork lets go of the tokens of dropped messages: on both sides, or they would differ in that.
+    if (!twin.live->Fork({}).ok()) return Renew(twin, what);
+    cancelled = *twin.shadow->Fork({});
+  }
   std::function<void()> at_first;
   if (depth < kDepthMax && dice_.OneIn(3)) at_first = [&] { InCallback(twin, depth); };
   flying_.insert(twin.number);

@@ -28,8 +28,11 @@ class Race:
                    "fork": ["fork", "other", "name"], "rm": ["rm", "name"]}[kind]
         process = self.attack.start(self.home, *command)
         if kind == "chat":
-            process.stdin.write(line.encode() + b"\n")
-            process.stdin.flush()
+            try:
+                process.stdin.write(line.encode() + b"\n")
+                process.stdin.flush()
+            except BrokenPipeError:
+                process.stdin = None  # it was refused before it took the line
         else:
             process.stdin.close()
             process.stdin = None

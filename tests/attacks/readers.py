@@ -113,6 +113,9 @@ def main():
     attack.check(len(said) == 2 + 2 * talker.turns, "turns lost:", len(said), talker.turns)
     seen = attack.run(home, "verify", folder_of(home, "talk"))
     attack.check(seen.returncode == 0, "verify at the end", seen.stderr)
+    # A copy that somebody read while it was removed goes with anybody's next turn.
+    done = attack.run(home, *CHAT, lines=b"Goodbye.\n")
+    attack.check(done.returncode == 0, "the last turn", done.stderr)
     stays = left_over(home, ["talk"])
     attack.check(not stays, "left over:", stays)
     attack.note("turns of the talk", talker.turns)
