@@ -48,7 +48,7 @@ class EngineLoop {
   // kInvalidArgument: a token that the model does not have. Any thread.
   Status CheckTokens(std::span<const TokenId> tokens) const;
   // kExhausted "capacity" when a request of the session for this prompt has no room, whatever is
-  // evicted; the rest shows when it runs. Changes nothing.
+  // evicted. Changes nothing.
   Status CheckRoom(const SessionImpl& session, const Prompt& prompt) const;
   // What a request of the session for `tokens`, all of them, would find; changes nothing.
   CacheView Look(const SessionImpl& session, std::span<const TokenId> tokens) const;
@@ -73,17 +73,21 @@ class EngineLoop {
   Status Fit(Request* request);
   Status EvictWhatMust(Request* request);
   // Takes what was evicted before out of the request's tokens, or makes the window anew.
+  // kExhausted "capacity": a window that is made anew has no room for them; nothing has changed.
   Status View(Request* request);
   Status Evict(Request* request, int32_t need);
   // kExhausted "capacity": that many of `tokens`, the window's, cannot go. `scores`: of the policy
   // kScore, by block.
   struct Candidate {
     const SessionImpl* session = nullptr;
+    const Window* window = nullptr;  // what has gone before
     std::span<const TokenId> tokens;
     const PromptLayout* layout = nullptr;
     bool replying = false;
   };
   static Result<Eviction> Plan(const Candidate& candidate, int32_t need, std::vector<float> scores);
+  // Whether enough can go for `tokens` to fit. kExhausted "capacity"; `held` is for the message.
+  Status CheckFits(const Candidate& candidate, size_t held) const;
   // What the last rows of the sequence attend to, block by block; NaN for blocks that are not
   // there.
   Result<std::vector<float>> Scores(const Request& request);

@@ -69,18 +69,23 @@ Status EngineLoop::EvictWhatMust(Request* request) {
 Status EngineLoop::CheckRoom(const SessionImpl& session, const Prompt& prompt) const {
   const std::vector<TokenId> held = sequences_->tokens(session.cache().slot()).ToVector();
   const Window& window = session.window_state();
-  std::vector<TokenId> tokens = prompt.tokens;
-  if (!window.empty()) {
-    if (!window.Continues(tokens, held)) return {};  // the window is made anew: it shows then
-    tokens = window.View(tokens);
-  }
-  const auto length = static_cast<int32_t>(tokens.size());
+  const Window anew;
+  const bool goes_on = window.Continues(prompt.tokens, held);
+  const std::vector<TokenId> tokens = goes_on ? window.View(prompt.tokens) : prompt.tokens;
+  return CheckFits({.session = &session,
+                    .window = goes_on ? &window : &anew,
+                    .tokens = tokens,
+                    .layout = &prompt.layout},
+                   held.size());
+}
+
+Status EngineLoop::CheckFits(const Candidate& candidate, size_t held) const {
+  const auto length = static_cast<int32_t>(candidate.tokens.size());
   if (length <= options_.context) return {};
-  if (session.window().overflow == Overflow::kError) {
-    return TooLong(length, static_cast<int32_t>(held.size()), options_.context);
+  if (candidate.session->window().overflow == Overflow::kError) {
+    return TooLong(length, static_cast<int32_t>(held), options_.context);
   }
-  std::vector<float> scores(tokens.size() / kBlockPositions, kUnknownScore);
-  const Candidate candidate = {.session = &session, .tokens = tokens, .layout = &prompt.layout};
+  std::vector<float> scores(candidate.tokens.size() / kBlockPositions, kUnknownScore);
   return Plan(candidate, length - options_.context, std::move(scores)).status();
 }
 
@@ -125,6 +130,12 @@ Status EngineLoop::View(Request* request) {
     }
     request->tokens = window.View(request->tokens);
   } else if (!window.empty()) {
+    const Window anew;
+    GYRATOR_RETURN_IF_ERROR(CheckFits({.session = request->session,
+                                       .window = &anew,
+                                       .tokens = request->tokens,
+                                       .layout = &request->layout},
+                                      request->held.size()));
     GYRATOR_RETURN_IF_ERROR(cache.Resume());
     const int32_t exact = window.exact(static_cast<int32_t>(request->held.size()));
     cache.Truncate(exact);
@@ -146,6 +157,7 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
   std::vector<float> scores(request->tokens.size() / kBlockPositions, kUnknownScore);
   const auto plan = [&](std::vector<float> looked) {
     return Plan({.session = &session,
+                 .window = &session.window_state(),
                  .tokens = request->tokens,
                  .layout = &request->layout,
                  .replying = IsReplying(*request)},
@@ -187,7 +199,7 @@ Status EngineLoop::Evict(Request* request, int32_t need) {
 Result<Eviction> EngineLoop::Plan(const Candidate& candidate, int32_t need,
                                   std::vector<float> scores) {
   const WindowOptions& options = candidate.session->window();
-  const Window& window = candidate.session->window_state();
+  const Window& window = *candidate.window;
   const PromptLayout& layout = *candidate.layout;
   WindowView view{.length = static_cast<int32_t>(candidate.tokens.size()),
                   .pinned = window.FromAll(layout.pinned),

@@ -196,6 +196,31 @@ TEST(Eviction, APromptThatEndsWithWhatWasEvictedMakesTheWindowAnew) {
   }
 }
 
+// A history that differs before what was evicted needs a new window. When it cannot have one, the
+// old one stays.
+TEST(Eviction, ARefusedPromptDoesNotCostTheWindow) {
+  EngineOptions options;
+  options.context = kContext;
+  options.threads = 1;
+  const auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kF32), options);
+  for (const Overflow later : {Overflow::kError, Overflow::kMessage}) {
+    const auto session = MakeSession(*engine, 1);
+    ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kSink}).ok());
+    ASSERT_TRUE(session->Complete(Numbers(200, 3), Steps(2)).ok());
+    ASSERT_TRUE(session->SetWindow({.overflow = later}).ok());
+    const std::vector<TokenId> window = session->tokens(), all = session->all_tokens();
+    const std::vector<float> logits(session->last_logits().begin(), session->last_logits().end());
+    const auto refused = session->Complete(Numbers(150, 9), Steps(2));
+    EXPECT_EQ(refused.status().name(), "capacity");
+    EXPECT_EQ(session->tokens(), window);
+    EXPECT_EQ(session->all_tokens(), all);
+    EXPECT_TRUE(std::ranges::equal(session->last_logits(), logits));
+    const auto fits = session->Complete(Numbers(20, 9), Steps(2));
+    ASSERT_TRUE(fits.ok()) << fits.status().ToString();
+    EXPECT_TRUE(fits->window_rebuilt);
+  }
+}
+
 TEST(Eviction, WithoutTheCacheItIsRefused) {
   EngineOptions options;
   options.context = 64;

@@ -11,15 +11,9 @@
 namespace {
 
 thread_local int64_t allocations_left = 0;  // 0: none is to fail
-thread_local bool allocation_failed = false;
-thread_local int64_t allocations = 0;
 
 void* Allocate(std::size_t size, std::size_t alignment) {
-  ++allocations;
-  if (allocations_left > 0 && --allocations_left == 0) {
-    allocation_failed = true;
-    throw std::bad_alloc();
-  }
+  if (allocations_left > 0 && --allocations_left == 0) throw std::bad_alloc();
   const std::size_t steps = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment;
   const std::size_t rounded = steps * alignment;
   void* memory = alignment <= alignof(std::max_align_t) ? std::malloc(rounded)
@@ -43,15 +37,10 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 namespace gyrator {
 
 AllocationFails::AllocationFails(int64_t n) {
-  allocation_failed = false;
   allocations_left = n;
 }
 
 AllocationFails::~AllocationFails() { allocations_left = 0; }
-
-int64_t AllocationsSoFar() { return allocations; }
-
-bool AllocationFails::happened() const { return allocation_failed; }
 
 DiskFails::DiskFails(uint64_t bytes) {
   std::signal(SIGXFSZ, SIG_IGN);  // the write that is too long fails instead

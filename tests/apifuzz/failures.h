@@ -20,12 +20,7 @@ class AllocationFails {
   ~AllocationFails();
   AllocationFails(const AllocationFails&) = delete;
   AllocationFails& operator=(const AllocationFails&) = delete;
-
-  bool happened() const;  // whether it came so far
 };
-
-// How many allocations this thread has made so far.
-int64_t AllocationsSoFar();
 
 // Files of the process grow to `bytes` at most while this lives, as if the disk were full there.
 class DiskFails {

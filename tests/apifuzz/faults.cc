@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "tests/apifuzz/failures.h"
@@ -17,19 +18,12 @@ bool HasFiles(const std::string& folder, const std::string& prefix) {
   });
 }
 
-// Allocations that a request of `session` makes before its prompt is rendered and encoded. The JSON
-// library allocates in its destructors, where a failure ends the program, so none is made there.
-int64_t AllocationsOfThePrompt(Session& session, const Ask& ask) {
-  if (ask.wanted == Wanted::kComplete) return 0;
-  const int64_t before = AllocationsSoFar();
-  (void)session.Explain();
-  return AllocationsSoFar() - before;
-}
-
 }  // namespace
 
 // One allocation of the thread that calls fails. A call that only changes the transcript or options
-// changed nothing then; a request may have come anywhere, and its session says where.
+// changed nothing then; a request may have come anywhere, and its session says where. The JSON
+// library allocates in its destructors, where a failure ends the program: so none is made while a
+// prompt is rendered, but from the first logits on.
 void World::FailAllocation() {
   Twin& twin = *AnyTwin();
   Engine& engine = *places_[twin.place].engine;
@@ -37,8 +31,11 @@ void World::FailAllocation() {
   bool runs = true;
   Change call;
   const Ask ask = DrawAsk(twin, &dice_);
+  const int64_t n = 1 + dice_.Below(dice_.OneIn(3) ? 400 : 40);
+  std::optional<AllocationFails> fails;
+  const std::function<void()> arm = [&] { fails.emplace(n); };
+  bool arms_later = false;
   const auto save = [this](Session& s) { return s.Save({.root = folder_, .name = {}}).status(); };
-  int64_t first = 0;  // allocations that do not fail
   switch (dice_.Below(5)) {
     case 0:
       call = AnyChange(twin, &what);
@@ -54,9 +51,9 @@ void World::FailAllocation() {
       call = save;
       break;
     default:
-      first = AllocationsOfThePrompt(*twin.live, ask);
+      arms_later = ask.wanted != Wanted::kComplete;
       what = ask.ToString();
-      call = [&ask](Session& s) { return Run(&s, ask, {}).reply.status(); };
+      call = [&](Session& s) { return Run(&s, ask, arms_later ? arm : nullptr).reply.status(); };
   }
   what += " without memory";
   const std::string before = StateOf(*twin.live);
@@ -64,14 +61,13 @@ void World::FailAllocation() {
   const int32_t slots = engine.stats().slots_free;
   bool failed = false;
   Status status;
-  {
-    const AllocationFails fails(first + 1 + dice_.Below(dice_.OneIn(3) ? 400 : 40));
-    try {
-      status = call(*twin.live);
-    } catch (const std::bad_alloc&) {
-      failed = true;
-    }
+  try {
+    if (!arms_later) arm();
+    status = call(*twin.live);
+  } catch (const std::bad_alloc&) {
+    failed = true;
   }
+  fails.reset();
   Count(failed ? "allocations that failed" : "allocations that were not reached");
   if (engine.stats().slots_free != slots) return Fail(what, "a slot is lost");
   if (HasFiles(folder_, ".tmp-")) return Fail(what, "a folder that was being written is left");

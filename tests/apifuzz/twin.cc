@@ -121,6 +121,7 @@ std::string BlocksDiffer(Session* live, Session* shadow, Quiet* quiet, TokenId n
   std::vector<TokenId> all = live->all_tokens();
   all.push_back(next);
   std::vector<float> logits[2];
+  Status refused[2];  // for want of room in the session, where that has to evict anew
   bool evicted = false;
   for (Session* one : {live, shadow}) {
     auto fork = one->Fork({});
@@ -128,10 +129,18 @@ std::string BlocksDiffer(Session* live, Session* shadow, Quiet* quiet, TokenId n
     if (!fork.ok()) return "fork: " + fork.status().ToString();
     const Result<Reply> reply = (*fork)->Complete(all, Steps(0));
     if (HasNoRoom(reply.status())) return std::string(kNoRoom);
-    if (!reply.ok()) return "a fork that goes on: " + reply.status().ToString();
+    refused[one == shadow ? 1 : 0] = reply.status();
+    if (!reply.ok()) continue;
     if ((*fork)->all_tokens() != all) return "a fork has other tokens: " + StateOf(**fork);
     logits[one == shadow ? 1 : 0] = LogitsOf(**fork);
     evicted |= (*fork)->info().evicted > 0;
+  }
+  if (refused[0].name() != refused[1].name()) {
+    return "forks that go on: " + refused[0].ToString() + ", of the shadow: " +
+           refused[1].ToString();
+  }
+  if (!refused[0].ok()) {
+    return refused[0].name() == "capacity" ? "" : "forks that go on: " + refused[0].ToString();
   }
   if (logits[0] != logits[1]) return "K and V differ from the shadow's: " + StateOf(*live);
   // A fork lets go of dropped messages, and with them of the gap that an eviction left: so its own
