@@ -2,11 +2,14 @@
 // that this program does not know, and the log of evictions with the policy of each.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/sha256.h"
 #include "engine/engine_testing.h"
 #include "snapshot/manifest.h"
@@ -111,6 +114,39 @@ TEST_F(RestoredTest, TheLogOfEvictionsIsTheSameAfterALoad) {
     EXPECT_NE(std::string::npos, log.find(policy)) << log;
   }
   EXPECT_EQ(log, ReadFile(Save(*Load(folder)) + "/metadata/window.txt"));
+}
+
+// A chat.json may leave out where its messages lie, each or some of them (docs/formats/snapshot.md).
+TEST_F(RestoredTest, AChatWithoutSomeSpansCanBeTalkedOnFromAndSaved) {
+  EngineOptions options;
+  options.context = 256;
+  options.threads = 1;
+  options.sessions_max = 3;
+  engine_ = MakeEngine(LoadShipped(ComputeType::kInt8), options);
+  const auto session = MakeSession(*engine_, 1);
+  const Message line = {.role = "user", .content = "Hello.", .extras = {}};
+  for (int turn = 0; turn < 2; ++turn) {
+    ASSERT_TRUE(session->Append(line).ok());
+    ASSERT_TRUE(session->Respond(Steps(5)).ok());
+  }
+  for (unsigned without = 0; without < 16; ++without) {
+    const std::string folder = Save(*session);
+    Json chat = *ParseJson(ReadFile(folder + "/chat.json"), 16);
+    ASSERT_EQ(chat.size(), 4u);
+    for (unsigned i = 0; i < 4; ++i) {
+      if ((without >> i & 1) != 0) chat[i].erase("span");
+    }
+    Replace(folder, "chat.json", DumpJson(chat));
+    const auto loaded = Load(folder);
+    ASSERT_TRUE(loaded->Append(line).ok());
+    ASSERT_TRUE(loaded->Respond(Steps(5)).ok()) << without;
+    const auto again = Load(Save(*loaded));
+    EXPECT_TRUE(std::ranges::equal(again->transcript(), loaded->transcript())) << without;
+    EXPECT_EQ(again->all_tokens(), loaded->all_tokens()) << without;
+    ASSERT_TRUE(again->Rewind(3).ok());
+    ASSERT_TRUE(again->Respond(Steps(5)).ok()) << without;
+    (void)Load(Save(*again));
+  }
 }
 
 // The whole of a session's metadata is the same after a load and a save, but for what names the

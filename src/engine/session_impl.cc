@@ -373,11 +373,14 @@ Result<Reply> SessionImpl::Conclude(Request* request, const Asked& asked) {
 
 void SessionImpl::AppendReply(std::string text, const Asked& asked) {
   MakePlaceFor(1);
+  // Messages behind the last whose place is known lie between it and the reply.
+  const auto known = std::find_if(ranges_.rbegin(), ranges_.rend(),
+                                  [](const TokenRange& range) { return range.begin >= 0; });
   auto begin = static_cast<int32_t>(opaque_prefix_.size());
-  for (const TokenRange& range : ranges_) begin = std::max(begin, range.end);
-  for (TokenRange& range : ranges_) {
-    if (range.begin < 0) range = {std::min(begin, asked.prompt_length), asked.prompt_length};
-    begin = range.end;
+  if (known != ranges_.rend()) begin = std::max(begin, known->end);
+  for (auto range = known.base(); range != ranges_.end(); ++range) {
+    *range = {std::min(begin, asked.prompt_length), asked.prompt_length};
+    begin = range->end;
   }
   const int32_t end = static_cast<int32_t>(view_.tokens.size()) + evicted().num_evicted();
   AddMessage({.role = "assistant", .content = std::move(text), .extras = {}},

@@ -95,6 +95,7 @@ class World {
   void Batch();
   void CheckEntry(const Entry& entry, const Result<Reply>& reply);
   void ForkTheProcess();
+  bool InheritedRefuses(Twin* twin);
 
   // --- Failures that are made (faults.cc).
   void FailAllocation();
