@@ -63,7 +63,9 @@ def on_terminal(attack, home, data, fault):
             except OSError:
                 break
         elif not todo:
-            todo = b"\x04"  # the end of the input may have been eaten with a line
+            # The end of the line may have been eaten by half a character before it, and the end of
+            # the input ends a talk at the beginning of a line only.
+            todo = b"\n\x04"
     os.close(master)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), printed
 

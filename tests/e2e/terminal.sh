@@ -5,7 +5,7 @@ export TERM=xterm NO_COLOR=1
 terminal() { python3 "$(dirname "$0")/_terminal.py" "$@"; }
 chat=("$gyrator" chat -m "$model" --temp 0 -t 1)
 pending() { "$gyrator" show "$1" --json | grep -o '"phase":"[a-z]*"' | cut -d'"' -f4; }
-long=$(printf 'word %.0s' {1..800})
+long=$(printf 'word %.0s' {1..1600})  # long enough that a busy machine sees it being read
 
 reads=$'see:\r|'  # the first picture of the spinner: the line is taken, its prompt is being read
 

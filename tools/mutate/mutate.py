@@ -160,7 +160,7 @@ class Bench:
     def fails(self, test):
         """What fails in a test, in words; empty: it passes."""
         name, _, command = test
-        limit = 120 + 15 * self.seconds.get(name, 200)
+        limit = 120 + 5 * self.seconds.get(name, 200)
         began = time.monotonic()
         status, output = self._run([part.format(tree=self.tree, build=self.build)
                                     for part in command], limit)
