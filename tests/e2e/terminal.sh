@@ -5,13 +5,13 @@ export TERM=xterm NO_COLOR=1
 terminal() { python3 "$(dirname "$0")/_terminal.py" "$@"; }
 chat=("$gyrator" chat -m "$model" --temp 0 -t 1)
 pending() { "$gyrator" show "$1" --json | grep -o '"phase":"[a-z]*"' | cut -d'"' -f4; }
-long=$(printf 'word %.0s' {1..1600})  # long enough that a busy machine sees it being read
+long=$(printf 'a %.0s' {1..1800})  # long enough that a busy machine sees it being read; below a terminal's 4,096 bytes
 
 reads=$'see:\r|'  # the first picture of the spinner: the line is taken, its prompt is being read
 
 # --- Ctrl-C while the prompt is read (row by row, so that it takes long): the line is owed.
 printf 'My name is Ada.\n' | "${chat[@]}" --context read >/dev/null
-terminal "see:> " "type:$long" "$reads" "key:c" "see:has no reply yet" "type:/owed" "see:without a reply yet: word" \
+terminal "see:> " "type:$long" "$reads" "key:c" "see:has no reply yet" "type:/owed" "see:without a reply yet: a a" \
   "type:/owed drop" "see:dropped the line" "type:/owed" "see:every line has its reply" \
   "type:What is my name?" "see:Ada" "type:/exit" -- "${chat[@]}" -b 1 --context read >"$work/out" 2>"$work/err"
 equal "Ctrl-C while a prompt is read, and the talk goes on" 0 $?
