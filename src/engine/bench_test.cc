@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <thread>
 
 #include "engine/engine_testing.h"
@@ -41,8 +42,11 @@ TEST(BatchBench, EveryFigureIsHeldAgainstAnother) {
   SizeForBatchBench(options, model->info(), &sizes);
   EXPECT_EQ(400, sizes.context);
   const auto engine = MakeEngine(model, sizes);
+  const auto began = std::chrono::steady_clock::now();
   const auto rows = RunBatchBench(*engine, kLimits, options);
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - began;
   ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+  EXPECT_LT(rows->back().value, took.count()) << "a gap in milliseconds is a part of the whole";
   std::vector<std::string> tests;
   for (const RatioRow& row : *rows) {
     tests.push_back(row.test + " / " + row.against);

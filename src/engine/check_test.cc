@@ -1,6 +1,8 @@
 // Session::Check: what Respond would refuse, told before anything is decoded or saved.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "engine/engine_testing.h"
 
 namespace gyrator {
@@ -63,6 +65,23 @@ TEST_P(CheckTest, SaysOfEveryLengthWhatRespondSays) {
   }
   EXPECT_GT(refused, 4);
   EXPECT_GT(answered, 4);
+}
+
+// Token by token over the capacity.
+TEST_P(CheckTest, SaysOfTheLongestPromptAndTheOneBehindItWhatRespondSays) {
+  std::set<int32_t> lengths;
+  for (int more = 0; more < 60; ++more) {
+    const auto session = New(*engine_, Window());
+    std::string text = Words(45);
+    for (int i = 0; i < more; ++i) text += " a";
+    ASSERT_TRUE(session->Append(User(text)).ok());
+    lengths.insert(session->Explain()->prompt_tokens);
+    const Status checked = session->Check();
+    const auto reply = session->Respond(Steps(0));
+    EXPECT_EQ(reply.status().name(), checked.name()) << more;
+    EXPECT_EQ(checked.ok(), *lengths.rbegin() <= kCapacity) << *lengths.rbegin();
+  }
+  EXPECT_TRUE(lengths.contains(kCapacity) && lengths.contains(kCapacity + 1));
 }
 
 TEST_P(CheckTest, ChangesNothing) {

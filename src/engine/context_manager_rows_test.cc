@@ -151,6 +151,28 @@ TEST_F(ManagerRows, AResetConversationGivesItsRowBackAndBeginsAnew) {
   EXPECT_EQ(*prefix, MustPrepare(talk));
 }
 
+// A rendered prompt says itself where it begins: the tokens of the shared system prompt have no
+// second beginning before it.
+TEST_F(ManagerRows, TheSystemPromptIsSharedUnderATokenizerThatAddsItsBeginning) {
+  std::string gguf = ReadTree("models/gyrator-chat.gguf");
+  const std::string end = "tokenizer.ggml.eos_token_id", begin = "tokenizer.ggml.bos_token_id";
+  ASSERT_NE(std::string::npos, gguf.find(end));
+  gguf.replace(gguf.find(end), end.size(), begin);
+  gguf[ValueOf(gguf, "tokenizer.ggml.add_bos_token")] = 1;
+  const auto model = LoadBytes(gguf);
+  ASSERT_NE(model->text()->Encode("Hello.", true), model->text()->Encode("Hello.", false));
+  const auto engine = MakeEngine(model, {.context = 256, .threads = 1});
+  const auto manager = *ContextManager::New(engine.get(), {});
+  const auto prefix = manager->SetSystem(kSystem);
+  ASSERT_TRUE(prefix.ok());
+  Conversation first = Saying("My name is Ada."), second = Saying("Good morning.");
+  ASSERT_TRUE(manager->Prepare(first).ok());
+  const uint64_t decoded = engine->stats().tokens_decoded;
+  const auto prepared = manager->Prepare(second);
+  ASSERT_TRUE(prepared.ok());
+  EXPECT_EQ(engine->stats().tokens_decoded - decoded, static_cast<uint64_t>(*prepared - *prefix));
+}
+
 TEST_F(ManagerRows, AConversationMayOutliveManagerAndEngine) {
   Conversation with_engine = Saying("Hello."), without = Saying("Hello."), later = Saying("Bye.");
   MustPrepare(with_engine);

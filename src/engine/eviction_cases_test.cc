@@ -67,10 +67,16 @@ TEST(Eviction, ATokenThatWasEvictedIsPenalizedAsOneThatWasSaid) {
     ASSERT_TRUE(session->SetSampler(wanted).ok());
     const auto eager = *session->Fork({});
     EXPECT_EQ(*gone, eager->Complete(all, Steps(1))->tokens[0]);
-    wanted.presence_penalty = 200;
     wanted.penalty_last_n = -1;
-    ASSERT_TRUE(session->SetSampler(wanted).ok());
-    EXPECT_NE(*gone, session->Complete(all, Steps(1))->tokens[0]) << OverflowName(overflow);
+    for (float SamplerOptions::*penalty :
+         {&SamplerOptions::presence_penalty, &SamplerOptions::frequency_penalty,
+          &SamplerOptions::repeat_penalty}) {
+      SamplerOptions one = wanted;
+      one.*penalty = 1e6f;
+      ASSERT_TRUE(session->SetSampler(one).ok());
+      const auto fork = *session->Fork({});
+      EXPECT_NE(*gone, fork->Complete(all, Steps(1))->tokens[0]) << OverflowName(overflow);
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "base/source_path_testing.h"
+#include "engine/prompt_calls.h"
 
 namespace gyrator {
 namespace {
@@ -250,6 +251,46 @@ TEST(Prompt, ATurnWithACallThatIsNotFoundGoesAsAWhole) {
   EXPECT_TRUE(layout->calls.empty());
   ASSERT_EQ(1u, layout->atomic.size());
   EXPECT_EQ((TokenSpan{layout->turns[1], layout->turns[2]}), layout->atomic[0]);
+}
+
+// Of the turn that is answered the question stays, and of its calls the last; a reply that is being
+// written keeps what its policy says.
+TEST(Prompt, TheNewestCallAloneBelongsToWhatIsNewest) {
+  PromptLayout layout;
+  layout.calls = {{.span = {110, 130}, .may_go = true}, {.span = {130, 150}, .may_go = true}};
+  WindowView view = {.length = 160, .newest = 60, .turns = {10, 100}};
+  ShowCalls(layout, Window(), &view);
+  EXPECT_EQ(30, view.newest);
+  EXPECT_EQ((std::vector<TokenSpan>{{110, 130}}), view.calls);
+  EXPECT_EQ((std::vector<TokenSpan>{{100, 110}, {130, 150}}), view.kept);
+  view = {.length = 160, .newest = 8, .turns = {10, 100}};
+  ShowCalls(layout, Window(), &view);
+  EXPECT_EQ(8, view.newest);
+  layout.calls.resize(1);
+  view = {.length = 160, .newest = 60, .turns = {10, 100}};
+  ShowCalls(layout, Window(), &view);
+  EXPECT_EQ(60, view.newest);
+  EXPECT_TRUE(view.calls.empty());
+}
+
+// Words of the assistant between two calls are of neither.
+TEST(Prompt, CallsWithWordsBetweenThemAreFound) {
+  const auto text = Text({"qwen2", "qwen25"});
+  auto messages = Agent(3);
+  messages.insert(messages.begin() + 3, Of("assistant", "So far so good."));
+  const auto rendered = text->Render(messages, {});
+  ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
+  const auto tokens = text->Encode(*rendered, false);
+  const auto layout = FindTurns(*text, {messages, {}, *rendered}, tokens);
+  ASSERT_TRUE(layout.ok());
+  ASSERT_EQ(3u, layout->calls.size());
+  EXPECT_EQ(4u, layout->calls[1].first_message);
+  const TokenSpan span = layout->calls[1].span;
+  const std::string words =
+      text->Decode(std::span(tokens).subspan(static_cast<size_t>(span.begin),
+                                             static_cast<size_t>(span.end - span.begin)),
+                   false);
+  EXPECT_EQ(std::string::npos, words.find("So far so good.")) << words;
 }
 
 // What stands for calls that left is an assistant's message between the question and the others.

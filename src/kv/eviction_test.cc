@@ -94,6 +94,8 @@ TEST(Eviction, ScoreTakesCallsByTheMeanOfTheirBlocks) {
   EXPECT_EQ((Spans{{20, 70}}), Plan(kScore, view, 31));
   view.scores = {9, 1, 1, nan, 3, 9};
   EXPECT_EQ((Spans{{20, 40}}), Plan(kScore, view, 1));
+  view.scores = {9, 4, 1, 2, 3, 99};  // the block behind the second call is none of its own
+  EXPECT_EQ((Spans{{40, 70}}), Plan(kScore, view, 1));
 }
 
 TEST(Eviction, ScoreTakesTheLowestBlocksTiesToTheOldest) {

@@ -152,6 +152,20 @@ TEST_F(RadixTreeTest, OfBlocksThatBeginAlikeTheOneThatIsMeantGoes) {
   EXPECT_EQ(1, tree_.num_nodes());
 }
 
+TEST_F(RadixTreeTest, ABlockThatIsPinnedOrLeasedIsNotDetached) {
+  const uint32_t block = Cache("m", Ramp(1, 16))[0];
+  EXPECT_EQ(16, tree_.Pin("m", Ramp(1, 16)));
+  tree_.Detach("m", Ramp(1, 5), block, true);
+  EXPECT_EQ(16, tree_.Find("m", Ramp(1, 16)));
+  tree_.Unpin("m", Ramp(1, 16));
+  tree_.Lease("m", Ramp(1, 16), 50);
+  tree_.Detach("m", Ramp(1, 5), block, true);
+  EXPECT_EQ(16, tree_.Find("m", Ramp(1, 16)));
+  const uint32_t other = Cache("m", Ramp(100, 16))[0];
+  tree_.Detach("m", Ramp(100, 5), other, true);
+  EXPECT_EQ(0, tree_.Find("m", Ramp(100, 16)));
+}
+
 TEST_F(RadixTreeTest, OldLeavesGoFirstAndLongOnesAreWorthMore) {
   Cache("m", Ramp(100, 16));
   Cache("m", Ramp(200, 16));

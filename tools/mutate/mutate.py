@@ -39,7 +39,7 @@ def program(name, *arguments):
 
 
 def script(name):
-    return ("e2e_" + name, ["gyrator"], ["{tree}/tests/e2e/" + name + ".sh", "{build}"])
+    return ("e2e_" + name, ["gyrator", "make_random_model"], ["{tree}/tests/e2e/" + name + ".sh", "{build}"])
 
 
 UNIT = {room: program(room + "_test") for room in
