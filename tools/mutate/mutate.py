@@ -142,6 +142,9 @@ class Bench:
             if copy.is_file() and str(copy.relative_to(self.tree)) not in wanted:
                 copy.unlink()
         self.scratch.mkdir(parents=True, exist_ok=True)
+        models = self.build.parent / "models"  # where a command in a build folder looks for its model
+        if not models.exists():
+            models.symlink_to(self.tree / "models")
         configure = ["cmake", "-S", self.tree, "-B", self.build, "-G", "Ninja",
                      "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_COMPILER=g++", "-DGYRATOR_DEV=ON",
                      "-DGYRATOR_TRAIN=OFF"]

@@ -11,6 +11,7 @@ Needs build/bin/text_server and the packages of tools/setup.sh golden. Exit 1: a
 """
 
 import argparse
+import json
 import os
 import random
 import sys
@@ -52,9 +53,21 @@ def texts(count, added):
     return out[:count]
 
 
+def named_specials(folder):
+    """Tokens that tokenizer_config.json names (eos_token and others): transformers makes them special."""
+    path = os.path.join(folder, "tokenizer_config.json")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        named = [value for key, value in json.load(file).items() if key.endswith("_token") and value]
+    return [value["content"] if isinstance(value, dict) else value for value in named
+            if isinstance(value, (str, dict))]
+
+
 def compare(server, path, folder, count, pre):
     """(mismatches of ids, of decodings, the first one)"""
     reference = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    reference.add_special_tokens([name for name in named_specials(folder) if reference.token_to_id(name) is not None])
     reference.no_truncation()
     reference.no_padding()
     opened = server.ask(open=path, **({"pre": pre} if pre else {}))
