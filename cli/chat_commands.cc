@@ -172,9 +172,7 @@ Status Chat::Fork(std::string_view text) {
   if (name.empty() || (!text.empty() && !messages)) return Usage("/fork: NAME or NAME N expected");
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockContext(home, name));
-  if (ResolveContext(home.contexts, name).ok()) {
-    return Status::InvalidArgument("context '" + name + "' exists already; another name");
-  }
+  GYRATOR_RETURN_IF_ERROR(RequireFreeName(home, name));
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> fork,
                            session_->Fork({.messages = messages, .seed = {}}));
   GYRATOR_RETURN_IF_ERROR(fork->Save({.root = home.contexts, .name = name}).status());

@@ -168,7 +168,7 @@ Status Chat::Talk() {
     lines = MakePlainLines();
   }
   while (!Interrupted()) {
-    const std::optional<std::string> line = lines->Next();
+    GYRATOR_ASSIGN_OR_RETURN(const std::optional<std::string> line, lines->Next());
     if (!line) break;
     if (line->empty()) continue;
     bool leave = false, done = false;

@@ -36,10 +36,7 @@ Status RunFork(const ForkArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockContext(home, args.as));
-  if (ResolveContext(home.contexts, args.as).ok()) {
-    return Status::InvalidArgument("context '" + args.as +
-                                   "' exists already and would be lost; choose another name");
-  }
+  GYRATOR_RETURN_IF_ERROR(RequireFreeName(home, args.as));
   GYRATOR_ASSIGN_OR_RETURN(const HeldContext held, HoldContext(home.contexts, args.name));
   const bool changes = args.messages || args.seed;
   GYRATOR_ASSIGN_OR_RETURN(const SaveReport report,

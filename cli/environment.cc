@@ -65,6 +65,14 @@ Result<std::unique_ptr<FileLock>> LockContext(const Home& home, const std::strin
   return lock;
 }
 
+Status RequireFreeName(const Home& home, const std::string& name) {
+  const Status there = ResolveContext(home.contexts, name).status();
+  if (there.code() == Code::kNotFound) return {};
+  GYRATOR_RETURN_IF_ERROR(there);
+  return Status::InvalidArgument("context '" + name +
+                                 "' exists already and would be lost; choose another name");
+}
+
 void SweepLocks(const Home& home) {
   FileSystem& files = PosixFileSystem();
   const auto names = files.List(home.locks);
@@ -91,7 +99,8 @@ Result<std::string> FindShippedModel() {
   std::string looked;
   for (const fs::path& candidate : candidates) {
     const std::string path = candidate.lexically_normal().string();
-    if (fs::is_regular_file(path, error)) return path;
+    const fs::file_status found = fs::status(path, error);
+    if (fs::is_regular_file(found) || !fs::status_known(found)) return path;  // opening it says why
     looked += (looked.empty() ? "" : " or ") + path;
   }
   return Status::NotFound("the shipped model was not found at " + looked +

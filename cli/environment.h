@@ -27,6 +27,10 @@ Result<Home> FindHome();
 // another process holds it; kInvalidArgument when `name` is no name.
 Result<std::unique_ptr<FileLock>> LockContext(const Home& home, const std::string& name);
 
+// kInvalidArgument when a context has the name already, which a save under it would replace. Under
+// its lock.
+Status RequireFreeName(const Home& home, const std::string& name);
+
 // Removes lock files of contexts that are not there, so that no name outlives its context. Leaves
 // alone what another process holds; a failure only leaves a file to the next time.
 void SweepLocks(const Home& home);

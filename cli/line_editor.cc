@@ -1,13 +1,16 @@
 #include "cli/line_editor.h"
 
 #include <histedit.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
 #include <string_view>
+#include <utility>
 
+#include "base/posix.h"
 #include "cli/interrupt.h"
 
 namespace gyrator::cli {
@@ -22,28 +25,28 @@ std::string WithoutLineEnd(std::string_view line) {
 
 class PlainLines : public LineSource {
  public:
-  std::optional<std::string> Next() override {
+  Result<std::optional<std::string>> Next() override {
     while (true) {
       const size_t end = buffer_.find('\n', searched_);
       if (end != std::string::npos) return Take(end + 1);
       searched_ = buffer_.size();
       if (at_end_) break;
-      Fill();
-      if (Interrupted()) return std::nullopt;
+      GYRATOR_RETURN_IF_ERROR(Fill());
+      if (Interrupted()) return std::optional<std::string>();
     }
-    if (begin_ == buffer_.size()) return std::nullopt;
+    if (begin_ == buffer_.size()) return std::optional<std::string>();
     return Take(buffer_.size());  // the last one, without a line break
   }
 
  private:
   // The bytes up to `end` are a line.
-  std::string Take(size_t end) {
+  std::optional<std::string> Take(size_t end) {
     std::string line = WithoutLineEnd(std::string_view(buffer_).substr(begin_, end - begin_));
     begin_ = searched_ = end;
     return line;
   }
 
-  void Fill() {
+  Status Fill() {
     buffer_.erase(0, begin_);  // what was taken: once a read, not once a line
     searched_ -= begin_;
     begin_ = 0;
@@ -51,8 +54,14 @@ class PlainLines : public LineSource {
     const size_t before = buffer_.size();
     buffer_.resize(before + kChunk);
     const ssize_t count = ::read(STDIN_FILENO, buffer_.data() + before, kChunk);
+    const int error = errno;
     buffer_.resize(before + (count > 0 ? static_cast<size_t>(count) : 0));
-    if (count == 0 || (count < 0 && errno != EINTR)) at_end_ = true;
+    at_end_ = count == 0;
+    if (count >= 0 || error == EINTR) return {};
+    if (error != EAGAIN) return ErrnoStatus("standard input", "read", error);
+    pollfd input = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};  // it does not wait itself
+    ::poll(&input, 1, -1);
+    return {};
   }
 
   std::string buffer_;
@@ -79,7 +88,9 @@ class LineEditor : public LineSource {
     HistEvent event;
     ::history(history_, &event, H_SETSIZE, 1000);
     ::history(history_, &event, H_SETUNIQUE, 1);
-    ::history(history_, &event, H_LOAD, history_file_.c_str());
+    const bool loaded = ::history(history_, &event, H_LOAD, history_file_.c_str()) >= 0;
+    // A history that is there and cannot be read must not be replaced by what is said today.
+    keeps_history_ = loaded || ::access(history_file_.c_str(), F_OK) != 0;
     ::el_set(edit_, EL_HIST, ::history, history_);
   }
 
@@ -88,20 +99,30 @@ class LineEditor : public LineSource {
     ::history_end(history_);
   }
 
-  std::optional<std::string> Next() override {
+  Result<std::optional<std::string>> Next() override {
     int count = 0;
     const char* text = ::el_gets(edit_, &count);
-    if (text == nullptr || count <= 0) return std::nullopt;
+    if (text == nullptr || count <= 0) return std::optional<std::string>();
     std::string line = WithoutLineEnd(std::string_view(text, static_cast<size_t>(count)));
     if (!line.empty()) {
       HistEvent event;
       ::history(history_, &event, H_ENTER, text);
-      ::history(history_, &event, H_SAVE, history_file_.c_str());
+      if (keeps_history_) SaveHistory();
     }
-    return line;
+    return std::optional(std::move(line));
   }
 
  private:
+  // Beside it first: a disk that is full must not cost the lines of before.
+  void SaveHistory() {
+    const std::string beside = history_file_ + ".tmp";
+    HistEvent event;
+    const bool saved = ::history(history_, &event, H_SAVE, beside.c_str()) >= 0;
+    if (!saved || std::rename(beside.c_str(), history_file_.c_str()) != 0) {
+      ::unlink(beside.c_str());
+    }
+  }
+
   static char* Prompt(EditLine* edit) {
     LineEditor* self = nullptr;
     ::el_get(edit, EL_CLIENTDATA, &self);
@@ -112,6 +133,7 @@ class LineEditor : public LineSource {
   const std::string history_file_;
   EditLine* edit_ = nullptr;
   History* history_ = nullptr;
+  bool keeps_history_ = false;
 };
 
 }  // namespace

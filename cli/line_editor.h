@@ -5,14 +5,17 @@
 #include <optional>
 #include <string>
 
+#include "gyrator/status.h"
+
 namespace gyrator::cli {
 
 class LineSource {
  public:
   virtual ~LineSource() = default;
   // The next line without its end ("\n" or "\r\n"). nullopt at the end of input, or when a signal
-  // came while waiting (Interrupted() tells).
-  virtual std::optional<std::string> Next() = 0;
+  // came while waiting (Interrupted() tells). kIo: the input cannot be read; a line that it had
+  // begun is no line.
+  virtual Result<std::optional<std::string>> Next() = 0;
 };
 
 // Standard input, read as it comes.

@@ -43,9 +43,9 @@ int WithInput(const std::string& text, const std::function<int(LineSource&)>& re
 int Compare(const std::string& text, const std::vector<std::string>& expected) {
   return WithInput(text, [&](LineSource& lines) {
     for (const std::string& line : expected) {
-      if (lines.Next() != line) return 1;
+      if (*lines.Next() != line) return 1;
     }
-    return lines.Next() ? 2 : 0;
+    return *lines.Next() ? 2 : 0;
   });
 }
 
@@ -75,12 +75,43 @@ TEST(PlainLines, AreWholeWhereverAReadEnds) {
 TEST(PlainLines, OfAnyLengthAreReadInTimeOfTheirLength) {
   const std::string line(size_t{48} << 20, 'x');
   EXPECT_EQ(0, WithInput(line + "\n", [&](LineSource& lines) {
-              const auto read = lines.Next();
+              const auto read = *lines.Next();
               rusage used;
               ::getrusage(RUSAGE_SELF, &used);
               if (read != line) return 1;
               return used.ru_utime.tv_sec < 15 ? 0 : 2;
             }));
+}
+
+// A line that had begun is no line: what comes behind it is not known.
+TEST(PlainLines, AnInputThatCannotBeReadIsAnErrorAndNoEnd) {
+  const pid_t reader = ::fork();
+  if (reader == 0) {
+    ::dup2(::open("/", O_RDONLY | O_DIRECTORY), STDIN_FILENO);
+    ::_exit(MakePlainLines()->Next().status().code() == Code::kIo ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(reader, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(PlainLines, AnInputThatDoesNotWaitIsWaitedFor) {
+  int ends[2];
+  ASSERT_EQ(0, ::pipe2(ends, O_NONBLOCK));
+  const pid_t reader = ::fork();
+  if (reader == 0) {
+    ::close(ends[1]);
+    ::dup2(ends[0], STDIN_FILENO);
+    const auto lines = MakePlainLines();
+    ::_exit(*lines->Next() == "Hello." && !*lines->Next() ? 0 : 1);
+  }
+  ::close(ends[0]);
+  ::usleep(20'000);  // the reader finds nothing at first; if it is slower, it finds all at once
+  EXPECT_EQ(7, ::write(ends[1], "Hello.\n", 7));
+  ::close(ends[1]);
+  int status = 0;
+  ::waitpid(reader, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 }  // namespace

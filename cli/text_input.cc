@@ -42,15 +42,16 @@ bool IsSame(const About& output, const std::string& input) {
   return about && about->st_dev == output.st_dev && about->st_ino == output.st_ino;
 }
 
-// Whether the input is the output or, a folder, has it.
-bool Has(const std::string& input, const About& output) {
+// Whether the input is the output or, a folder, has it. kIo: the folder cannot be looked through.
+Result<bool> Has(const std::string& input, const About& output) {
   if (IsSame(output, input)) return true;
-  if (input == "-") return false;
   std::error_code error;
+  if (input == "-" || !std::filesystem::is_directory(input, error)) return false;
   for (std::filesystem::directory_iterator file(input, error), end; !error && file != end;
        file.increment(error)) {
     if (IsSame(output, file->path().string())) return true;
   }
+  if (error) return Status::Io(input + ": open folder: " + error.message()).Named("io");
   return false;
 }
 
@@ -61,7 +62,9 @@ Status CheckOutput(const std::string& flag, const std::string& output,
   const std::optional<About> about = Look(output.empty() ? "-" : output, STDOUT_FILENO);
   if (!about || !S_ISREG(about->st_mode)) return {};  // nothing that could be emptied
   for (const std::string& input : inputs) {
-    if (input.empty() || !Has(input, *about)) continue;
+    if (input.empty()) continue;
+    GYRATOR_ASSIGN_OR_RETURN(const bool has, Has(input, *about));
+    if (!has) continue;
     const std::string name = output.empty() ? "standard output" : flag + " " + output;
     return Status::InvalidArgument(name + ": another file than the input " + input +
                                    " expected, found the same one; it would be lost");

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <thread>
 
+#include "base/failing_calls_testing.h"
+
 namespace gyrator::cli {
 namespace {
 
@@ -81,6 +83,16 @@ TEST_F(TextInput, AFolderStandsForItsFiles) {
   const std::string weights = Write("model/model.safetensors", "weights");
   EXPECT_FALSE(CheckOutput("--out", weights, {folder_ + "/model"}).ok());
   EXPECT_TRUE(CheckOutput("--out", Write("out", ""), {folder_ + "/model"}).ok());
+}
+
+TEST_F(TextInput, AFolderThatCannotBeLookedThroughIsAnError) {
+  const std::string output = testing::TempDir() + "text_input_output";
+  std::ofstream(output) << "kept";
+  const std::string folder = testing::TempDir();
+  EXPECT_EQ(0, WithoutDirectories([&] {
+              return CheckOutput("-o", output, {folder}).code() == Code::kIo ? 0 : 1;
+            }));
+  std::filesystem::remove(output);
 }
 
 TEST_F(TextInput, StandardInputIsAFileToo) {

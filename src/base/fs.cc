@@ -75,7 +75,9 @@ Status CreateDirectories(FileSystem& fs, const std::string& path) {
   if (info.ok()) {
     if (info->kind == FileKind::kDirectory) return {};
     // The last part may be a link to a directory, which List follows.
-    if (info->kind == FileKind::kOther && fs.List(path).ok()) return {};
+    const Status followed =
+        info->kind == FileKind::kOther ? fs.List(path).status() : Status::NotFound(path);
+    if (followed.ok() || followed.code() != Code::kNotFound) return followed;
     return Status::Io(path + ": exists and is no folder").Named("exists");
   }
   if (info.status().code() != Code::kNotFound) return info.status();

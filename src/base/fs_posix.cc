@@ -52,7 +52,8 @@ class PosixReadableFile final : public ReadableFile {
     // Fewer blocks than bytes are also what a file system that compresses has: ask it as well.
     const bool short_of_blocks =
         uint64_t{kBlockBytes} * static_cast<uint64_t>(info.st_blocks) < size_;
-    has_holes_ = short_of_blocks && ::lseek(fd_.get(), 0, SEEK_HOLE) < info.st_size;
+    const off_t hole = short_of_blocks ? ::lseek(fd_.get(), 0, SEEK_HOLE) : -1;  // -1: not known
+    has_holes_ = hole >= 0 && hole < info.st_size;
   }
 
   uint64_t size() const override { return size_; }
@@ -79,10 +80,14 @@ class PosixReadableFile final : public ReadableFile {
 };
 
 // Whether `path` still names what `fd` is open on.
-bool IsStillAt(const std::string& path, int fd) {
+Result<bool> IsStillAt(const std::string& path, int fd) {
   struct stat opened, there;
-  return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &there) == 0 &&
-         opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+  if (::fstat(fd, &opened) != 0) return ErrnoStatus(path, "fstat", errno);
+  if (::stat(path.c_str(), &there) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return false;
+    return ErrnoStatus(path, "stat", errno);
+  }
+  return opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
 }
 
 class PosixLock final : public FileLock {
@@ -176,7 +181,8 @@ class Posix final : public FileSystem {
       GYRATOR_ASSIGN_OR_RETURN(Descriptor fd,
                                OpenLocked(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
       // A file that its holder has removed meanwhile is locked by nobody else: another one is.
-      if (!IsStillAt(path, fd.get())) continue;
+      GYRATOR_ASSIGN_OR_RETURN(const bool stays, IsStillAt(path, fd.get()));
+      if (!stays) continue;
       return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(fd.release()));
     }
   }
@@ -184,7 +190,8 @@ class Posix final : public FileSystem {
   Result<std::unique_ptr<FileLock>> LockDirectory(const std::string& path, LockMode mode) override {
     GYRATOR_ASSIGN_OR_RETURN(Descriptor fd,
                              OpenLocked(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, mode));
-    if (!IsStillAt(path, fd.get())) return ErrnoStatus(path, "lock", ENOENT);
+    GYRATOR_ASSIGN_OR_RETURN(const bool stays, IsStillAt(path, fd.get()));
+    if (!stays) return ErrnoStatus(path, "lock", ENOENT);
     return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(fd.release()));
   }
 

@@ -138,5 +138,18 @@ TEST_F(PosixFilesTest, AFolderThatWasRemovedMeanwhileIsNotThere) {
   EXPECT_EQ(waited.status().code(), Code::kNotFound);
 }
 
+// What the system refuses for the moment is an error: a folder that is there is not called gone.
+TEST(PosixFailures, AFolderThatCannotBeLookedAtIsNotGone) {
+  FileSystem& fs = PosixFileSystem();
+  const std::string folder = testing::TempDir() + "posix_failures";
+  ASSERT_TRUE(CreateDirectories(fs, folder).ok());
+  EXPECT_EQ(0, WithoutCall(SYS_newfstatat, [&] {
+              const Status locked = fs.LockDirectory(folder, LockMode::kShared).status();
+              const Status file = fs.Lock(folder + "/lock", LockMode::kExclusive).status();
+              return locked.name() == "io" && file.name() == "io" ? 0 : 1;
+            }));
+  ASSERT_TRUE(RemoveTree(fs, folder).ok());
+}
+
 }  // namespace
 }  // namespace gyrator

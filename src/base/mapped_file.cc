@@ -13,10 +13,13 @@ namespace gyrator {
 
 namespace {
 
+// A link that leads nowhere is no absent file: who may do without the file must not take it for one.
 Status OpenError(const std::string& path, int error) {
-  const std::string message = path + ": " + std::strerror(error);
-  if (error == ENOSPC || error == EDQUOT) return Status::Exhausted(message).Named("no_space");
-  return error == ENOENT || error == ENOTDIR ? Status::NotFound(message) : Status::Io(message);
+  struct stat info;
+  const bool dangles = (error == ENOENT || error == ENOTDIR) &&
+                       ::lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
+  if (dangles) return Status::Io(path + ": a link to a file that is not there").Named("dangling");
+  return ErrnoStatus(path, "open", error);
 }
 
 std::string_view KindName(mode_t mode) {
@@ -67,7 +70,7 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
   mapped.stamp_ = file.stamp;
   if (file.stamp.bytes > 0) {
     void* data = ::mmap(nullptr, file.stamp.bytes, PROT_READ, MAP_SHARED, file.fd.get(), 0);
-    if (data == MAP_FAILED) return Status::Io(path + ": mmap: " + std::strerror(errno));
+    if (data == MAP_FAILED) return ErrnoStatus(path, "mmap", errno);
     mapped.bytes_ = {static_cast<const std::byte*>(data), file.stamp.bytes};
   }
   mapped.fd_ = std::move(file.fd);
@@ -109,11 +112,14 @@ Result<std::string> ReadSmallFile(const std::string& path, uint64_t bytes_max) {
   while (done < text.size()) {
     const ssize_t got = ::read(file.fd.get(), text.data() + done, text.size() - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Status::Io(path + ": read: " + std::strerror(errno));
-    if (got == 0) break;
+    if (got < 0) return ErrnoStatus(path, "read", errno);
+    if (got == 0) {
+      return Status::Io(path + ": ends at byte " + std::to_string(done) + " of " +
+                        std::to_string(text.size()) + ": it was changed while it was read")
+          .Named("changed");
+    }
     done += static_cast<size_t>(got);
   }
-  text.resize(done);
   return text;
 }
 

@@ -76,6 +76,17 @@ TEST_F(MappedFileTest, WhatIsNoRegularFileIsRefusedByItsKind) {
   }
 }
 
+// Who may do without a file must not take a link that leads nowhere for an absent one.
+TEST_F(MappedFileTest, ALinkToNothingIsNoAbsentFile) {
+  const std::string link = testing::TempDir() + "mapped_file_link";
+  std::filesystem::remove(link);
+  EXPECT_EQ(ReadSmallFile(link, 100).status().code(), Code::kNotFound);
+  std::filesystem::create_symlink(link + "_gone", link);
+  EXPECT_EQ(ReadSmallFile(link, 100).status().name(), "dangling");
+  EXPECT_EQ(MappedFile::Open(link).status().name(), "dangling");
+  std::filesystem::remove(link);
+}
+
 TEST_F(MappedFileTest, ASmallFileHasABound) {
   const std::string path = Write("file", "four");
   EXPECT_EQ("four", *ReadSmallFile(path, 4));

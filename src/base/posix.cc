@@ -46,6 +46,8 @@ Status ErrnoStatus(const std::string& path, std::string_view call, int error) {
     case EACCES:
     case EPERM:
       return Status::Io(std::move(message)).Named("denied");
+    case ENOMEM:
+      return Status::Exhausted(std::move(message)).Named("memory");
     case ENOSPC:
     case EDQUOT:
     case EFBIG:

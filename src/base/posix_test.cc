@@ -58,6 +58,12 @@ bool IsBlocked() {
   return ::sigismember(&now, SIGXFSZ) == 1;
 }
 
+TEST(ErrnoStatus, NoMemoryIsExhausted) {
+  const Status status = ErrnoStatus("file", "mmap", ENOMEM);
+  EXPECT_EQ(status.code(), Code::kExhausted);
+  EXPECT_EQ(status.name(), "memory");
+}
+
 TEST(FileSizeSignal, IsRaisedWithoutTheGuardAndNotWithIt) {
   EXPECT_EQ(-1, InChildOfLimit(10, WriteBeyondLimit)) << "the limit ends an unguarded process";
   EXPECT_EQ(EFBIG, InChildOfLimit(10, [] {

@@ -67,6 +67,22 @@ TEST_P(CheckTest, SaysOfEveryLengthWhatRespondSays) {
   EXPECT_GT(answered, 4);
 }
 
+// A template that writes users' messages alone has nothing to say of a system prompt.
+TEST(Check, MessagesThatRenderToNothingAreRefused) {
+  const auto model = LoadBytes(
+      WithTemplate(ReadTree("models/gyrator-chat.gguf"),
+                   "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}"
+                   "{% endfor %}"));
+  const auto engine = Small(model);
+  const auto session = New(*engine, {});
+  ASSERT_TRUE(session->Append({.role = "system", .content = "Be kind.", .extras = {}}).ok());
+  EXPECT_EQ(Code::kInvalidArgument, session->Check().code());
+  EXPECT_EQ(Code::kInvalidArgument, session->Prepare({}).status().code());
+  EXPECT_EQ(Code::kInvalidArgument, session->Respond(Steps(3)).status().code());
+  ASSERT_TRUE(session->Append(User("Hello.")).ok());
+  EXPECT_TRUE(session->Respond(Steps(3)).ok());
+}
+
 // Token by token over the capacity.
 TEST_P(CheckTest, SaysOfTheLongestPromptAndTheOneBehindItWhatRespondSays) {
   std::set<int32_t> lengths;

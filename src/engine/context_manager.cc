@@ -261,7 +261,8 @@ Result<Manager::Prepared> Manager::PrepareRow(Conversation& conversation) {
     counted_.radix.misses += prepared->tokens_shared == 0 && prepared->tokens_decoded > 0 ? 1 : 0;
   }
   GYRATOR_RETURN_IF_ERROR(TellEvicted(row.get(), conversation));
-  conversation.MarkPrepared(session.info().cp);
+  const bool is_empty = conversation.messages().empty() && !SystemOf(conversation);
+  conversation.MarkPrepared(is_empty ? 0 : session.info().cp);
   return Prepared{.row = std::move(row), .reply = *std::move(prepared)};
 }
 
@@ -271,6 +272,7 @@ Result<Reply> Manager::PrepareSession(Row* row, const Conversation& conversation
     GYRATOR_RETURN_IF_ERROR(row->session->SetTranscript(std::move(shown)));
     return row->session->Prepare({});
   }
+  GYRATOR_RETURN_IF_ERROR(row->session->SetTranscript({}));  // what it had is gone
   const auto system = SystemOf(conversation);
   if (!system) return Reply();
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<TokenId> prefix, SharedTokens(*system));

@@ -135,6 +135,17 @@ TEST_F(ManagerRows, WhatIsMovedTakesItsRowAlong) {
   EXPECT_EQ(decoded, engine_->stats().tokens_decoded);
 }
 
+TEST_F(ManagerRows, WhatWasTakenBackIsNotAnswered) {
+  Conversation talk = Saying("My name is Ada.");
+  MustPrepare(talk);
+  ASSERT_TRUE(talk.Truncate(0).ok());
+  EXPECT_EQ(0, MustPrepare(talk));
+  EXPECT_FALSE(manager_->Respond(talk, Steps(3)).ok());
+  const auto prefix = manager_->SetSystem(kSystem);
+  EXPECT_EQ(*prefix, MustPrepare(talk));
+  EXPECT_FALSE(manager_->Respond(talk, Steps(3)).ok());
+}
+
 TEST_F(ManagerRows, AResetConversationGivesItsRowBackAndBeginsAnew) {
   Conversation talk = Saying("My name is Ada.");
   MustRespond(talk);

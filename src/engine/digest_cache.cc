@@ -28,10 +28,12 @@ std::string LineOf(const Entry& entry) {
   return line + ' ' + HexText(Sha256Of(AsBytes(line))).substr(0, kCheckLength);
 }
 
-std::vector<Entry> ReadEntries(const std::string& cache) {
+// An absent cache has none. What the system refuses is an error: it may have some.
+Result<std::vector<Entry>> ReadEntries(const std::string& cache) {
   std::vector<Entry> entries;
   const auto text = ReadFile(PosixFileSystem(), cache, kCacheBytesMax);
-  if (!text.ok()) return entries;
+  if (text.status().code() == Code::kIo) return text.status();
+  if (!text.ok()) return entries;  // absent, or larger than any cache of ours
   for (size_t begin = 0; begin < text->size();) {
     const size_t end = std::min(text->find('\n', begin), text->size());
     const std::string line = text->substr(begin, end - begin);
@@ -73,16 +75,19 @@ std::string DigestCacheKey(const TensorIndex& tensors, std::span<const FileStamp
 }
 
 std::optional<std::string> FindDigest(const std::string& cache, const std::string& key) {
-  for (Entry& entry : ReadEntries(cache)) {
+  Result<std::vector<Entry>> entries = ReadEntries(cache);
+  if (!entries.ok()) return std::nullopt;
+  for (Entry& entry : *entries) {
     if (entry.key == key) return std::move(entry.digest);
   }
   return std::nullopt;
 }
 
 Status StoreDigest(const std::string& cache, const std::string& key, const std::string& digest) {
+  GYRATOR_ASSIGN_OR_RETURN(const std::vector<Entry> entries, ReadEntries(cache));
   std::string text = LineOf({key, digest}) + '\n';
   size_t kept = 1;
-  for (const Entry& entry : ReadEntries(cache)) {
+  for (const Entry& entry : entries) {
     if (entry.key == key || kept >= kEntriesMax) continue;
     text += LineOf(entry) + '\n';
     ++kept;

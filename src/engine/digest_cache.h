@@ -25,6 +25,7 @@ std::string DigestCacheKey(const TensorIndex& tensors, std::span<const FileStamp
 std::optional<std::string> FindDigest(const std::string& cache, const std::string& key);
 
 // Adds an entry (newest first; the oldest beyond 100 are dropped) and makes the cache's folder.
+// kIo when the entries that are there cannot be read: they stay.
 Status StoreDigest(const std::string& cache, const std::string& key, const std::string& digest);
 
 }  // namespace gyrator

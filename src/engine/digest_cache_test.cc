@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "base/failing_calls_testing.h"
 #include "engine/weights_testing.h"
 
 namespace gyrator {
@@ -56,6 +57,15 @@ TEST_F(DigestCache, ADamagedLineIsNotTaken) {
 TEST_F(DigestCache, LinesWithoutACheckAreNotTaken) {
   WriteAllOf(folder_ + "/digests", kKey + " " + kDigest + "\n");
   EXPECT_FALSE(FindDigest(folder_ + "/digests", kKey).has_value());
+}
+
+TEST_F(DigestCache, EntriesThatCannotBeReadStay) {
+  ASSERT_TRUE(StoreDigest(cache_, kKey, kDigest).ok());
+  EXPECT_EQ(0, WithoutCall(SYS_pread64, [&] {
+              const bool none = !FindDigest(cache_, kKey).has_value();
+              return none && StoreDigest(cache_, kOtherKey, kDigest).code() == Code::kIo ? 0 : 1;
+            }));
+  EXPECT_EQ(kDigest, FindDigest(cache_, kKey));
 }
 
 class DigestKey : public testing::Test {

@@ -143,6 +143,17 @@ TEST_F(DroppedTest, AnotherHistoryBeforeItsReply) {
   ExpectHolds(Save(*session), after_first_, whole);
 }
 
+TEST_F(DroppedTest, RoomThatIsMadeKeepsNothingOfIt) {
+  const auto session = Talk();
+  ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kFifo}).ok());
+  Say(*session, "Another line, which makes it longer.", 30);
+  ASSERT_TRUE(session->Rewind(0).ok());
+  ASSERT_GT(*session->MakeRoom(1), 0);
+  const auto loaded = Load(Save(*session));
+  ASSERT_NE(nullptr, loaded);
+  EXPECT_TRUE(loaded->all_tokens().empty());
+}
+
 TEST_F(DroppedTest, AForkOfARewoundSession) {
   const auto session = Talk();
   const std::string whole = Save(*session);

@@ -184,7 +184,10 @@ Pace EngineLoop::RunRound(bool overdue) {
       })) {
     return Pace::kSoon;
   }
-  for (Request* request : running_) request->late = request->awaits;
+  for (Request* request : running_) {
+    if (request->awaits && !request->late) blocked_ = false;  // it may give way now
+    request->late = request->awaits;
+  }
   const std::vector<PlannedRows> plan = Next();
   RunOrFail(plan);
   Retire();
@@ -421,7 +424,12 @@ void EngineLoop::TellPromptLogits(Request* request, std::span<const float> rows,
   const auto vocab = static_cast<size_t>(model_->loaded().config.vocab);
   const auto wanted = std::clamp<int64_t>(int64_t{request->prompt_length} - 1 - first_position, 0,
                                           static_cast<int64_t>(rows.size() / vocab));
-  const std::span<const float> told = rows.first(static_cast<size_t>(wanted) * vocab);
+  // One that was parked in its prompt decodes rows again that were told before.
+  const int64_t again = std::clamp<int64_t>(request->logits_told - first_position, 0, wanted);
+  request->logits_told = std::max(request->logits_told, first_position + static_cast<int32_t>(wanted));
+  const std::span<const float> told = rows.subspan(static_cast<size_t>(again) * vocab,
+                                                   static_cast<size_t>(wanted - again) * vocab);
+  if (told.empty() && again > 0) return;
   request->caller->Tell({.kind = CallerEvent::Kind::kPromptLogits,
                          .request = request,
                          .rows = {told.begin(), told.end()},

@@ -86,8 +86,11 @@ class EngineLoop {
     bool replying = false;
   };
   static Result<Eviction> Plan(const Candidate& candidate, int32_t need, std::vector<float> scores);
-  // Whether enough can go for `tokens` to fit. kExhausted "capacity"; `held` is for the message.
-  Status CheckFits(const Candidate& candidate, size_t held) const;
+  // Whether enough can go for `tokens` to fit, and `room` of them. kExhausted "capacity"; `held` is
+  // for the message.
+  Status CheckFits(const Candidate& candidate, size_t held, int32_t room) const;
+  // Tells the log of positions that were given up, of `before` that there were.
+  void NoteRewind(Request* request, int32_t before);
   // What the last rows of the sequence attend to, block by block; NaN for blocks that are not
   // there.
   Result<std::vector<float>> Scores(const Request& request);
@@ -110,7 +113,8 @@ class EngineLoop {
   // wait for the others where it is.
   Status Extend(Request* request);
   void ExtendStalled();
-  // Parks a running request that ranks behind `rank`, the last one first.
+  // Parks a running request that ranks behind `rank`, the last one first; also one that is late,
+  // whatever its rank.
   bool PreemptBehind(const Rank& rank);
   // Back to the queue, its blocks given away. False: it cannot be parked.
   bool Preempt(Request* request);

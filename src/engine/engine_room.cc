@@ -83,12 +83,7 @@ Status EngineLoop::Enter(Request* request) {
   } else {
     reused = status.ok() ? cache.Sync(request->tokens, reuse) : Result<Reused>(std::move(status));
   }
-  const int32_t left = sequences_->tokens(cache.slot()).size();
-  if (left < before && request->session->window().mode == EvictMode::kShift) {
-    Window window = request->session->window_state();
-    window.Rewind(left);
-    request->session->set_window_state(std::move(window));
-  }
+  NoteRewind(request, before);
   if (whole) return {};
   if (!reused.ok()) {
     sequences_->SetBusy(cache.slot(), false);
@@ -107,6 +102,15 @@ Status EngineLoop::Enter(Request* request) {
   return {};
 }
 
+void EngineLoop::NoteRewind(Request* request, int32_t before) {
+  SessionImpl& session = *request->session;
+  const int32_t left = sequences_->tokens(session.cache().slot()).size();
+  if (left >= before || session.window().mode != EvictMode::kShift) return;
+  Window window = session.window_state();
+  window.Rewind(left);
+  session.set_window_state(std::move(window));
+}
+
 bool EngineLoop::AwaitsPrefix(const Request& request) const {
   if (!shares_prefixes() || request.wants_prompt_logits() || request.tokens.empty()) return false;
   const SlotId slot = request.session->cache().slot();
@@ -119,7 +123,9 @@ bool EngineLoop::AwaitsPrefix(const Request& request) const {
     const SessionCache& cache = other->session->cache();
     if (cache.sequence().cp() >= other->prompt_length) return false;  // all is published
     if (!sequences_->SameKey(slot, cache.slot())) return false;
-    const auto prompt = std::span(other->tokens).first(static_cast<size_t>(other->prompt_length));
+    const auto prompt = std::span(other->tokens)
+                            .first(std::min(other->tokens.size(),  // fewer while it has a goal
+                                            static_cast<size_t>(other->prompt_length)));
     const auto [mine, theirs] =
         std::mismatch(usable.begin(), usable.end(), prompt.begin(), prompt.end());
     return mine - usable.begin() > has;
@@ -139,9 +145,10 @@ Status EngineLoop::Extend(Request* request) {
   request->stalled = false;
   while (true) {
     Status status = Fit(request);
-    if (status.ok()) {
-      status = request->session->cache().Sync(request->tokens, options_.use_cache).status();
-    }
+    SessionCache& cache = request->session->cache();
+    const int32_t before = sequences_->tokens(cache.slot()).size();
+    if (status.ok()) status = cache.Sync(request->tokens, options_.use_cache).status();
+    NoteRewind(request, before);
     if (!PoolIsFull(status)) return status;
     if (PreemptBehind(request->rank)) continue;
     const auto others = [&](bool also_stalled) {
@@ -169,7 +176,10 @@ void EngineLoop::ExtendStalled() {
 bool EngineLoop::PreemptBehind(const Rank& rank) {
   std::vector<Request*> behind;
   for (Request* other : running_) {
-    if (other->state == RequestState::kRunning && rank < other->rank) behind.push_back(other);
+    // One whose callback takes its time holds nobody up, whatever its rank: the callback may itself
+    // wait for a request that has no room beside it.
+    const bool gives_way = rank < other->rank || (other->awaits && other->late);
+    if (other->state == RequestState::kRunning && gives_way) behind.push_back(other);
   }
   std::sort(behind.begin(), behind.end(), RanksBefore);
   return std::any_of(behind.rbegin(), behind.rend(),

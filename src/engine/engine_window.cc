@@ -42,6 +42,7 @@ std::vector<TokenSpan> Before(std::span<const TokenSpan> spans, int32_t end) {
 
 Status EngineLoop::Fit(Request* request) {
   if (request->goal) return {};
+  if (request->room > 0 && request->session->window().overflow == Overflow::kError) return NoRoom();
   GYRATOR_RETURN_IF_ERROR(View(request));
   // A prompt evicts once, however often it has to be admitted.
   if (request->fitted && !IsReplying(*request)) return {};
@@ -52,12 +53,10 @@ Status EngineLoop::Fit(Request* request) {
 
 Status EngineLoop::EvictWhatMust(Request* request) {
   const WindowOptions& options = request->session->window();
-  if (request->room > 0) {
-    return options.overflow == Overflow::kError ? NoRoom() : Evict(request, request->room);
-  }
-  if (options.overflow == Overflow::kError || request->holds) return {};
   const int32_t capacity = options_.context;
   const auto length = static_cast<int32_t>(request->tokens.size());
+  if (request->room > 0) return Evict(request, std::max(request->room, length - capacity));
+  if (options.overflow == Overflow::kError || request->holds) return {};
   const int32_t headroom = IsReplying(*request) ? 0 : std::min(options.headroom, capacity / 4);
   if (length + headroom <= capacity) return {};
   Status status = Evict(request, length + headroom - capacity);
@@ -76,17 +75,18 @@ Status EngineLoop::CheckRoom(const SessionImpl& session, const Prompt& prompt) c
                     .window = goes_on ? &window : &anew,
                     .tokens = tokens,
                     .layout = &prompt.layout},
-                   held.size());
+                   held.size(), 0);
 }
 
-Status EngineLoop::CheckFits(const Candidate& candidate, size_t held) const {
+Status EngineLoop::CheckFits(const Candidate& candidate, size_t held, int32_t room) const {
   const auto length = static_cast<int32_t>(candidate.tokens.size());
-  if (length <= options_.context) return {};
+  const int32_t need = std::max(room, length - options_.context);
+  if (need <= 0) return {};
   if (candidate.session->window().overflow == Overflow::kError) {
     return TooLong(length, static_cast<int32_t>(held), options_.context);
   }
   std::vector<float> scores(candidate.tokens.size() / kBlockPositions, kUnknownScore);
-  return Plan(candidate, length - options_.context, std::move(scores)).status();
+  return Plan(candidate, need, std::move(scores)).status();
 }
 
 CacheView EngineLoop::Look(const SessionImpl& session, std::span<const TokenId> tokens) const {
@@ -135,7 +135,7 @@ Status EngineLoop::View(Request* request) {
                                        .window = &anew,
                                        .tokens = request->tokens,
                                        .layout = &request->layout},
-                                      request->held.size()));
+                                      request->held.size(), request->room));
     GYRATOR_RETURN_IF_ERROR(cache.Resume());
     const int32_t exact = window.exact(static_cast<int32_t>(request->held.size()));
     cache.Truncate(exact);

@@ -53,6 +53,26 @@ TEST_P(EvictionTest, AForkOfARequestThatEndedWithinAnEvictionIsWhole) {
   }
 }
 
+// Where no room can be made nothing changes, also when the window would have to be made anew for it.
+TEST_P(EvictionTest, RoomThatCannotBeMadeChangesNothing) {
+  const auto engine = Make(2, 0, 1);
+  const auto session = StoppedBeforeItsGap(*engine);
+  const SessionInfo before = session->info();
+  const std::vector<TokenId> all = session->all_tokens();
+  const auto expect_unchanged = [&] {
+    EXPECT_EQ(before.evicted, session->info().evicted);
+    EXPECT_EQ(before.windows_rebuilt, session->info().windows_rebuilt);
+    EXPECT_EQ(before.cp, session->info().cp);
+    EXPECT_EQ(all, session->all_tokens());
+  };
+  EXPECT_EQ("capacity", session->MakeRoom(100'000).status().name());
+  expect_unchanged();
+  ASSERT_TRUE(
+      session->SetWindow({.overflow = Overflow::kError, .mode = GetParam().mode}).ok());
+  EXPECT_EQ("capacity", session->MakeRoom(1).status().name());
+  expect_unchanged();
+}
+
 // Stopped right after an eviction: no logits belong to what is there, and a last row that was
 // decoded again would attend to less than it did.
 TEST_P(EvictionTest, AForkOfAParkedSessionChangesNoBitOfIt) {

@@ -44,8 +44,14 @@ bool IsPartOfAFolder(const fs::path& path) {
   const std::string extension = path.extension().string();
   if (std::ranges::find(kEndings, extension) == kEndings.end()) return false;
   std::array<char, 4> magic = {};
-  std::ifstream(path, std::ios::binary).read(magic.data(), magic.size());
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return false;  // which its reader says better
+  file.read(magic.data(), magic.size());
   return std::string_view(magic.data(), magic.size()) != "GGUF";
+}
+
+Status Unreadable(const std::string& path, const std::error_code& error) {
+  return Status::Io(path + ": " + error.message()).Named("io");
 }
 
 Status NotAModelFolder(const std::string& path) {
@@ -54,6 +60,7 @@ Status NotAModelFolder(const std::string& path) {
   for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
     if (it->path().extension() == ".gguf") files.push_back(it->path().string());
   }
+  if (error) return Unreadable(path, error);
   std::ranges::sort(files);
   const std::string what = path + ": expected a model folder with a config.json, found a folder ";
   if (files.empty()) return Status::NotFound(what + "without one and without a GGUF file");
@@ -70,12 +77,15 @@ Status NotAModelFolder(const std::string& path) {
 Result<ModelPath> ClassifyModelPath(const std::string& path) {
   std::error_code error;
   const fs::file_status found = fs::status(path, error);
+  if (!fs::status_known(found)) return Unreadable(path, error);
   if (!fs::exists(found)) return NothingThere(path);
   if (fs::is_directory(found)) {
     // A folder with a tokenizer alone is a text model.
     for (const char* file : {"/config.json", "/tokenizer.json", "/tokenizer.model", "/vocab.json",
                              "/tekken.json", "/spiece.model", "/vocab.txt"}) {
-      if (fs::exists(path + file, error)) return ModelPath::kFolder;
+      const fs::file_status status = fs::status(path + file, error);
+      if (!fs::status_known(status)) return Unreadable(path + file, error);
+      if (fs::exists(status)) return ModelPath::kFolder;
     }
     return NotAModelFolder(path);
   }

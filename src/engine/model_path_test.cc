@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "base/failing_calls_testing.h"
 #include "base/source_path_testing.h"
 #include "engine/weights_testing.h"
 #include "gyrator/model.h"
@@ -89,6 +90,15 @@ TEST_F(ModelPathTest, PipesAndDevicesAreRefusedWithoutWaiting) {
   const Status status = Model::Load(folder_ + "/m", {}).status();
   EXPECT_EQ(Code::kInvalidArgument, status.code());
   EXPECT_NE(std::string::npos, status.message().find("config.json: not a regular file"));
+}
+
+TEST_F(ModelPathTest, WhatCannotBeLookedAtIsNotSaidToBeAbsent) {
+  const std::string path = Put("folder/config.json");
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  EXPECT_EQ(0, WithoutCall(SYS_newfstatat, [&] {
+              return ClassifyModelPath(folder).status().code() == Code::kIo ? 0 : 1;
+            }));
+  EXPECT_TRUE(ClassifyModelPath(folder).ok());
 }
 
 }  // namespace

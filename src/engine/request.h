@@ -75,6 +75,7 @@ struct Request {
   uint64_t prompt_waited_ns = 0;  // of those, before the first token
   uint64_t first_token_ns = 0;    // 0: none yet
   uint64_t served = 0;            // the last pass that had rows of it
+  int32_t logits_told = 0;        // leading positions of its prompt whose logits were told
   bool awaits = false;            // an answer; stands still until then
   bool late = false;              // it has awaited for longer than others are held up for it
   bool stalled = false;           // no room for its next row, and it cannot be parked

@@ -39,6 +39,14 @@ void Replace(const std::string& folder, const std::string& path, const std::stri
   std::ofstream(manifest, std::ios::binary) << Manifest::FromEntries(entries).Serialize();
 }
 
+// session.txt with the draws of one message.
+std::string WithoutDraws(std::string session) {
+  const std::string key = "rng.draws_at: ";
+  const size_t at = session.find(key);
+  EXPECT_NE(std::string::npos, at);
+  return session.replace(at, session.find('\n', at) - at, key + "[0]");
+}
+
 class RestoredTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -50,6 +58,14 @@ class RestoredTest : public testing::Test {
     engine_ = MakeEngine(LoadGolden("qwen3", ComputeType::kF32), options);
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
+
+  void UseShipped() {
+    EngineOptions options;
+    options.context = 256;
+    options.sessions_max = 4;
+    options.threads = 1;
+    engine_ = MakeEngine(LoadShipped(ComputeType::kInt8), options);
+  }
 
   std::string Save(Session& session) {
     const auto saved = session.Save({.root = root_});
@@ -118,11 +134,7 @@ TEST_F(RestoredTest, TheLogOfEvictionsIsTheSameAfterALoad) {
 
 // A chat.json may leave out where its messages lie, each or some of them (docs/formats/snapshot.md).
 TEST_F(RestoredTest, AChatWithoutSomeSpansCanBeTalkedOnFromAndSaved) {
-  EngineOptions options;
-  options.context = 256;
-  options.threads = 1;
-  options.sessions_max = 3;
-  engine_ = MakeEngine(LoadShipped(ComputeType::kInt8), options);
+  UseShipped();
   const auto session = MakeSession(*engine_, 1);
   const Message line = {.role = "user", .content = "Hello.", .extras = {}};
   for (int turn = 0; turn < 2; ++turn) {
@@ -147,6 +159,52 @@ TEST_F(RestoredTest, AChatWithoutSomeSpansCanBeTalkedOnFromAndSaved) {
     ASSERT_TRUE(again->Respond(Steps(5)).ok()) << without;
     (void)Load(Save(*again));
   }
+}
+
+// One message that is said to lie over all tokens, the reply's among them.
+TEST_F(RestoredTest, ASpanThatReachesOverTheReplyCrossesNoOther) {
+  UseShipped();
+  const auto session = MakeSession(*engine_, 1);
+  ASSERT_TRUE(session->Append({.role = "user", .content = "Hello.", .extras = {}}).ok());
+  ASSERT_TRUE(session->Respond(Steps(40)).ok());
+  const std::string folder = Save(*session);
+  Json chat = *ParseJson(ReadFile(folder + "/chat.json"), 16);
+  chat.erase(1);
+  chat[0]["span"] = {0, session->all_tokens().size()};
+  Replace(folder, "chat.json", DumpJson(chat));
+  Replace(folder, "metadata/session.txt", WithoutDraws(ReadFile(folder + "/metadata/session.txt")));
+  const auto loaded = Load(folder);
+  ASSERT_TRUE(loaded->Respond(Steps(60)).ok());
+  (void)Load(Save(*loaded));
+}
+
+// What is known as tokens only may be replaced, or leave the window: it is saved as far as it is
+// there, and read back from all tokens.
+TEST_F(RestoredTest, AnOpaquePrefixIsSavedAsFarAsItIsThere) {
+  UseShipped();
+  const auto session = MakeSession(*engine_, 1);
+  ASSERT_TRUE(session->Complete(Numbers(100, 3), Steps(0)).ok());
+  const std::string folder = Save(*session);
+  for (const char* file : {"chat.json", "logits.npy", "metadata/manifest.txt",
+                           "metadata/session.txt", "metadata/protocol.txt", "metadata/keylog.txt",
+                           "metadata/obfchain.txt", "metadata/window.txt"}) {
+    std::filesystem::remove(folder + "/" + file);
+  }
+  const auto replaced = Load(folder), evicting = Load(folder);
+  ASSERT_TRUE(replaced->info().opaque_prefix);
+  ASSERT_TRUE(replaced->Complete(Numbers(3, 3), Steps(0)).ok());
+  EXPECT_EQ(replaced->tokens(), Load(Save(*replaced))->tokens());
+  ASSERT_TRUE(evicting->SetWindow({.overflow = Overflow::kFifo}).ok());
+  ASSERT_GT(*evicting->MakeRoom(10), 0);
+  const auto again = Load(Save(*evicting));
+  EXPECT_EQ(evicting->all_tokens(), again->all_tokens());
+  for (Session* each : {evicting.get(), again.get()}) {
+    ASSERT_TRUE(each->Append({.role = "user", .content = "Hello.", .extras = {}}).ok());
+  }
+  const auto here = evicting->Respond(Steps(5)), there = again->Respond(Steps(5));
+  ASSERT_TRUE(here.ok() && there.ok()) << there.status().ToString();
+  EXPECT_EQ(here->tokens, there->tokens);
+  EXPECT_EQ(evicting->all_tokens(), again->all_tokens());
 }
 
 // The whole of a session's metadata is the same after a load and a save, but for what names the

@@ -155,6 +155,7 @@ Status SessionImpl::Check() const {
   GYRATOR_ASSIGN_OR_RETURN(const Prompt prompt, MakePrompt());
   GYRATOR_RETURN_IF_ERROR(engine_->loop().CheckTokens(prompt.tokens));
   Status status;
+  GYRATOR_RETURN_IF_ERROR(engine_->CheckProcess());
   engine_->Call([&] { status = engine_->loop().CheckRoom(*this, prompt); });
   return status;
 }
@@ -283,6 +284,9 @@ Result<Prompt> SessionImpl::MakePrompt() const {
     if (transcript_[i].role == "assistant" && ranges_[i].begin >= 0) replies.push_back(ranges_[i]);
   }
   prompt.tokens = EncodeAs(*text, rendered, {.tokens = all, .ranges = replies});
+  if (prompt.tokens.empty()) {
+    return Status::InvalidArgument("nothing to answer: the template renders these messages to no text");
+  }
   if (window_options_.overflow != Overflow::kError) {
     const RenderOptions options = Rendering();
     GYRATOR_ASSIGN_OR_RETURN(prompt.layout,
@@ -348,9 +352,11 @@ void SessionImpl::Settle(Request* request, const Asked& asked) noexcept {
     edited_from_ = std::min(edited_from_, static_cast<size_t>(changed - ranges_.begin()));
   }
   KeepRangesUpTo(std::min(kept, EndOfRanges()));
-  // Whatever went before, the tokens are a beginning of those that were asked for.
+  // Whatever went before, the tokens are a beginning of those that were asked for. To make room asks
+  // for all that is there, dropped or not.
   const bool held = asked.kind == WorkKind::kHold && request->status.ok();
-  if (request->entered || held) dropped_from_.reset();
+  const bool entered = request->entered && asked.kind != WorkKind::kMakeRoom;
+  if (entered || held) dropped_from_.reset();
   const Reply& reply = request->reply;
   counts_.windows_rebuilt += reply.window_rebuilt ? 1 : 0;
   if (asked.kind == WorkKind::kHold) return;
@@ -367,12 +373,14 @@ Result<Reply> SessionImpl::Conclude(Request* request, const Asked& asked) {
   const bool said = !reply.tokens.empty() || reply.stop == StopReason::kEndOfGeneration ||
                     reply.stop == StopReason::kLength;
   if (responds && said) AppendReply(reply.text, asked);
-  if (responds || asked.kind == WorkKind::kPrepare) edited_from_ = kNoMessage;
+  const bool renders = responds || asked.kind == WorkKind::kPrepare;
+  if (renders && request->entered) edited_from_ = kNoMessage;
   return std::move(request->reply);
 }
 
 void SessionImpl::AppendReply(std::string text, const Asked& asked) {
   MakePlaceFor(1);
+  KeepRangesUpTo(asked.prompt_length);
   // Messages behind the last whose place is known lie between it and the reply.
   const auto known = std::find_if(ranges_.rbegin(), ranges_.rend(),
                                   [](const TokenRange& range) { return range.begin >= 0; });
@@ -482,7 +490,8 @@ Result<SaveReport> SessionImpl::SaveHeld(const SaveOptions& options) {
   keys.Set("parent", parent_.empty() ? "none" : parent_);
   keys.SetInt("turn", now.turns);
   keys.Set("phase", PhaseName(now.phase));
-  keys.SetInt("opaque_prefix", static_cast<int64_t>(opaque_prefix_.size()));
+  // As far as the tokens still begin with it.
+  keys.SetInt("opaque_prefix", evicted().CommonPrefix(opaque_prefix_, view_.tokens));
   WriteSampler(sampler_.options(), sampler_.draws(), &keys);
   keys.Set("rng.draws_at", DrawsText(draws_at_));
   WriteSessionKeys(keys_, &keys);

@@ -13,15 +13,18 @@ namespace {
 
 // How many of the first tokens are known as tokens only: of a folder without a chat log, all.
 Result<int64_t> ReadOpaquePrefix(const Snapshot& snapshot) {
+  int64_t said = snapshot.cp();
+  if (snapshot.evictions) said += WindowFromText(*snapshot.evictions).num_evicted();
   int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
   if (snapshot.session.Contains("opaque_prefix")) {
     const Result<int64_t> stated = snapshot.session.GetInt("opaque_prefix");
     if (!stated.ok()) return StateInconsistent(kSessionFile, stated.status().message());
     opaque = *stated;
   }
-  if (opaque >= 0 && opaque <= snapshot.cp()) return opaque;
-  return StateInconsistent(kSessionFile,
-                           "opaque_prefix: 0 to cp expected, found " + std::to_string(opaque));
+  if (opaque >= 0 && opaque <= said) return opaque;
+  return StateInconsistent(kSessionFile, "opaque_prefix: 0 to " + std::to_string(said) +
+                                             " (all tokens) expected, found " +
+                                             std::to_string(opaque));
 }
 
 }  // namespace
@@ -49,7 +52,8 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.edited_from = EditedFrom(state.ranges, said);
 
   GYRATOR_ASSIGN_OR_RETURN(const int64_t opaque, ReadOpaquePrefix(snapshot));
-  state.opaque_prefix.assign(snapshot.tokens.begin(), snapshot.tokens.begin() + opaque);
+  state.opaque_prefix = state.view.window->All(state.view.tokens);
+  state.opaque_prefix.resize(static_cast<size_t>(opaque));
   return state;
 }
 

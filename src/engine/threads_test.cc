@@ -247,7 +247,8 @@ TEST_F(ThreadsTest, ADeadlineEndsAReplyAndAWaitingRequest) {
   batch.push_back({.session = running.get(), .prefix = Numbers(200, 3), .options = Steps(50)});
   batch.push_back({.session = waiting.get(), .prefix = Numbers(200, 9), .options = Steps(50)});
   const auto deadline = std::chrono::steady_clock::now() + milliseconds(3000);
-  for (BatchRequest& request : batch) request.options.deadline = deadline;
+  batch[0].options.deadline = deadline;
+  batch[1].options.deadline = std::chrono::steady_clock::now();
   batch[0].options.on_text = [&](std::string_view) {
     std::this_thread::sleep_until(deadline);
     return true;
@@ -259,6 +260,51 @@ TEST_F(ThreadsTest, ADeadlineEndsAReplyAndAWaitingRequest) {
   EXPECT_LT(replies[0]->tokens.size(), 50u);
   EXPECT_EQ(StopReason::kDeadline, replies[1]->stop);
   EXPECT_TRUE(replies[1]->tokens.empty());
+}
+
+// A callback may ask another session for something, also where the pool has room for one: the one
+// that stands still gives its room away, comes back, and has lost nothing.
+TEST_F(ThreadsTest, ACallbackOfASessionThatFillsThePoolMayRunAnother) {
+  const auto engine = Make(1);
+  const auto first = MakeSession(*engine, 1), second = MakeSession(*engine, 2);
+  GenerateOptions options = Steps(5);
+  int asked = 0;
+  options.on_text = [&](std::string_view) {
+    const auto reply = second->Complete(Numbers(200, 9), Steps(3));
+    EXPECT_TRUE(reply.ok()) << reply.status().ToString();
+    const std::vector<TokenId> said = reply.ok() ? reply->tokens : std::vector<TokenId>();
+    EXPECT_EQ(asked == 0 ? Alone(Numbers(200, 9), 3, 2).size() : 3u, said.size());
+    return ++asked < 2;
+  };
+  const auto reply = first->Complete(Numbers(200, 3), options);
+  ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+  EXPECT_EQ(2, asked);
+  const std::vector<TokenId> alone = Alone(Numbers(200, 3), 5, 1);
+  ASSERT_EQ(2u, reply->tokens.size());
+  EXPECT_TRUE(std::equal(reply->tokens.begin(), reply->tokens.end(), alone.begin()));
+}
+
+// Parked in its prompt, it decodes rows again; their logits were told.
+TEST_F(ThreadsTest, TheLogitsOfAPromptAreToldOnceThoughItIsParked) {
+  const auto engine = Make(1);
+  const auto first = MakeSession(*engine, 1), second = MakeSession(*engine, 2);
+  GenerateOptions options = Steps(0);
+  std::vector<float> rows;
+  bool asked = false;
+  options.on_prompt_logits = [&](std::span<const float> row) {
+    rows.insert(rows.end(), row.begin(), row.end());
+    if (std::exchange(asked, true)) return;
+    EXPECT_TRUE(second->Complete(Numbers(200, 9), Steps(1)).ok());
+  };
+  ASSERT_TRUE(first->Complete(Numbers(200, 3), options).ok());
+  EXPECT_GT(engine->stats().sessions_parked, 0u);
+  std::vector<float> alone;
+  options.on_prompt_logits = [&](std::span<const float> row) {
+    alone.insert(alone.end(), row.begin(), row.end());
+  };
+  const auto quiet = Make(1);
+  ASSERT_TRUE(MakeSession(*quiet, 1)->Complete(Numbers(200, 3), options).ok());
+  EXPECT_TRUE(rows == alone) << rows.size() << ", " << alone.size() << " expected";
 }
 
 // A pool for one; the order of the first tokens is the order of the ranks.

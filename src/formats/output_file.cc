@@ -37,7 +37,12 @@ class PartialFile {
       if (errno != EEXIST) return Failed("create");
       const Descriptor left(
           ::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+      // A link (ELOOP) and a device (ENXIO) have no writer; what cannot be opened may have one.
+      if (left.get() < 0 && errno != ENOENT && errno != ELOOP && errno != ENXIO) {
+        return Failed("open");
+      }
       if (left.get() >= 0 && ::flock(left.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) return Failed("lock");
         return Status::Io(partial_ + ": being written by another process").Named("busy");
       }
       if (::unlink(partial_.c_str()) != 0 && errno != ENOENT) return Failed("remove");

@@ -161,7 +161,7 @@ Result<WrittenSnapshot> Catalog::Publish(std::string_view name, const FileLock* 
     if (held == nullptr) {
       GYRATOR_ASSIGN_OR_RETURN(lock, LockId(name));
     }
-    GYRATOR_RETURN_IF_ERROR(Settle(name, nullptr));
+    (void)Settle(name, nullptr);  // what cannot be removed now stays in the intent
     Result<std::string> current = ReadName(name);
     if (current.ok()) old = *std::move(current);
     if (!current.ok() && current.status().code() != Code::kNotFound) return current.status();
@@ -222,7 +222,8 @@ Result<std::vector<CatalogEntry>> Catalog::List() {
     CatalogEntry entry;
     entry.stamp = stamp;
     Summarize(fs_, folder, &entry);
-    if (entry.problem.ok() || fs_.Stat(folder).ok()) entries.push_back(std::move(entry));
+    const bool gone = fs_.Stat(folder).status().code() == Code::kNotFound;
+    if (entry.problem.ok() || !gone) entries.push_back(std::move(entry));
   }
   std::sort(entries.begin(), entries.end(), TrueOrder);
   return entries;
@@ -232,10 +233,16 @@ Result<std::string> Catalog::Resolve(std::string_view name_or_path) {
   const std::string text(name_or_path);
   const bool is_path = text.find('/') != std::string::npos || text == "." || text == "..";
   if (is_path) {
-    if (fs_.List(text).ok()) return text;
+    const auto files = fs_.List(text);
+    if (files.ok()) return text;
+    if (files.status().code() != Code::kNotFound) return files.status();
     return Status::NotFound("'" + text + "': no folder at this path").Named("not_found");
   }
-  if (IsStamp(text) && fs_.Stat(JoinPath(root_, text)).ok()) return JoinPath(root_, text);
+  if (IsStamp(text)) {
+    const Result<FileInfo> folder = fs_.Stat(JoinPath(root_, text));
+    if (folder.ok()) return JoinPath(root_, text);
+    if (folder.status().code() != Code::kNotFound) return folder.status();
+  }
   if (CheckContextName(text).ok()) {
     const Result<std::string> stamp = ReadName(text);
     if (stamp.ok()) return JoinPath(root_, *stamp);
@@ -274,7 +281,7 @@ Status Catalog::Remove(std::string_view name_or_stamp) {
   }
   GYRATOR_RETURN_IF_ERROR(found.status());
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockId(id));
-  GYRATOR_RETURN_IF_ERROR(Settle(id, nullptr));
+  (void)Settle(id, nullptr);  // what cannot be removed now stays in the intent
   if (is_stamp) {
     GYRATOR_ASSIGN_OR_RETURN(const std::vector<Pointer> pointers, ReadNames());
     for (const Pointer& pointer : pointers) {

@@ -125,17 +125,18 @@ Status Catalog::Settle(std::string_view id, std::vector<std::string>* removed) {
     if (!pointer.problem.ok() && !IsDamaged(pointer.problem)) all_known = false;
   }
   std::vector<std::string> left;
+  Status failed;  // the first; what cannot be removed keeps nothing else from going
   for (const std::string& stamp : stamps) {
     if (kept.contains(stamp)) continue;
-    bool gone = false;
-    if (all_known) {
-      GYRATOR_ASSIGN_OR_RETURN(gone, RemoveUnlessHeld(JoinPath(root_, stamp), removed));
-    }
-    if (!gone) left.push_back(stamp);
+    Result<bool> gone = false;
+    if (all_known) gone = RemoveUnlessHeld(JoinPath(root_, stamp), removed);
+    if (!gone.ok() && failed.ok()) failed = gone.status();
+    if (!gone.ok() || !*gone) left.push_back(stamp);
   }
   GYRATOR_RETURN_IF_ERROR(fs_.SyncDirectory(root_));
   if (left.empty()) return fs_.RemoveFile(path);
-  return left == stamps ? Status() : WriteIntent(id, left);
+  if (left != stamps) GYRATOR_RETURN_IF_ERROR(WriteIntent(id, left));
+  return failed;
 }
 
 Result<std::vector<std::string>> Catalog::IntentIds() {

@@ -388,6 +388,22 @@ TEST(Faults, ARemovalOfWhichAnyOperationFailsLeavesTheContextOrNothing) {
   }
 }
 
+// A system that refuses a call for the moment makes nothing absent.
+TEST(Faults, WhatCannotBeLookedAtIsNotSaidToBeAbsent) {
+  MemoryFileSystem fs;
+  ManualClock clock(kTestNanos);
+  const auto saved = Catalog(fs, clock, kRoot).Save("chat", Small(1).source(), kOptions);
+  ASSERT_TRUE(saved.ok());
+  for (const std::string& text : {std::string("chat"), saved->stamp, saved->folder}) {
+    for (uint64_t n = 0;; ++n) {
+      FaultFileSystem faulty(&fs, {.at = n, .error = "denied", .count_reads = true});
+      const Status status = Catalog(faulty, clock, kRoot).Resolve(text).status();
+      if (!faulty.fired()) break;
+      EXPECT_EQ(status.name(), "denied") << text << " at " << n;
+    }
+  }
+}
+
 TEST(Faults, ANamedFolderIsNeverReportedRemovedByItsStamp) {
   for (uint64_t n = 0;; ++n) {
     MemoryFileSystem fs;

@@ -164,6 +164,40 @@ bool DiesBehindAnUnsyncedName(uint64_t n) {
   return dying.fired();
 }
 
+// A folder that cannot be removed: somebody took the right to write into it away.
+class Stubborn final : public ForwardingFileSystem {
+ public:
+  using ForwardingFileSystem::ForwardingFileSystem;
+  Status RemoveFile(const std::string& path) override {
+    if (!stays.empty() && path.starts_with(stays + "/")) {
+      return Status::Io(path + ": remove: Permission denied").Named("denied");
+    }
+    return ForwardingFileSystem::RemoveFile(path);
+  }
+  std::string stays;
+};
+
+TEST(Between, AFolderThatCannotBeRemovedKeepsNoSaveFromItsName) {
+  MemoryFileSystem fs;
+  ManualClock clock(kTestNanos);
+  Stubborn stubborn(&fs);
+  Catalog catalog(stubborn, clock, kRoot);
+  const auto first = catalog.Save("chat", Small(1).source(), kOptions);
+  ASSERT_TRUE(first.ok());
+  stubborn.stays = first->folder;
+  for (const uint64_t seed : {2, 3, 4}) {
+    ASSERT_TRUE(catalog.Save("chat", Small(seed).source(), kOptions).ok()) << seed;
+    EXPECT_EQ(Folders(fs).size(), 2u) << "that of before goes, the stubborn one stays";
+    EXPECT_EQ(catalog.List()->size(), 1u);
+  }
+  EXPECT_EQ(catalog.Remove("chat").name(), "denied") << "the folder is still there";
+  EXPECT_EQ(Folders(fs).size(), 1u);
+  ASSERT_TRUE(catalog.Save("chat", Small(5).source(), kOptions).ok());
+  stubborn.stays.clear();
+  ASSERT_TRUE(catalog.Recover().ok());
+  EXPECT_EQ(Folders(fs).size(), 1u);
+}
+
 TEST(Between, NamesAreDurableBeforeAFolderGoes) {
   uint64_t n = 0;
   while (DiesBehindAnUnsyncedName(n)) ++n;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/failing_calls_testing.h"
 #include "base/json.h"
 #include "tokenizer/tokenizer.h"
 
@@ -229,6 +230,18 @@ TEST_F(Folder, TemplateFilesGoFirst) {
   Remove("additional_chat_templates");
   EXPECT_EQ(Opened()->chat_template(), "file");
   EXPECT_EQ(Opened()->other_templates().size(), 0u);
+}
+
+// Without them the main template would render what they are for.
+TEST_F(Folder, TemplatesThatCannotBeLookedForAreAnError) {
+  Write("chat_template.jinja", "file");
+  Write("additional_chat_templates/tool_use.jinja", "t");
+  EXPECT_EQ(0, WithoutDirectories([&] {
+              return Tokenizer::FromHuggingFace(path_).status().code() == Code::kIo ? 0 : 1;
+            }));
+  Remove("additional_chat_templates");
+  Write("additional_chat_templates", "no folder");
+  EXPECT_EQ(Opened()->chat_template(), "file");
 }
 
 TEST_F(Folder, WithoutTokenizerJsonWhatIsThereIsNamed) {

@@ -149,6 +149,16 @@ equal "nothing of them is left" 0 "$(find "$GYRATOR_HOME" -name '*gone*' -o -nam
 equal "a limit of file size" 6 "$(cat "$work/code")"
 contains "is named" "File too large" "$(cat "$work/err")"
 
+# --- A copy without a name is removed by its stamp; a name that cannot be read is not free.
+stamp=$(basename "$("$gyrator" save one)")
+equal "a copy without a name" 1 "$("$gyrator" ls | grep -c "$stamp")"
+exits "goes by its stamp" 0 "$gyrator" rm "$stamp"
+equal "and is gone" 0 "$("$gyrator" ls | grep -c "$stamp")"
+echo "no stamp" >"$GYRATOR_HOME/contexts/names/torn"
+exits "a fork over a name that cannot be read" 4 "$gyrator" fork one torn --seed 3 -m "$model"
+exits "a fork over one that is there" 2 "$gyrator" fork one two --seed 3 -m "$model"
+exits "the torn one is removed" 0 "$gyrator" rm torn
+
 # --- rm.
 exits "rm" 0 "$gyrator" rm two bare
 exits "is gone" 3 "$gyrator" show two
