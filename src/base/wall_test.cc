@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <exception>
-#include <vector>
 
 namespace gyrator {
 namespace {
@@ -30,11 +29,6 @@ TEST(Wall, ARefusalOfTheSystemIsExhaustedAndNamesWhatWasWanted) {
       Thrown(std::bad_alloc()),
       Thrown(std::length_error("too long")),
       Thrown(std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again))),
-      BehindWall("the list of all",
-                 []() -> Status {
-                   const std::vector<int> all(std::vector<int>().max_size());
-                   return {};
-                 }),
   };
   for (const Status& status : cases) {
     EXPECT_EQ(Code::kExhausted, status.code());
@@ -43,7 +37,7 @@ TEST(Wall, ARefusalOfTheSystemIsExhaustedAndNamesWhatWasWanted) {
 }
 
 TEST(Wall, OtherExceptionsPass) {
-  EXPECT_THROW(Thrown(std::runtime_error("not memory")), std::runtime_error);
+  EXPECT_THROW((void)Thrown(std::runtime_error("not memory")), std::runtime_error);
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ namespace {
 // How many of the first tokens are known as tokens only: of a folder without a chat log, all.
 Result<int64_t> ReadOpaquePrefix(const Snapshot& snapshot) {
   int64_t said = snapshot.cp();
-  if (snapshot.evictions) said += WindowFromText(*snapshot.evictions).num_evicted();
+  if (snapshot.evictions) {
+    for (const EvictedSpan& span : snapshot.evictions->evicted) said += std::ssize(span.tokens);
+  }
   int64_t opaque = snapshot.verification == Verification::kBare ? snapshot.cp() : 0;
   if (snapshot.session.Contains("opaque_prefix")) {
     const Result<int64_t> stated = snapshot.session.GetInt("opaque_prefix");
@@ -52,8 +54,10 @@ Result<RestoredState> RestoreState(const Snapshot& snapshot) {
   state.edited_from = EditedFrom(state.ranges, said);
 
   GYRATOR_ASSIGN_OR_RETURN(const int64_t opaque, ReadOpaquePrefix(snapshot));
-  state.opaque_prefix = state.view.window->All(state.view.tokens);
-  state.opaque_prefix.resize(static_cast<size_t>(opaque));
+  if (opaque > 0) {
+    state.opaque_prefix = state.view.window->All(state.view.tokens);
+    state.opaque_prefix.resize(static_cast<size_t>(opaque));
+  }
   return state;
 }
 

@@ -147,17 +147,17 @@ TEST_F(SpillTest, AForkAndASaveOfASpilledSessionAreItself) {
 
 TEST_F(SpillTest, WithBothFullTheRefusalNamesWhatHelpsAndIt) {
   StartPool(9, Overflow::kFifo, 1);  // less than a block: no spill memory
-  const auto session = Old(*engine_, 1);
-  auto late = MakeSession(*engine_, 3);
-  const Status full = late->Complete(Numbers(60, 3), Steps(4)).status();
-  EXPECT_EQ("kv_pool", full.name()) << full.ToString();
-  for (const char* remedy : {"--kv-budget", "--swap", "spill budget", "close sessions"}) {
-    EXPECT_NE(std::string::npos, full.message().find(remedy)) << full.message();
+  {
+    const auto session = Old(*engine_, 1), late = MakeSession(*engine_, 3);
+    const Status full = late->Complete(Numbers(60, 3), Steps(4)).status();
+    EXPECT_EQ("kv_pool", full.name()) << full.ToString();
+    for (const char* remedy : {"--kv-budget", "--swap", "spill budget", "close sessions"}) {
+      EXPECT_NE(std::string::npos, full.message().find(remedy)) << full.message();
+    }
+    Say(*session, 3);  // and whoever is there goes on
   }
-  Say(*session, 3);  // and whoever is there goes on
   StartPool(9, Overflow::kFifo, 8 * kBlock);
-  const auto again = Old(*engine_, 1);
-  late = MakeSession(*engine_, 3);
+  const auto again = Old(*engine_, 1), late = MakeSession(*engine_, 3);
   EXPECT_TRUE(late->Complete(Numbers(60, 3), Steps(4)).ok());
 }
 
