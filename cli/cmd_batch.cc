@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "cli/commands.h"
@@ -141,7 +142,14 @@ class Clients {
   // `jobs` and `engine` outlive this; each job is taken once, in order.
   Clients(Engine* engine, const std::vector<Job>* jobs, const WindowOptions& window, size_t count)
       : engine_(engine), jobs_(jobs), window_(window), lanes_(count) {
-    for (Lane& lane : lanes_) threads_.emplace_back(&Clients::Work, this, &lane);
+    for (Lane& lane : lanes_) {
+      try {
+        threads_.emplace_back(&Clients::Work, this, &lane);
+      } catch (const std::system_error&) {
+        if (threads_.empty()) throw;
+        break;  // fewer at once: those that there are take every job
+      }
+    }
   }
   ~Clients() {
     Stop();

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "base/wall.h"
 #include "cli/bus_error.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -58,7 +59,8 @@ int Main(int argc, const char* const* argv) {
   }
   CatchBusErrors(invocation->json);
   const Context context = {.json = invocation->json, .terminals = FindTerminals()};
-  const Status status = std::visit(Dispatch{context}, invocation->args);
+  const Status status = BehindWall(
+      "gyrator", [&] { return std::visit(Dispatch{context}, invocation->args); });
   if (status.name() == "reader_gone") return EndByPipeSignal();
   if (!status.ok()) PrintError(status, context.json);
   return static_cast<int>(status.code());

@@ -153,7 +153,9 @@ Result<std::string> ModelImpl::WeightsDigest(bool recompute) const {
     ThreadPool threads(ThreadCount(options_.threads));
     return HexText(gyrator::WeightsDigest(loaded_.tensors, &threads, options_.progress));
   };
-  return recompute ? digest_.Recompute(hash) : digest_.Get(hash);
+  return BehindWall("hashing the weights", [&] {
+    return recompute ? digest_.Recompute(hash) : digest_.Get(hash);
+  });
 }
 
 }  // namespace gyrator

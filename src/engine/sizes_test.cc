@@ -106,9 +106,16 @@ class NoThreads {
 };
 
 TEST_F(SizesTest, ThreadsThatTheSystemRefusesAreExhausted) {
-  Status engines[2], load;
+  Status engines[2], load, digest;
+  const auto model = Model::Load(SourcePath("models/gyrator-chat.gguf"), {.compute = {},
+                                                                         .isa = "auto",
+                                                                         .threads = 3,
+                                                                         .digest_cache = {},
+                                                                         .progress = {}});
+  ASSERT_TRUE(model.ok()) << model.status().ToString();
   {
     const NoThreads none;
+    digest = (*model)->WeightsDigest(true).status();
     engines[0] = Create({.threads = 1});  // its own thread
     engines[1] = Create({.threads = 3});
     load = Load(3);
@@ -117,6 +124,7 @@ TEST_F(SizesTest, ThreadsThatTheSystemRefusesAreExhausted) {
     EXPECT_EQ(Code::kExhausted, status.code()) << status.ToString();
     EXPECT_NE(std::string::npos, status.message().find("threads")) << status.ToString();
   }
+  EXPECT_EQ(Code::kExhausted, digest.code()) << digest.ToString();
   EXPECT_TRUE(Create({.threads = 3}).ok());
 }
 
