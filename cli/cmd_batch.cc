@@ -146,7 +146,6 @@ class Clients {
       try {
         threads_.emplace_back(&Clients::Work, this, &lane);
       } catch (const std::system_error&) {
-        if (threads_.empty()) throw;
         break;  // fewer at once: those that there are take every job
       }
     }
@@ -155,6 +154,7 @@ class Clients {
     Stop();
     for (std::thread& thread : threads_) thread.join();
   }
+  bool empty() const { return threads_.empty(); }  // the system refuses even one thread
   Clients(const Clients&) = delete;
   Clients& operator=(const Clients&) = delete;
 
@@ -323,6 +323,7 @@ Status RunBatch(const BatchArgs& args, const Context& context) {
   Status written;
   std::map<size_t, Status> failed;
   Clients clients(engine.get(), &jobs, args.window.Over({}), parallel);
+  if (clients.empty()) return Status::Exhausted("batch: the system refuses a thread");
   const Progress tell = progress.Callback();
   for (size_t answered = 0; answered < jobs.size(); tell("answering", answered, jobs.size())) {
     for (const Answer& answer : clients.Take()) {

@@ -262,7 +262,7 @@ void ExpectRefused(const std::string& what, const Status& status) {
 
 TEST_P(SettleTest, InItsOwnCallbackASessionRefusesWhatWouldTouchIt) {
   const Folder folder;
-  for (const auto& [what, call] : Calls(folder.path())) {
+  for (const auto& refused : Calls(folder.path())) {
     const auto engine = Make(model_);
     const auto session = MakeSession(*engine, 1);
     ASSERT_TRUE(session->Complete(Numbers(10, 3), Steps(0)).ok());
@@ -271,7 +271,7 @@ TEST_P(SettleTest, InItsOwnCallbackASessionRefusesWhatWouldTouchIt) {
     int asked = 0;
     options.on_logits = [&](auto) {
       ++asked;
-      ExpectRefused(what, call(*session));
+      ExpectRefused(refused.first, refused.second(*session));
       EXPECT_EQ(Numbers(10, 3), session->tokens());  // as it stood when the request began
       EXPECT_EQ(Numbers(10, 3), session->all_tokens());
       EXPECT_EQ(10, session->info().cp);

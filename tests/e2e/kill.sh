@@ -84,7 +84,10 @@ for signal in INT TERM HUP; do
 done
 "${chat[@]}" -n 5 --context prompt_INT </dev/null >"$work/out"
 equal "the next start makes the reply" "0 1" "$? $(wc -l <"$work/out")"
-catches() { grep -q '^SigCgt:.*[2367abef]$' "/proc/$1/status"; }  # SIGINT
+# SIGINT; and it is the command itself, no shell on its way to it, whose end would remove $work.
+catches() {
+  [[ $(readlink "/proc/$1/exe") == */gyrator ]] && grep -q '^SigCgt:.*[2367abef]$' "/proc/$1/status"
+}
 for ((i = 0; i < 4; i++)); do
   echo '{"messages":[{"role":"user","content":"x"}],"ignore_eos":true,"max_tokens":100000}'
 done >"$work/endless"
