@@ -285,7 +285,7 @@ TEST_P(SettleTest, InItsOwnCallbackASessionRefusesWhatWouldTouchIt) {
     EXPECT_FALSE(std::filesystem::exists(folder.path()));
     EXPECT_EQ(47, session->info().cp);
     ExpectTrue(model_, *session);
-    EXPECT_NE("busy", call(*session).name()) << what << ": it is free again";
+    EXPECT_NE("busy", refused.second(*session).name()) << refused.first << ": it is free again";
     std::filesystem::remove_all(folder.path());
   }
 }
