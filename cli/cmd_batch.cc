@@ -323,7 +323,9 @@ Status RunBatch(const BatchArgs& args, const Context& context) {
   Status written;
   std::map<size_t, Status> failed;
   Clients clients(engine.get(), &jobs, args.window.Over({}), parallel);
-  if (clients.empty() && !jobs.empty()) return Status::Exhausted("batch: the system refuses a thread");
+  if (clients.empty() && !jobs.empty()) {
+    return Status::Exhausted("batch: the system refuses a thread");
+  }
   const Progress tell = progress.Callback();
   for (size_t answered = 0; answered < jobs.size(); tell("answering", answered, jobs.size())) {
     for (const Answer& answer : clients.Take()) {

@@ -14,6 +14,7 @@ namespace gyrator {
 namespace {
 
 constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
+constexpr uint64_t kPatienceNs = 1'000'000'000;  // with a callback, while others want its room
 constexpr int64_t kPriorityRows = 4096;   // what one step of priority is worth in the queue
 
 // Memory and swap space of the machine.
@@ -184,9 +185,13 @@ Pace EngineLoop::RunRound(bool overdue) {
       })) {
     return Pace::kSoon;
   }
+  const uint64_t now = NowNs();
   for (Request* request : running_) {
-    if (request->awaits && !request->late) blocked_ = false;  // it may give way now
+    if (request->awaits && !request->late) request->late_since_ns = now;
     request->late = request->awaits;
+    const bool stands = request->late && now - request->late_since_ns >= kPatienceNs;
+    if (stands && !request->stands) blocked_ = false;  // it gives way from now on
+    request->stands = stands;
   }
   const std::vector<PlannedRows> plan = Next();
   RunOrFail(plan);

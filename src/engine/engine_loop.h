@@ -113,8 +113,8 @@ class EngineLoop {
   // wait for the others where it is.
   Status Extend(Request* request);
   void ExtendStalled();
-  // Parks a running request that ranks behind `rank`, the last one first; also one that is late,
-  // whatever its rank.
+  // Parks a running request that ranks behind `rank`, the last one first; also one that
+  // stands still, whatever its rank.
   bool PreemptBehind(const Rank& rank);
   // Back to the queue, its blocks given away. False: it cannot be parked.
   bool Preempt(Request* request);

@@ -176,9 +176,9 @@ void EngineLoop::ExtendStalled() {
 bool EngineLoop::PreemptBehind(const Rank& rank) {
   std::vector<Request*> behind;
   for (Request* other : running_) {
-    // One whose callback takes its time holds nobody up, whatever its rank: the callback may itself
-    // wait for a request that has no room beside it.
-    const bool gives_way = rank < other->rank || (other->awaits && other->late);
+    // One that stands still for long gives way whatever its rank: its callback may itself wait for a
+    // request that has no room beside it.
+    const bool gives_way = rank < other->rank || (other->awaits && other->stands);
     if (other->state == RequestState::kRunning && gives_way) behind.push_back(other);
   }
   std::sort(behind.begin(), behind.end(), RanksBefore);

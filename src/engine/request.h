@@ -78,6 +78,8 @@ struct Request {
   int32_t logits_told = 0;        // leading positions of its prompt whose logits were told
   bool awaits = false;            // an answer; stands still until then
   bool late = false;              // it has awaited for longer than others are held up for it
+  uint64_t late_since_ns = 0;     // while it is late
+  bool stands = false;            // late for so long that it gives its room to whoever needs it
   bool stalled = false;           // no room for its next row, and it cannot be parked
   SessionView left;               // the session's cache when it was done
 
