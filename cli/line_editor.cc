@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/fs.h"
 #include "base/posix.h"
 #include "cli/interrupt.h"
 
@@ -90,7 +91,9 @@ class LineEditor : public LineSource {
     ::history(history_, &event, H_SETUNIQUE, 1);
     const bool loaded = ::history(history_, &event, H_LOAD, history_file_.c_str()) >= 0;
     // A history that is there and cannot be read must not be replaced by what is said today.
-    keeps_history_ = loaded || ::access(history_file_.c_str(), F_OK) != 0;
+    const Result<FileInfo> there = PosixFileSystem().Stat(history_file_);
+    const bool is_empty = there.ok() ? there->bytes == 0 : there.status().code() == Code::kNotFound;
+    keeps_history_ = !history_file_.empty() && (loaded || is_empty);
     ::el_set(edit_, EL_HIST, ::history, history_);
   }
 
