@@ -53,17 +53,22 @@ Status RunModelVerify(const ModelVerifyArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            OpenModel(args.model, &progress));
-  GYRATOR_ASSIGN_OR_RETURN(const std::string known, model->WeightsDigest(false));
+  const std::optional<std::string> known = model->KnownWeightsDigest();
   GYRATOR_ASSIGN_OR_RETURN(const std::string found, model->WeightsDigest(true));
   progress.Clear();
-  if (known != found) {
+  if (known && known != found) {
     return Status::Corruption(model->info().path + ": weights hash to " + found +
-                              ", but hashed to " + known + " before");
+                              ", but hashed to " + *known + " before");
   }
   if (context.json) {
-    return PrintJson({{"path", model->info().path}, {"ok", true}, {"weights_sha256", found}});
+    return PrintJson({{"path", model->info().path},
+                      {"ok", true},
+                      {"hashed_before", known.has_value()},
+                      {"weights_sha256", found}});
   }
-  return PrintText("ok " + model->info().path + "\nweights sha256 " + found + "\n");
+  const std::string first = known ? "" : "hashed for the first time: nothing to compare it with\n";
+  return PrintText("ok " + Printable(model->info().path) + "\nweights sha256 " + found + "\n" +
+                   first);
 }
 
 }  // namespace gyrator::cli

@@ -222,12 +222,12 @@ class Session {
   // an engine without a cache.
   virtual Status SetWindow(const WindowOptions& options) = 0;
   virtual const WindowOptions& window() const = 0;
-
   virtual Status SetSampler(const SamplerOptions& options) = 0;
   virtual const SamplerOptions& sampler() const = 0;
   virtual SessionInfo info() const = 0;
   virtual std::vector<TokenId> tokens() const = 0;      // [cp]: the window
-  virtual std::vector<TokenId> all_tokens() const = 0;  // with what was evicted where it stood
+  // With what was evicted where it stood, as far as the window reaches over that.
+  virtual std::vector<TokenId> all_tokens() const = 0;
   virtual std::span<const Message> transcript() const = 0;
   virtual std::span<const float> last_logits() const = 0;  // [vocab] after tokens(); empty at cp 0
 };

@@ -111,6 +111,9 @@ class Model {
   // the file was written since it was loaded, or moved before it was hashed, so that the weights
   // have no name any more. `recompute` hashes the mapped bytes as they are now.
   virtual Result<std::string> WeightsDigest(bool recompute) const = 0;
+  // That digest when nothing has to be hashed for it: this object or an earlier one of the same
+  // files hashed them.
+  virtual std::optional<std::string> KnownWeightsDigest() const = 0;
 };
 
 }  // namespace gyrator

@@ -276,6 +276,8 @@ Result<Reply> Manager::PrepareSession(Row* row, const Conversation& conversation
   const auto system = SystemOf(conversation);
   if (!system) return Reply();
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<TokenId> prefix, SharedTokens(*system));
+  // Tokens alone have no layout that tells a policy to keep them, and nothing else can go.
+  GYRATOR_RETURN_IF_ERROR(row->session->SetWindow({.overflow = Overflow::kError}));
   return row->session->Complete(prefix, {.tokens_max = 0});
 }
 

@@ -231,6 +231,26 @@ TEST_F(EvictingManager, EveryPolicyKeepsTheRecordAndCounts) {
   }
 }
 
+TEST_F(EvictingManager, NoPolicyEvictsFromASystemPromptThatStandsAlone) {
+  std::string system = "Be kind";
+  for (const Overflow policy :
+       {Overflow::kMessage, Overflow::kFifo, Overflow::kSink, Overflow::kScore}) {
+    Start(8, 128, {.headroom = 16, .eviction = policy});
+    int32_t prefix = 0;
+    while (prefix < 118) {  // it fits, but not beside the headroom
+      prefix = *manager_->SetSystem(system);
+      if (prefix < 118) system += " and brief";
+    }
+    ASSERT_LE(prefix, 128);
+    Conversation empty;
+    EXPECT_EQ(prefix, MustPrepare(empty));
+    EXPECT_EQ("capacity", manager_->MakeRoom(empty, 4).status().name());
+    EXPECT_EQ(0u, manager_->Stats().n_evictions);
+    ASSERT_TRUE(manager_->SetSystem(system + system).ok());
+    EXPECT_EQ(Code::kExhausted, manager_->Prepare(empty).status().code());
+  }
+}
+
 // In mode recompute the row is that of what is left, so a session alone says what is left: the
 // system prompt, the turns that were not reported, the newest one and the header of the reply.
 TEST_F(EvictingManager, AnOversizeConversationIsItsSystemPromptAndWhatWasNotReported) {

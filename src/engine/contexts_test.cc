@@ -145,6 +145,7 @@ TEST_F(ContextsTest, ASummaryIsWhatShowSaysWithoutTheTokens) {
   EXPECT_EQ(whole->entry.tokens, summary->entry.tokens);
   EXPECT_EQ(whole->entry.bytes, summary->entry.bytes);
   EXPECT_EQ(whole->entry.created, summary->entry.created);
+  EXPECT_TRUE(summary->entry.created.ends_with("Z")) << summary->entry.created;
   EXPECT_EQ(whole->verification, summary->verification);
   EXPECT_EQ(whole->config, summary->config);
   EXPECT_EQ(20u, whole->tokens.size());

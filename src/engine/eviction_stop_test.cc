@@ -53,6 +53,18 @@ TEST_P(EvictionTest, AForkOfARequestThatEndedWithinAnEvictionIsWhole) {
   }
 }
 
+// What was evicted stood behind tokens that are not there yet: joined to what is, it would be a text
+// that nobody gave.
+TEST_P(EvictionTest, ARequestThatEndedWithinAnEvictionHasNoTokensFromBehindIt) {
+  const auto engine = Make(2, 0, 1);
+  const auto session = StoppedBeforeItsGap(*engine);
+  const std::vector<TokenId> all = session->all_tokens(), window = session->tokens();
+  ASSERT_GT(session->info().evicted, 0);
+  ASSERT_GT(all.size(), 0u);
+  ASSERT_LE(all.size(), window.size());
+  EXPECT_TRUE(std::equal(all.begin(), all.end(), window.begin()));
+}
+
 // Where no room can be made nothing changes, also when the window would have to be made anew for it.
 TEST_P(EvictionTest, RoomThatCannotBeMadeChangesNothing) {
   const auto engine = Make(2, 0, 1);

@@ -430,18 +430,22 @@ Status SessionImpl::Hold() {
   return engine_->Serve({&work, 1})[0].status();
 }
 
+std::vector<TokenId> SessionImpl::all_tokens() const {
+  const auto length = static_cast<int32_t>(view_.tokens.size());
+  if (evicted().Fits(length)) return evicted().All(view_.tokens);
+  return {view_.tokens.begin(), view_.tokens.begin() + evicted().exact(length)};
+}
+
 std::vector<TokenId> SessionImpl::HeldTokens(int64_t kept) const {
   std::vector<TokenId> tokens = all_tokens();
   const Window& window = evicted();
   const bool fits = window.Fits(std::ssize(view_.tokens));
   const int64_t least =  // of all tokens, that the window reaches over
       window.empty() ? 0 : int64_t{window.gone().back().at} + window.num_evicted();
-  if (fits && kept >= least) {
-    tokens.resize(static_cast<size_t>(kept));
-    return tokens;
-  }
+  const bool reaches = fits && kept >= least;
   const int64_t exact = window.exact(static_cast<int32_t>(view_.tokens.size()));
-  return {view_.tokens.begin(), view_.tokens.begin() + std::min(exact, kept)};
+  tokens.resize(static_cast<size_t>(reaches ? kept : std::min(exact, kept)));
+  return tokens;
 }
 
 void SessionImpl::Release() {

@@ -113,7 +113,7 @@ class SessionImpl final : public Session {
   const SamplerOptions& sampler() const override { return sampler_.options(); }
   SessionInfo info() const override;
   std::vector<TokenId> tokens() const override { return view_.tokens; }
-  std::vector<TokenId> all_tokens() const override { return evicted().All(view_.tokens); }
+  std::vector<TokenId> all_tokens() const override;
   std::span<const Message> transcript() const override { return transcript_; }
   std::span<const float> last_logits() const override { return *view_.logits; }
 

@@ -39,6 +39,12 @@ Result<std::string> LoadedDigest::Get(const HashFn& hash) {
   return digest;
 }
 
+std::optional<std::string> LoadedDigest::Known() {
+  const std::lock_guard lock(mutex_);
+  if (!digest_) digest_ = FindCached();
+  return digest_;
+}
+
 Result<std::string> LoadedDigest::Recompute(const HashFn& hash) {
   const std::lock_guard lock(mutex_);
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<FileStamp> now, StampsNow());

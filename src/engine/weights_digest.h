@@ -31,6 +31,8 @@ class LoadedDigest {
   // computed again: equal, and it stands. kMismatch "model_changed": the bytes differ, or nobody
   // knows what they were; so is every later call, for K and V may be of two models by then. kIo.
   Result<std::string> Get(const HashFn& hash);
+  // The digest of the weights as they were loaded, if this object or the cache has it.
+  std::optional<std::string> Known();
   // Hashes what the mapping holds now, and remembers it in the cache. kMismatch "model_changed"
   // when a file was written while it was read; kIo.
   Result<std::string> Recompute(const HashFn& hash);

@@ -70,6 +70,21 @@ TEST_F(WeightsDigestTest, AModelObjectIsHashedOnceWithoutACache) {
   EXPECT_EQ(1, model.hashed);
 }
 
+TEST_F(WeightsDigestTest, IsKnownWhenItWasHashedOrCachedForTheseBytes) {
+  Loaded alone(path_);
+  EXPECT_EQ(std::nullopt, alone.digest->Known());
+  ASSERT_TRUE(alone.Get().ok());
+  EXPECT_EQ(DigestOf(old_), alone.digest->Known());
+  EXPECT_EQ(std::nullopt, Loaded(path_, cache_).digest->Known());
+  ASSERT_TRUE(Loaded(path_, cache_).Get().ok());
+  Loaded cached(path_, cache_);
+  EXPECT_EQ(DigestOf(old_), cached.digest->Known());
+  EXPECT_EQ(0, cached.hashed);
+  OverwriteInPlace(path_, 100, "changed");
+  EXPECT_EQ(DigestOf(old_), cached.digest->Known());
+  EXPECT_EQ(std::nullopt, Loaded(path_, cache_).digest->Known());
+}
+
 TEST_F(WeightsDigestTest, ACachedModelIsNotHashed) {
   Loaded first(path_, cache_);
   ASSERT_TRUE(first.Get().ok());

@@ -42,6 +42,9 @@ contains "they are named" "weights_sha256" "$(cat "$work/err")"
 exits "the same weights do" 0 "$gyrator" chat -m "$model" --context replaced
 exits "the healthy file verifies" 0 "$gyrator" model verify -m "$work/m.gguf"
 exits "and verifies again" 0 "$gyrator" model verify -m "$work/m.gguf"
+equal "against its digest" 2 "$(wc -l <"$work/out")"
+GYRATOR_HOME=$work/none exits "one that was never hashed" 0 "$gyrator" model verify -m "$work/m.gguf"
+contains "is told as such" "first time" "$(cat "$work/out")"
 exits "as does the first one" 0 "$gyrator" model verify -m "$model"
 
 # --- Overwritten in place: the next save is refused, the last state stays.
