@@ -108,6 +108,26 @@ TEST_F(EvictingManager, ASpliceStandsForWhatLeftFromTheNextPrepareOn) {
   EXPECT_EQ("Another beginning.", shown[0].content);
 }
 
+// The model is shown other words than the record has: what left is still that message of the record.
+TEST_F(EvictingManager, ASpliceTakesMessagesThatAHookReworded) {
+  const Reports reports(manager_.get(), {{.role = "user", .content = "Summary", .extras = {}},
+                                         {.role = "assistant", .content = "Yes.", .extras = {}}});
+  std::vector<Message> shown;
+  manager_->SetHook(BeforeEncode{[&](std::span<const Message> messages, const Conversation&) {
+    shown.assign(messages.begin(), messages.end());
+    std::vector<Message> reworded = shown;
+    for (Message& message : reworded) message.content += message.role == "user" ? " Please." : "";
+    return Result<std::optional<std::vector<Message>>>(std::move(reworded));
+  }});
+  Conversation conversation;
+  TalkUntil(conversation, [&] { return !reports.list.empty(); });
+  Turn(conversation, "One more.");
+  EXPECT_EQ("Summary", shown[0].content);
+  EXPECT_EQ("Yes.", shown[1].content);
+  EXPECT_EQ(conversation.messages().size() - 1, shown.size() - 2 + reports.list[0].dropped.size());
+  EXPECT_NE("Line 0.", shown[2].content);
+}
+
 TEST_F(EvictingManager, MakeRoomFreesAtLeastThatManyOrSaysWhyNot) {
   Conversation none = Saying("Hello.");
   EXPECT_EQ(0, *manager_->MakeRoom(none, 10));  // no row

@@ -231,6 +231,22 @@ TEST(Conversation, AForkOfADirtyOneIsDirtyAndOfACleanOneClean) {
   EXPECT_EQ(30, clean.n_past());
 }
 
+// Who holds the record's tokens must see that another history came into its place, or left it.
+TEST(Conversation, AnAssignmentAndAMoveAreChangesOfBoth) {
+  Conversation one, other, young;
+  for (Conversation* each : {&one, &other}) ASSERT_TRUE(each->AddUser("Hello.").ok());
+  uint64_t before = one.revision(), before_other = other.revision();
+  one = std::move(other);
+  EXPECT_GT(one.revision(), before);
+  EXPECT_GT(other.revision(), before_other);
+  before = one.revision();
+  one = std::move(young);
+  EXPECT_GT(one.revision(), before);
+  before = one.revision();
+  const Conversation last(std::move(one));
+  EXPECT_GT(one.revision(), before);
+}
+
 TEST(Conversation, AForkAndItsParentShareNothing) {
   Conversation talk = Talked();
   talk.MarkPrepared(30);

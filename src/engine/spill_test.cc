@@ -145,6 +145,27 @@ TEST_F(SpillTest, AForkAndASaveOfASpilledSessionAreItself) {
   std::filesystem::remove_all(root);
 }
 
+// Neither can be put aside for the other, nor be computed again: who finds no room is refused, and
+// goes on when the other is closed.
+TEST_F(SpillTest, WithoutSpillMemoryTwoThatGrowAreRefusedAndKeepWhatTheyHave) {
+  for (const uint64_t blocks : {12, 13, 14}) {
+    SCOPED_TRACE(blocks);
+    StartPool(blocks, Overflow::kFifo, 1);
+    std::unique_ptr<Session> talks[] = {Old(*engine_, 1), Old(*engine_, 2)};
+    std::vector<BatchRequest> batch;
+    for (const auto& session : talks) {
+      ASSERT_TRUE(session->SetWindow(Windowed(Overflow::kMessage)).ok());
+      ASSERT_TRUE(session->Append({.role = "user", .content = Line(3), .extras = {}}).ok());
+      batch.push_back({.session = session.get(), .prefix = {}, .options = Steps(40)});
+    }
+    for (const auto& reply : engine_->Run(batch)) EXPECT_EQ("kv_pool", reply.status().name());
+    talks[0].reset();
+    const auto reply = talks[1]->Respond(Steps(40));
+    ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+    EXPECT_EQ(40u, reply->tokens.size());
+  }
+}
+
 TEST_F(SpillTest, WithBothFullTheRefusalNamesWhatHelpsAndIt) {
   StartPool(9, Overflow::kFifo, 1);  // less than a block: no spill memory
   {

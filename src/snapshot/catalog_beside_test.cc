@@ -375,6 +375,16 @@ TEST_F(CatalogBeside, StrayFilesAreSwept) {
   EXPECT_TRUE(fs_.Stat(InNames("not ours.tmp")).ok()) << "what a person put there stays";
 }
 
+// Killed between the removal of a folder and that of the file that says so.
+TEST_F(CatalogBeside, AnIntentWhoseFolderIsGoneIsSwept) {
+  const WrittenSnapshot gone = Save("chat", 1);
+  const WrittenSnapshot current = Save("chat", 2);
+  ASSERT_TRUE(ReplaceFile(fs_, InNames(".chat.intent"), AsBytes(gone.stamp + "\n")).ok());
+  ASSERT_TRUE(catalog_.Recover().ok());
+  EXPECT_THAT(*fs_.List(std::string(kRoot) + "/names"), ElementsAre(".chat.lock", "chat"));
+  EXPECT_THAT(Folders(), ElementsAre(current.stamp));
+}
+
 TEST_F(CatalogBeside, ARemovedContextLeavesNoTraceOfItsName) {
   Save("chat", 1);
   ASSERT_TRUE(WriteNewFile(fs_, InNames(".chat.intent.tmp"), AsBytes("x")).ok());
