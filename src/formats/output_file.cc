@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,7 +16,15 @@ namespace gyrator {
 
 namespace {
 
-// `path`.partial until Commit; removed without it.
+// Whether `path` itself, followed by no link, is the file of `fd`.
+bool LeadsTo(const std::string& path, int fd) {
+  struct stat named = {}, open = {};
+  return ::lstat(path.c_str(), &named) == 0 && ::fstat(fd, &open) == 0 &&
+         named.st_dev == open.st_dev && named.st_ino == open.st_ino;
+}
+
+// `path`.partial until Commit; removed without it. Who locks the file that the name leads to, and
+// sees that it still does, may remove or rename it, and nobody else.
 class PartialFile {
  public:
   explicit PartialFile(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {}
@@ -23,8 +32,8 @@ class PartialFile {
   PartialFile& operator=(const PartialFile&) = delete;
   ~PartialFile() {
     if (fd_ < 0) return;
+    if (LeadsTo(partial_, fd_)) ::unlink(partial_.c_str());
     ::close(fd_);
-    ::unlink(partial_.c_str());
   }
 
   // A link that somebody planted is removed, not followed; so is what a killed writer left. A
@@ -32,22 +41,24 @@ class PartialFile {
   Status Create() {
     constexpr int kAttempts = 8;  // of which all but the first find something to remove
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-      if (fd_ >= 0) return ::flock(fd_, LOCK_EX | LOCK_NB) == 0 ? Status() : Failed("lock");
-      if (errno != EEXIST) return Failed("create");
-      const Descriptor left(
-          ::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-      // A link (ELOOP) and a device (ENXIO) have no writer; what cannot be opened may have one.
-      if (left.get() < 0 && errno != ENOENT && errno != ELOOP && errno != ENXIO) {
-        return Failed("open");
+      Descriptor made(
+          ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+      if (made.get() < 0 && errno != EEXIST) return Failed("create");
+      if (made.get() < 0) {
+        GYRATOR_RETURN_IF_ERROR(RemoveLeftover());
+        continue;
       }
-      if (left.get() >= 0 && ::flock(left.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) return Failed("lock");
-        return Status::Io(partial_ + ": being written by another process").Named("busy");
+      if (::flock(made.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) continue;  // another writer takes it for a leftover
+        Status failed = Failed("lock");
+        ::unlink(partial_.c_str());
+        return failed;
       }
-      if (::unlink(partial_.c_str()) != 0 && errno != ENOENT) return Failed("remove");
+      if (!LeadsTo(partial_, made.get())) continue;  // another writer did
+      fd_ = made.release();
+      return {};
     }
-    return Failed("create");
+    return Busy();
   }
 
   Status Write(ByteSpan bytes) {
@@ -63,6 +74,9 @@ class PartialFile {
 
   Status Commit() {
     if (::fsync(fd_) != 0) return Failed("fsync");
+    if (!LeadsTo(partial_, fd_)) {
+      return Status::Io(partial_ + ": it was removed or replaced while it was written");
+    }
     if (std::rename(partial_.c_str(), path_.c_str()) != 0) return Failed("rename");
     ::close(std::exchange(fd_, -1));
     // The new file has its name now. Without this sync a power cut may bring the old one back,
@@ -72,6 +86,21 @@ class PartialFile {
   }
 
  private:
+  Status RemoveLeftover() const {
+    const Descriptor left(
+        ::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    // A link (ELOOP) and a device (ENXIO) have no writer; what cannot be opened may have one.
+    if (left.get() < 0 && errno == ENOENT) return {};
+    if (left.get() < 0 && errno != ELOOP && errno != ENXIO) return Failed("open");
+    if (left.get() >= 0 && ::flock(left.get(), LOCK_EX | LOCK_NB) != 0) {
+      return errno == EWOULDBLOCK ? Busy() : Failed("lock");
+    }
+    if (left.get() >= 0 && !LeadsTo(partial_, left.get())) return {};  // gone, or another's by now
+    return ::unlink(partial_.c_str()) == 0 || errno == ENOENT ? Status() : Failed("remove");
+  }
+  Status Busy() const {
+    return Status::Io(partial_ + ": being written by another process").Named("busy");
+  }
   Status Failed(const char* call) const { return ErrnoStatus(path_, call, errno); }
 
   const std::string path_;

@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/failing_calls_testing.h"
 #include "base/fs.h"
@@ -92,6 +95,53 @@ TEST_F(OutputFileTest, ASecondWriterIsRefusedAndTheFirstGoesOn) {
   EXPECT_EQ(Code::kIo, second.code());
   ASSERT_TRUE(first.ok());
   EXPECT_EQ("first", Content(path_));
+}
+
+TEST_F(OutputFileTest, OfWritersAtOnceEachIsWholeOrRefused) {
+  constexpr int kWriters = 4, kTurns = 300;
+  std::atomic<int> written = 0, odd = 0;
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([&, writer] {
+      const std::string half(100, static_cast<char>('a' + writer));
+      for (int turn = 0; turn < kTurns; ++turn) {
+        const Status status = WriteWholeFile(path_, [&](const ByteSink& sink) -> Status {
+          GYRATOR_RETURN_IF_ERROR(sink(AsBytes(half)));
+          return sink(AsBytes(half));
+        });
+        if (!status.ok()) {
+          odd += status.name() == "busy" ? 0 : 1;
+          continue;
+        }
+        ++written;
+        const std::string found = Content(path_);  // of this writer or of another one, but whole
+        odd += found.size() == 200 && found == std::string(200, found[0]) ? 0 : 1;
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_GT(written, 0);
+  EXPECT_EQ(0, odd);
+  EXPECT_FALSE(fs_.Stat(partial_).ok());
+}
+
+TEST_F(OutputFileTest, WhatWasTakenAwayWhileItWasWrittenIsNotPutInPlace) {
+  ASSERT_TRUE(Write("old").ok());
+  const Status status = WriteWholeFile(path_, [&](const ByteSink& sink) -> Status {
+    EXPECT_EQ(0, ::unlink(partial_.c_str()));
+    EXPECT_TRUE(WriteNewFile(fs_, partial_, AsBytes("another's")).ok());
+    return sink(AsBytes("new"));
+  });
+  EXPECT_EQ(Code::kIo, status.code());
+  EXPECT_EQ("old", Content(path_));
+  EXPECT_EQ("another's", Content(partial_));
+}
+
+TEST_F(OutputFileTest, AFileThatCannotBeLockedIsNotWritten) {
+  ASSERT_TRUE(Write("old").ok());
+  EXPECT_EQ(0, WithoutCall(SYS_flock, [&] { return Write("new").code() == Code::kIo ? 0 : 1; }));
+  EXPECT_EQ("old", Content(path_));
+  EXPECT_FALSE(fs_.Stat(partial_).ok());
 }
 
 TEST_F(OutputFileTest, TheLimitOfFileSizeIsNoSpaceAndNoSignal) {
