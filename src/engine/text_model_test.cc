@@ -157,6 +157,9 @@ TEST_F(TextModelFolder, TheTokenBehindAReplyEndsIt) {
   EXPECT_THAT(with("{% for m in messages %}<5>{{ m.content }}{% endfor %}"), ElementsAre(4));
   EXPECT_THAT(with("{{ raise_exception('no') }}"), ElementsAre(4));
   EXPECT_THAT(with("<6>"), ElementsAre(4));
+  EXPECT_THAT(with("{% for m in messages %}{{ m.content }}{% endfor %}"
+                   "{% if add_generation_prompt %}<6>{% endif %}"),
+              ElementsAre(4));
   // Beside what generation_config.json says.
   Write("generation_config.json", R"({"eos_token_id":[0,5]})");
   EXPECT_THAT(with("{% for m in messages %}{{ m.content }}<6>{% endfor %}"),
