@@ -15,7 +15,12 @@ namespace {
 
 bool IsTool(const Message& message) { return message.role == "tool"; }
 
-// Messages [first, end): what a tool was asked, and all that it answered.
+bool IsBlank(const std::string& text) {
+  return text.find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
+// Messages [first, end): what a tool was asked, and all that it answered. A call that was never
+// answered, without words of its own, belongs to the next one.
 struct CallMessages {
   size_t first = 0;
   size_t end = 0;
@@ -27,6 +32,11 @@ std::vector<CallMessages> CallsIn(std::span<const Message> messages) {
     if (!IsTool(messages[i])) continue;
     const bool asked = i > 0 && messages[i - 1].role == "assistant";
     CallMessages call = {asked ? i - 1 : i, i};
+    const size_t earliest = calls.empty() ? 0 : calls.back().end;
+    while (call.first > earliest && messages[call.first - 1].role == "assistant" &&
+           IsBlank(messages[call.first - 1].content)) {
+      --call.first;
+    }
     while (call.end < messages.size() && IsTool(messages[call.end])) ++call.end;
     calls.push_back(call);
     i = call.end;
@@ -34,17 +44,13 @@ std::vector<CallMessages> CallsIn(std::span<const Message> messages) {
   return calls;
 }
 
-bool IsBlank(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
-// Messages whose ends are looked for, ascending: the one before a call, unless that is a system
-// prompt or says nothing, and the last of the call.
+// Messages whose ends are looked for, ascending: the one before a call, unless that says nothing or
+// is the system prompt, which a template may write elsewhere, and the last of the call.
 std::vector<size_t> Borders(std::span<const Message> messages,
                             std::span<const CallMessages> calls) {
   std::vector<size_t> borders;
   for (const CallMessages& call : calls) {
-    const bool follows = call.first > 0 && messages[call.first - 1].role != "system" &&
+    const bool follows = call.first > 0 && !(call.first == 1 && messages[0].role == "system") &&
                          !IsBlank(messages[call.first - 1].content);
     if (follows && (borders.empty() || borders.back() != call.first - 1)) {
       borders.push_back(call.first - 1);
@@ -72,24 +78,29 @@ std::string EndMarkFor(const Rendered& rendered) {
 }
 
 // Where in the render the contents of `borders` end, each before trailing white space, which a
-// template may strip; empty when marks change more than themselves.
+// template may strip; empty when marks change more than themselves, or come in another order.
 Result<std::vector<size_t>> FindEnds(const TextModelImpl& text, const Rendered& rendered,
                                      std::span<const size_t> borders) {
   std::vector<size_t> ends;
   const std::string mark = EndMarkFor(rendered);
   if (mark.empty()) return ends;
   std::vector<Message> marked(rendered.messages.begin(), rendered.messages.end());
-  for (const size_t border : borders) {
-    std::string& content = marked[border].content;
-    content.insert(content.find_last_not_of(" \t\r\n") + 1, mark);
+  const auto numbered = [&](size_t number) { return mark + std::to_string(number) + mark; };
+  for (size_t i = 0; i < borders.size(); ++i) {
+    std::string& content = marked[borders[i]].content;
+    content.insert(content.find_last_not_of(" \t\r\n") + 1, numbered(i));
   }
   GYRATOR_ASSIGN_OR_RETURN(const std::string with, text.Render(marked, rendered.options));
   std::string without;
   for (size_t at = 0; at < with.size();) {
     const size_t found = std::min(with.find(mark, at), with.size());
     without.append(with, at, found - at);
+    const std::string expected = numbered(ends.size());
+    if (found < with.size() && with.compare(found, expected.size(), expected) != 0) {
+      return std::vector<size_t>();
+    }
     if (found < with.size()) ends.push_back(without.size());
-    at = found + mark.size();
+    at = found + expected.size();
   }
   if (ends.size() != borders.size() || without != rendered.text) ends.clear();
   return ends;

@@ -117,6 +117,29 @@ TEST_P(ToolLoop, TheModelsOwnCallsWithTwoResultsEach) {
   EXPECT_GT(session->info().evicted, 0);
 }
 
+// Instructions between the calls, and calls that nobody answered, keep no other call from leaving.
+TEST_P(ToolLoop, InstructionsAndUnansweredCallsBetweenThemAreNoDeadEnd) {
+  for (const bool instructs : {true, false}) {
+    SCOPED_TRACE(instructs);
+    const auto session = New();
+    Say(*session, {.role = "system", .content = "Be kind.", .extras = {}});
+    Say(*session, {.role = "user", .content = kQuestion, .extras = {}});
+    for (int i = 0; i < 24; ++i) {
+      if (i == 0 || i == 3) {
+        Say(*session, instructs
+                          ? Message{.role = "system", .content = "Be brief.", .extras = {}}
+                          : Call(100 + i));
+      }
+      Say(*session, Call(i));
+      Say(*session, Answer(i));
+      const auto prepared = session->Prepare({});
+      ASSERT_TRUE(prepared.ok()) << i << ": " << prepared.status().ToString();
+      EXPECT_TRUE(Has(*session, kQuestion) && Has(*session, ResultOf(i))) << WindowText(*session);
+    }
+    EXPECT_GT(session->info().evicted, 0);
+  }
+}
+
 TEST_P(ToolLoop, OldTurnsGoBeforeTheCallsOfTheNewestOne) {
   const auto session = New();
   for (int i = 0; i < 4; ++i) {
