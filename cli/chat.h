@@ -35,9 +35,9 @@ class Chat {
   Status Resume(const ContextDetails& saved);
   // Of a context that is resumed. kInvalidArgument when it was begun with another one.
   Status UseSystemPrompt();
-  // Whether a conversation can begin with it: one that the template or the capacity refuses would
-  // refuse every line, and nothing is saved then.
-  Status CheckSystemPrompt() const;
+  // Whether a line can be answered under the system prompt and the variables of the flags: what the
+  // template or the capacity refuses would refuse every line, and nothing is saved then.
+  Status CheckFlags() const;
   // Says once what left the window, when it did.
   void TellEviction();
   Status Save();
@@ -49,8 +49,9 @@ class Chat {
   Status DropOwed();
   size_t OwedFrom() const;  // messages before the line that is owed a reply
   bool owes() const { return session_->info().phase == Phase::kPending; }
-  // Keeps `count` messages and tells why; `saved`: the folder may have more.
-  Status TakeBack(size_t count, const Status& why, bool saved);
+  // Keeps `count` messages and tells why; `what`: the line. `saved`: the folder may have more.
+  Status TakeBack(size_t count, const std::string& what, const Status& why, bool saved);
+  std::string ThisLine() const;
   void TellOwed() const;
   Status Stopped() const;  // how the talk ends
   Status PrintPiece(std::string_view text);
@@ -77,6 +78,8 @@ class Chat {
   std::unique_ptr<Session> session_;
   bool unsaved_ = false;
   bool told_eviction_ = false;
+  bool altered_ = false;  // flags say otherwise than the context that is resumed
+  size_t number_ = 0;     // of the line of the input, from 1
   size_t lines_ = 0, refused_ = 0;
   Status refusal_;  // the first one
 };

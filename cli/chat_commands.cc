@@ -113,8 +113,10 @@ Status Chat::Rewind(std::string_view text) {
   }
   GYRATOR_RETURN_IF_ERROR(session_->Rewind(lines[lines.size() - *turns]));
   unsaved_ = true;
-  PrintNote("back to: " + Fill());
-  return Save();
+  GYRATOR_RETURN_IF_ERROR(Save());
+  const size_t left = lines.size() - *turns;
+  PrintNote(fmt::format("back to {} {}", left, left == 1 ? "turn" : "turns"));
+  return {};
 }
 
 Result<bool> Chat::Edit(std::string_view text) {
@@ -170,6 +172,10 @@ Status Chat::Fork(std::string_view text) {
   const std::string name(TakeWord(&text));
   const std::optional<size_t> messages = NumberFrom(text);
   if (name.empty() || (!text.empty() && !messages)) return Usage("/fork: NAME or NAME N expected");
+  if (name == args_.context) {
+    return Status::InvalidArgument("/fork: another name expected, found '" + name +
+                                   "', which is this talk's own");
+  }
   GYRATOR_ASSIGN_OR_RETURN(const Home home, FindHome());
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockContext(home, name));
   GYRATOR_RETURN_IF_ERROR(RequireFreeName(home, name));

@@ -41,18 +41,22 @@ Status Chat::Turn(const std::string& line) {
   Status status = session_->Append({.role = "user", .content = line, .extras = {}});
   if (status.ok()) status = session_->Check();
   if (!status.ok()) {
-    return TakeBack(count, status, false);
+    return TakeBack(count, ThisLine(), status, false);
   }
   GYRATOR_RETURN_IF_ERROR(Save());
   return Respond();
 }
 
-Status Chat::TakeBack(size_t count, const Status& why, bool saved) {
+std::string Chat::ThisLine() const {
+  return pretty() ? "this line" : "line " + std::to_string(number_);
+}
+
+Status Chat::TakeBack(size_t count, const std::string& what, const Status& why, bool saved) {
   ++refused_;
   if (refusal_.ok()) refusal_ = why;
   GYRATOR_RETURN_IF_ERROR(session_->Rewind(count));
   progress_.Clear();
-  PrintError(Status(why.code(), "this line cannot be answered and was taken back: " + why.message())
+  PrintError(Status(why.code(), what + " cannot be answered and was taken back: " + why.message())
                  .Named(why.name()),
              context_.json);
   if (!saved) return {};
@@ -80,7 +84,15 @@ void Chat::TellOwed() const {
 Status Chat::ReplyToOwed() {
   while (owes()) {
     if (Status status = session_->Check(); !status.ok()) {
-      GYRATOR_RETURN_IF_ERROR(TakeBack(OwedFrom(), status, true));
+      if (altered_) {
+        return Status(status.code(),
+                      "the line that awaits its reply cannot be answered with these flags: " +
+                          status.message() +
+                          "; start without them, or take the line back (--drop-owed)")
+            .Named(status.name());
+      }
+      const std::string line = "the line '" + session_->transcript()[OwedFrom()].content + "'";
+      GYRATOR_RETURN_IF_ERROR(TakeBack(OwedFrom(), line, status, true));
       continue;
     }
     const size_t messages = session_->transcript().size();
@@ -133,11 +145,17 @@ Status Chat::Respond() {
     ended = PrintText("\n");
   TellEviction();
   if (!reply.ok() && IsForGood(reply.status())) {
-    return TakeBack(OwedFrom(), reply.status(), true);
+    return TakeBack(OwedFrom(), ThisLine(), reply.status(), true);
+  }
+  // The user's own Ctrl-C asks for a shorter reply. Whoever ends the process, and an output that
+  // takes no more, leave the line owed: the next start says all of its reply.
+  const bool was_cut = reply.ok() && !owes() && reply->stop == StopReason::kCancelled;
+  if (was_cut && (Terminated() || !printed.ok())) {
+    GYRATOR_RETURN_IF_ERROR(session_->Rewind(session_->transcript().size() - 1));
   }
   // What was said is kept even when it could not be finished or shown.
   Status saved = Save();
-  if (owes()) TellOwed();
+  if (owes() && printed.ok()) TellOwed();
   GYRATOR_RETURN_IF_ERROR(saved);
   GYRATOR_RETURN_IF_ERROR(printed);
   GYRATOR_RETURN_IF_ERROR(ended);
@@ -163,7 +181,8 @@ Status Chat::PrintEnd(const Reply& reply) {
                     {"prompt_ms", reply.prompt_ms},
                     {"generate_ms", reply.generate_ms},
                     {"cp", info.cp},
-                    {"capacity", info.capacity}});
+                    {"capacity", info.capacity},
+                    {"line", number_}});
 }
 
 Status Chat::Stopped() const {

@@ -65,12 +65,14 @@ Status Chat::Open() {
   GYRATOR_ASSIGN_OR_RETURN(
       session_, OpenSession(*engine_, args_.sampler, args_.window.Over(window), args_.generate));
   unsaved_ = true;
-  return CheckSystemPrompt();
+  return CheckFlags();
 }
 
 Status Chat::Resume(const ContextDetails& saved) {
   LoadReport report;
   LoadSessionOptions options;
+  altered_ = args_.engine.context < SavedCapacity(saved, engine_->model().info()) ||
+             !args_.generate.template_variables.empty();
   if (!args_.generate.template_variables.empty()) {
     options.template_variables = args_.generate.template_variables;
     unsaved_ = true;
@@ -93,7 +95,9 @@ Status Chat::Resume(const ContextDetails& saved) {
   // A folder of an older version may not say what happens when the talk is full.
   WindowOptions window = session_->window();
   if (!report.has_window && !args_.engine.no_cache) window.overflow = Overflow::kMessage;
+  altered_ |= args_.window.Over(window) != window;
   GYRATOR_RETURN_IF_ERROR(session_->SetWindow(args_.window.Over(window)));
+  GYRATOR_RETURN_IF_ERROR(CheckFlags());
   told_eviction_ = session_->info().evicted > 0;
   if (pretty()) PrintNote("resumed '" + args_.context + "': " + Fill());
   return {};
@@ -105,8 +109,8 @@ Status Chat::UseSystemPrompt() {
   const std::span<const Message> transcript = session_->transcript();
   if (session_->info().phase == Phase::kNew) {
     unsaved_ = true;
-    GYRATOR_RETURN_IF_ERROR(session_->Append({.role = "system", .content = wanted, .extras = {}}));
-    return CheckSystemPrompt();
+    const Message system = {.role = "system", .content = wanted, .extras = {}};
+    return session_->Append(system).Annotate("--system-prompt");
   }
   const bool has = !transcript.empty() && transcript[0].role == "system";
   if (has && transcript[0].content == wanted) return {};
@@ -116,12 +120,20 @@ Status Chat::UseSystemPrompt() {
       ", and a conversation keeps its own; leave the flag out, or begin another context");
 }
 
-// A fork is asked, so that the line which it takes to ask is in no transcript.
-Status Chat::CheckSystemPrompt() const {
-  if (args_.generate.system_prompt.empty()) return {};
+// A fork is asked, so that the line which it takes to ask is in no transcript. A talk that is full
+// is no fault of its flags.
+Status Chat::CheckFlags() const {
+  std::string flags;
+  if (!args_.generate.system_prompt.empty()) flags = "--system-prompt";
+  if (!args_.generate.template_variables.empty()) {
+    flags += (flags.empty() ? "" : ", ") + std::string("--chat-template-kwargs");
+  }
+  if (flags.empty() || owes()) return {};
   GYRATOR_ASSIGN_OR_RETURN(const std::unique_ptr<Session> probe, session_->Fork({}));
   GYRATOR_RETURN_IF_ERROR(probe->Append({.role = "user", .content = "a", .extras = {}}));
-  return probe->Check().Annotate("--system-prompt");
+  Status status = probe->Check();
+  if (status.code() == Code::kExhausted && session_->info().cp > 0) return {};
+  return std::move(status).Annotate(flags);
 }
 
 std::string Chat::Fill() const {
@@ -170,6 +182,7 @@ Status Chat::Talk() {
   while (!Interrupted()) {
     GYRATOR_ASSIGN_OR_RETURN(const std::optional<std::string> line, lines->Next());
     if (!line) break;
+    ++number_;
     if (line->empty()) continue;
     bool leave = false, done = false;
     if (pretty()) {

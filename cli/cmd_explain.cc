@@ -16,9 +16,10 @@ struct Asked {
 };
 
 // Why this engine cannot go on with the context: its flags first, then the model.
-Divergence MismatchOf(const ContextDetails& details, const Engine& engine, const Status& status) {
+Divergence MismatchOf(const std::string& name, const ContextDetails& details, const Engine& engine,
+                      const Status& status) {
   Divergence divergence;
-  divergence.detail = status.message();
+  divergence.detail = ExplainMismatch(status, name, details, engine.model()).message();
   const auto differs = [&](std::string_view key, std::string_view mine) {
     const std::string saved = ConfigValue(details, key);
     return !saved.empty() && saved != mine;
@@ -30,7 +31,7 @@ Divergence MismatchOf(const ContextDetails& details, const Engine& engine, const
   return divergence;
 }
 
-Result<Asked> Load(const ContextDetails& details, Engine& engine) {
+Result<Asked> Load(const std::string& name, const ContextDetails& details, Engine& engine) {
   Asked asked;
   Result<std::unique_ptr<Session>> loaded = engine.LoadSession(details.entry.folder, nullptr);
   if (loaded.ok()) {
@@ -38,8 +39,12 @@ Result<Asked> Load(const ContextDetails& details, Engine& engine) {
     return asked;
   }
   if (loaded.status().code() != Code::kMismatch) return std::move(loaded).status();
-  asked.mismatch = MismatchOf(details, engine, loaded.status());
-  GYRATOR_ASSIGN_OR_RETURN(asked.session, engine.NewSession({}));
+  asked.mismatch = MismatchOf(name, details, engine, loaded.status());
+  SessionOptions options;
+  for (const auto& [key, value] : details.session) {
+    if (key == "template_variables") options.template_variables = value;
+  }
+  GYRATOR_ASSIGN_OR_RETURN(asked.session, engine.NewSession(options));
   GYRATOR_RETURN_IF_ERROR(asked.session->SetTranscript(details.transcript));
   return asked;
 }
@@ -121,7 +126,7 @@ Status RunExplain(const ExplainArgs& args, const Context& context) {
                            OpenEngine(model, engine_flags, model_flags.threads, &progress));
   Asked asked;
   if (saved) {
-    GYRATOR_ASSIGN_OR_RETURN(asked, Load(*saved, *engine));
+    GYRATOR_ASSIGN_OR_RETURN(asked, Load(args.context, *saved, *engine));
   } else {
     GYRATOR_ASSIGN_OR_RETURN(asked.session, engine->NewSession({}));
   }

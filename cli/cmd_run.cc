@@ -79,6 +79,7 @@ Status RunRun(const RunArgs& args, const Context& context) {
                            OpenSession(*engine, args.sampler, args.window.Over({}), args.generate));
   LogitsDump dump;
   Status printed;
+  bool begun = false;
   const InterruptScope scope;
   const StopOnInterrupt interrupt;
   GenerateOptions options;
@@ -88,15 +89,18 @@ Status RunRun(const RunArgs& args, const Context& context) {
   options.on_text = [&](std::string_view text) {
     progress.Clear();
     if (printed.ok() && !context.json) printed = PrintText(text);
+    begun = !context.json;
     return printed.ok();
   };
   if (!args.dump_logits.empty()) {
     options.on_logits = [&](std::span<const float> row) { dump.Take(row); };
     if (args.logits_all) options.on_prompt_logits = options.on_logits;
   }
-  GYRATOR_ASSIGN_OR_RETURN(const Reply reply, Generate(args, *model, *session, options));
+  Result<Reply> generated = Generate(args, *model, *session, options);
   progress.Clear();
   GYRATOR_RETURN_IF_ERROR(printed);
+  if (!generated.ok() && begun) GYRATOR_RETURN_IF_ERROR(PrintText("\n"));
+  GYRATOR_ASSIGN_OR_RETURN(const Reply reply, std::move(generated));
   const int32_t vocab = model->info().vocab;
   if (!args.dump_logits.empty()) {
     GYRATOR_RETURN_IF_ERROR(WriteLogits(args.dump_logits, dump.rows, vocab));

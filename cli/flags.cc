@@ -310,9 +310,6 @@ Status FinishBench(Parse* parse) {
 Status FinishRun(Parse* parse) {
   RunArgs& run = parse->run;
   GYRATOR_RETURN_IF_ERROR(ParseList("--tokens", parse->tokens, &run.tokens));
-  if (!run.prompt && run.tokens.empty() && !parse->tokens.empty()) {
-    return Status::InvalidArgument("--tokens: at least one id expected");
-  }
   const bool raw = run.raw || !run.tokens.empty();
   for (const auto& [flag, text] :
        {std::pair("--system-prompt", &run.generate.system_prompt),
@@ -368,6 +365,21 @@ Status FinishParse(Parse* parse) {
     parse->chat_template.variables.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
   return {};
+}
+
+// A script whose variable is unset gives an empty value: a name or a file that is none must not be
+// taken for a flag that was left out. Words may be empty.
+void RefuseEmptyValues(CLI::App* app) {
+  for (CLI::Option* option : app->get_options()) {
+    const bool words = option->check_lname("prompt") || option->check_lname("system-prompt");
+    if (words || option->get_items_expected_max() == 0) continue;
+    option->check([](const std::string& value) {
+      return value.empty() ? std::string("a value expected, found an empty one") : std::string();
+    });
+  }
+  for (CLI::App* child : app->get_subcommands([](const CLI::App*) { return true; })) {
+    RefuseEmptyValues(child);
+  }
 }
 
 void AddFlags(const CLI::App& app, std::map<std::string, bool>* flags) {
@@ -436,6 +448,7 @@ Result<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   AddLooks(&app, &parse);
   AddText(&app, &parse);
   AddModels(&app, &parse);
+  RefuseEmptyValues(&app);
   GYRATOR_ASSIGN_OR_RETURN(std::vector<std::string> arguments,
                            CheckArguments(WordsOf(app, app.get_name()), argc, argv));
   std::reverse(arguments.begin(), arguments.end());  // the parser takes them from the back

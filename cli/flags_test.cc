@@ -42,6 +42,19 @@ TEST(Flags, DefaultsAreThoseOfLlamaCpp) {
   EXPECT_EQ(chat.sampler.Over({}), SamplerOptions());
 }
 
+TEST(Flags, AnEmptyValueIsNoValue) {
+  for (const std::vector<const char*>& line :
+       {std::vector<const char*>{"chat", "--context", ""}, 
+        {"chat", "-m", ""}, {"run", "--tokens", ""}, {"run", "--raw", "--tokens", ""},
+        {"run", "-p", "x", "--dump-logits", ""}, {"load", "d", "--as", ""}, {"save", "a", "--to", ""},
+        {"batch", "--in", "f", "-o", ""}, {"explain", "--context", ""}, {"bench", "-p", ""},
+        {"fork", "a", ""}, {"rm", ""}, {"tokenize", "-f", ""}}) {
+    EXPECT_THAT(Refused(line), HasSubstr("empty")) << line[0] << line[1];
+  }
+  EXPECT_EQ("", Parsed<RunArgs>({"run", "-p", ""}).prompt);
+  EXPECT_EQ("", Parsed<ChatArgs>({"chat", "--system-prompt", ""}).generate.system_prompt);
+}
+
 TEST(Flags, EverySamplerFlagReachesItsField) {
   const RunArgs run = Parsed<RunArgs>({"run",   "-p",
                                        "x",     "--temp",

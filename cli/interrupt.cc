@@ -25,9 +25,11 @@ constexpr std::string_view kJson =
 // Lock-free: may be used by a handler.
 std::atomic<int> interrupts = 0;
 std::atomic<bool> scoped = false;
+std::atomic<bool> terminated = false;
 std::atomic<bool> tells_json = false;
 
-void OnSignal(int) {
+void OnSignal(int signal_number) {
+  if (signal_number != SIGINT) terminated = true;
   const int count = ++interrupts;
   if (scoped && count < 2) return;
   const std::string_view text = tells_json ? kJson : scoped ? kTwice : kOnce;
@@ -55,6 +57,8 @@ InterruptScope::InterruptScope() {
 }
 
 InterruptScope::~InterruptScope() { scoped = false; }
+
+bool Terminated() { return terminated; }
 
 bool Interrupted() { return interrupts > 0; }
 

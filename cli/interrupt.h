@@ -25,6 +25,8 @@ class InterruptScope {
   InterruptScope& operator=(const InterruptScope&) = delete;
 };
 
+// True once the process was asked to end, by another signal than the user's Ctrl-C.
+bool Terminated();
 // True once a signal has come within an InterruptScope since the last ClearInterrupt.
 bool Interrupted();
 void ClearInterrupt();

@@ -51,7 +51,10 @@ class PlainLines : public LineSource {
     buffer_.erase(0, begin_);  // what was taken: once a read, not once a line
     searched_ -= begin_;
     begin_ = 0;
-    constexpr size_t kChunk = 64 << 10;
+    constexpr size_t kChunk = 64 << 10, kLineMax = size_t{1} << 30;
+    if (buffer_.size() > kLineMax) {
+      return Status::Exhausted("standard input: a line of more than 1 GiB");
+    }
     const size_t before = buffer_.size();
     buffer_.resize(before + kChunk);
     const ssize_t count = ::read(STDIN_FILENO, buffer_.data() + before, kChunk);

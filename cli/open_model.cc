@@ -56,8 +56,8 @@ Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags&
   options.sampler = flags.Over(options.sampler);
   GYRATOR_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, engine.NewSession(options));
   if (!generate.system_prompt.empty()) {
-    GYRATOR_RETURN_IF_ERROR(
-        session->Append({.role = "system", .content = generate.system_prompt, .extras = {}}));
+    const Message system = {.role = "system", .content = generate.system_prompt, .extras = {}};
+    GYRATOR_RETURN_IF_ERROR(session->Append(system).Annotate("--system-prompt"));
   }
   return session;
 }

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/fs.h"
+
 namespace gyrator::cli {
 
 namespace {
@@ -42,12 +44,14 @@ bool IsSame(const About& output, const std::string& input) {
   return about && about->st_dev == output.st_dev && about->st_ino == output.st_ino;
 }
 
-// Whether the input is the output or, a folder, has it. kIo: the folder cannot be looked through.
+// Whether the input is the output or, a folder, has it at any depth. kIo: the folder cannot be
+// looked through.
 Result<bool> Has(const std::string& input, const About& output) {
   if (IsSame(output, input)) return true;
   std::error_code error;
   if (input == "-" || !std::filesystem::is_directory(input, error)) return false;
-  for (std::filesystem::directory_iterator file(input, error), end; !error && file != end;
+  for (std::filesystem::recursive_directory_iterator file(input, error), end;
+       !error && file != end;
        file.increment(error)) {
     if (IsSame(output, file->path().string())) return true;
   }
@@ -60,6 +64,13 @@ Result<bool> Has(const std::string& input, const About& output) {
 Status CheckOutput(const std::string& flag, const std::string& output,
                    std::initializer_list<std::string> inputs) {
   const std::optional<About> about = Look(output.empty() ? "-" : output, STDOUT_FILENO);
+  if (about && S_ISDIR(about->st_mode)) {
+    return Status::InvalidArgument(flag + " " + output + ": a file expected, found a folder");
+  }
+  std::error_code unknown;  // what cannot be told shows when the file is made
+  if (!about && !std::filesystem::exists(ParentPath(output), unknown) && !unknown) {
+    return Status::NotFound(flag + " " + output + ": no such folder");
+  }
   if (!about || !S_ISREG(about->st_mode)) return {};  // nothing that could be emptied
   for (const std::string& input : inputs) {
     if (input.empty()) continue;

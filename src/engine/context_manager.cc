@@ -424,7 +424,7 @@ Result<std::unique_ptr<ContextManager>> ContextManager::New(Engine* engine,
                                        .mode = options.evict_mode,
                                        .sinks = options.n_sink,
                                        .headroom = options.headroom},
-                                      engine->options().use_cache));
+                                      engine->options()));
   return std::unique_ptr<ContextManager>(new Manager(own, options));
 }
 

@@ -100,7 +100,7 @@ Result<SessionSlot> EngineImpl::OpenSlot(const std::string& name_space) {
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession(const SessionOptions& options) {
   GYRATOR_RETURN_IF_ERROR(CheckSampler(options.sampler));
-  GYRATOR_RETURN_IF_ERROR(CheckWindow(options.window, options_.use_cache));
+  GYRATOR_RETURN_IF_ERROR(CheckWindow(options.window, options_));
   RestoredState state;
   state.sampler = options.sampler;
   state.window_options = options.window;

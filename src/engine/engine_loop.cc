@@ -471,11 +471,15 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
     request->caller->Tell({.kind = CallerEvent::Kind::kToken, .request = request, .text = tail});
   }
   request->reply.stop = reason;
+  const SlotId slot = request->session->cache().slot();
+  if (request->entered && request->reply.tokens.empty()) {  // it may have been stopped within it
+    const int32_t unread = request->prompt_length - sequences_->tokens(slot).size();
+    request->reply.tokens_decoded -= std::clamp(unread, 0, request->reply.tokens_decoded);
+  }
   const uint64_t now = NowNs();
   request->EndWait(now);
   request->NoteFirstToken(now);
   request->TellTimes(now);
-  const SlotId slot = request->session->cache().slot();
   if (shares_prefixes() && !sequences_->IsParked(slot)) sequences_->Publish(slot);
   request->left = request->session->TakeView();
   if (request->holds) {

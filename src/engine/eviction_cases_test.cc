@@ -115,6 +115,19 @@ TEST(Eviction, MessagesThatLeftAreToldThoughSomeTurnsCannotBeFound) {
   }
 }
 
+TEST(Eviction, SinksThatLeaveNoRoomAreRefused) {
+  const auto engine = MakeEngine(LoadGolden("llama3", ComputeType::kF32), {.context = 64});
+  const auto session = MakeSession(*engine, 3);
+  for (const Overflow overflow : {Overflow::kFifo, Overflow::kSink, Overflow::kScore}) {
+    const Status status = session->SetWindow({.overflow = overflow, .sinks = 64});
+    EXPECT_EQ(Code::kInvalidArgument, status.code());
+    EXPECT_NE(std::string::npos, status.message().find("64 tokens expected, found 64"));
+    EXPECT_FALSE(engine->NewSession({.window = {.overflow = overflow, .sinks = 5000}}).ok());
+    EXPECT_TRUE(session->SetWindow({.overflow = overflow, .sinks = 63}).ok());
+  }
+  EXPECT_TRUE(session->SetWindow({.overflow = Overflow::kMessage, .sinks = 5000}).ok());
+}
+
 // The one file in `folder` that is open; no path leads to it.
 int DescriptorIn(const std::string& folder) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {

@@ -237,7 +237,7 @@ Result<std::vector<size_t>> SessionImpl::EvictedMessages() const {
 
 Status SessionImpl::SetWindow(const WindowOptions& options) {
   GYRATOR_ASSIGN_OR_RETURN(const SessionClaim claim, Claim("set window"));
-  GYRATOR_RETURN_IF_ERROR(CheckWindow(options, engine_->options().use_cache));
+  GYRATOR_RETURN_IF_ERROR(CheckWindow(options, engine_->options()));
   if (!evicted().empty() && options.mode != window_options_.mode) {
     return Status::InvalidArgument("evict mode: it stays as it is once tokens were evicted");
   }

@@ -110,12 +110,12 @@ Result<const ChatTemplate*> TextModelImpl::ChooseTemplate(bool has_tools) const 
     names += (names.empty() ? "'" : ", '") + other.name + "'";
   }
   if (names.empty()) {
-    return Status::Unsupported("the model has no chat template; use a raw prompt (--raw)");
+    return Status::Unsupported("the model has no chat template; continue raw text (gyrator run --raw)");
   }
   return Status::Unsupported("the model's chat templates are called " + names +
                              " and none is called 'default'" +
                              (tool_chat_ != nullptr ? ", and 'tool_use' is for tools" : "") +
-                             "; give one of them that name, or use a raw prompt (--raw)");
+                             "; give one of them that name, or continue raw text (gyrator run --raw)");
 }
 
 Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::string& path,

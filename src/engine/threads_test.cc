@@ -220,6 +220,7 @@ TEST_F(ThreadsTest, ACancelledPromptStaysAsFarAsItCame) {
   const int32_t cp = session->info().cp;
   EXPECT_GE(cp, 20);
   EXPECT_LT(cp, 200);
+  EXPECT_EQ(cp, reply->tokens_decoded) << "what was computed, not what was asked for";
   const auto again = session->Complete(Numbers(200, 3), Steps(5));
   EXPECT_EQ(cp, again->tokens_reused);
   EXPECT_EQ(Alone(Numbers(200, 3), 5, 1), again->tokens);

@@ -69,13 +69,21 @@ Overflow OverflowOf(EvictionPolicy policy) {
   return Overflow::kError;
 }
 
-Status CheckWindow(const WindowOptions& options, bool use_cache) {
+Status CheckWindow(const WindowOptions& options, const EngineOptions& engine) {
   if (options.sinks < 0 || options.headroom < 0) {
     return Status::InvalidArgument("sinks, headroom: at least 0 expected, found " +
                                    std::to_string(options.sinks) + ", " +
                                    std::to_string(options.headroom));
   }
-  if (options.overflow != Overflow::kError && !use_cache) {
+  const bool has_sinks = options.overflow == Overflow::kFifo ||
+                         options.overflow == Overflow::kSink ||
+                         options.overflow == Overflow::kScore;
+  if (has_sinks && options.sinks >= engine.context) {
+    return Status::InvalidArgument("sinks (--keep): fewer than the capacity of " +
+                                   std::to_string(engine.context) + " tokens expected, found " +
+                                   std::to_string(options.sinks));
+  }
+  if (options.overflow != Overflow::kError && !engine.use_cache) {
     return Status::InvalidArgument("overflow '" + std::string(OverflowName(options.overflow)) +
                                    "': nothing can be evicted without the cache");
   }

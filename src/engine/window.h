@@ -18,8 +18,8 @@
 
 namespace gyrator {
 
-// kInvalidArgument names the field; any policy but kError needs the cache.
-Status CheckWindow(const WindowOptions& options, bool use_cache);
+// Of a session of `engine`. kInvalidArgument names the field; any policy but kError needs the cache.
+Status CheckWindow(const WindowOptions& options, const EngineOptions& engine);
 
 // REQUIRES: not kError, which has none.
 EvictionPolicy PolicyOf(Overflow overflow);

@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "base/fs.h"
@@ -15,6 +17,17 @@
 namespace gyrator {
 
 namespace {
+
+Status WriteAll(int fd, const std::string& path, ByteSpan bytes) {
+  const FileSizeSignalBlocked blocked;
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoStatus(path, "write", errno);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return {};
+}
 
 // Whether `path` itself, followed by no link, is the file of `fd`.
 bool LeadsTo(const std::string& path, int fd) {
@@ -61,16 +74,7 @@ class PartialFile {
     return Busy();
   }
 
-  Status Write(ByteSpan bytes) {
-    const FileSizeSignalBlocked blocked;
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return Failed("write");
-      bytes = bytes.subspan(static_cast<size_t>(written));
-    }
-    return {};
-  }
+  Status Write(ByteSpan bytes) { return WriteAll(fd_, path_, bytes); }
 
   Status Commit() {
     if (::fsync(fd_) != 0) return Failed("fsync");
@@ -108,6 +112,23 @@ class PartialFile {
   int fd_ = -1;
 };
 
+// A pipe or a device has no old content to keep and is nothing to put a file in the place of.
+Status WriteThrough(const std::string& path, const std::function<Status(const ByteSink&)>& write) {
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.get() < 0) return ErrnoStatus(path, "open", errno);
+  return write([&](ByteSpan bytes) { return WriteAll(file.get(), path, bytes); });
+}
+
+// The file that `path` leads to, which a link at `path` is left to lead to.
+Result<std::string> BehindLinks(const std::string& path) {
+  struct stat about = {};
+  if (::lstat(path.c_str(), &about) != 0 || !S_ISLNK(about.st_mode)) return path;
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
+                                                         &std::free);
+  if (real == nullptr) return ErrnoStatus(path, "follow link", errno);
+  return std::string(real.get());
+}
+
 }  // namespace
 
 Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& source,
@@ -124,7 +145,12 @@ Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& 
 
 Status WriteWholeFile(const std::string& path,
                       const std::function<Status(const ByteSink&)>& write) {
-  PartialFile file(path);
+  struct stat about = {};
+  if (::stat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
+    return WriteThrough(path, write);
+  }
+  GYRATOR_ASSIGN_OR_RETURN(const std::string target, BehindLinks(path));
+  PartialFile file(target);
   GYRATOR_RETURN_IF_ERROR(file.Create());
   GYRATOR_RETURN_IF_ERROR(write([&file](ByteSpan bytes) { return file.Write(bytes); }));
   return file.Commit();

@@ -26,8 +26,9 @@ Status WriteTensor(std::string_view tensor, uint64_t bytes, const TensorSource& 
 // Lets `write` fill `path`.partial (unbuffered: pieces should be large), syncs it and renames it,
 // so that a file that is mapped somewhere is never truncated and a kill leaves the old one. A
 // second writer of the path is refused (kIo "busy"); what a killed one left, or a link in its
-// place, is replaced and never followed. What `write` returns, kIo, kExhausted (no space left);
-// `path` is then as it was.
+// place of `path`.partial, is replaced and never followed. A link at `path` itself is followed; a
+// pipe or a device is written into, piece by piece. What `write` returns, kIo, kExhausted (no space
+// left), kNotFound (no such folder, a link to nothing); a file at `path` is then as it was.
 Status WriteWholeFile(const std::string& path, const std::function<Status(const ByteSink&)>& write);
 
 }  // namespace gyrator

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -95,6 +97,31 @@ TEST_F(OutputFileTest, ASecondWriterIsRefusedAndTheFirstGoesOn) {
   EXPECT_EQ(Code::kIo, second.code());
   ASSERT_TRUE(first.ok());
   EXPECT_EQ("first", Content(path_));
+}
+
+TEST_F(OutputFileTest, ALinkAtThePathIsFollowedAndStays) {
+  const std::string real = root_ + "/real";
+  ASSERT_TRUE(WriteNewFile(fs_, real, AsBytes("old")).ok());
+  ASSERT_EQ(0, ::symlink("real", path_.c_str()));
+  ASSERT_TRUE(Write("new").ok());
+  EXPECT_EQ("new", Content(real));
+  EXPECT_TRUE(std::filesystem::is_symlink(path_));
+  ASSERT_EQ(0, ::unlink(real.c_str()));
+  EXPECT_EQ(Code::kNotFound, Write("lost").code());
+  EXPECT_TRUE(std::filesystem::is_symlink(path_));
+}
+
+TEST_F(OutputFileTest, APipeIsWrittenIntoAndStays) {
+  ASSERT_EQ(0, ::mkfifo(path_.c_str(), 0600));
+  std::string found;
+  std::thread reader([&] { std::getline(std::ifstream(path_), found); });
+  EXPECT_TRUE(Write("through\n").ok());
+  reader.join();
+  EXPECT_EQ("through", found);
+  EXPECT_TRUE(std::filesystem::is_fifo(path_));
+  EXPECT_FALSE(fs_.Stat(partial_).ok());
+  EXPECT_FALSE(WriteWholeFile(root_, [](const ByteSink&) { return Status(); }).ok());
+  EXPECT_TRUE(std::filesystem::is_directory(root_));
 }
 
 TEST_F(OutputFileTest, OfWritersAtOnceEachIsWholeOrRefused) {

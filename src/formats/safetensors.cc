@@ -278,7 +278,8 @@ Result<TensorIndex> OpenSafetensorsFolder(const std::string& folder) {
   const auto text = ReadSmallFile(index_path, kIndexBytesMax);
   if (!text.ok() && text.status().code() == Code::kNotFound) {
     return Status::NotFound(folder + ": neither model.safetensors nor " +
-                            "model.safetensors.index.json");
+                            "model.safetensors.index.json; weights in another format, such as "
+                            "pytorch_model.bin, are to be converted first");
   }
   if (!text.ok()) return text.status();
   GYRATOR_RETURN_IF_ERROR(CheckIsNoLfsPointer(index_path, *text));
