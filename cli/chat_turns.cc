@@ -180,9 +180,9 @@ Status Chat::PrintEnd(const Reply& reply) {
                     {"tokens_evicted", reply.tokens_evicted},
                     {"prompt_ms", reply.prompt_ms},
                     {"generate_ms", reply.generate_ms},
+                    {"line", number_},
                     {"cp", info.cp},
-                    {"capacity", info.capacity},
-                    {"line", number_}});
+                    {"capacity", info.capacity}});
 }
 
 Status Chat::Stopped() const {

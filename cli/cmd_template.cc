@@ -10,7 +10,7 @@ namespace {
 
 // A file or flag of the user that is no JSON is an error of usage.
 Result<Json> UserJson(const std::string& text, const std::string& what) {
-  Result<Json> value = ParseJson(text);
+  Result<Json> value = ParseExactJson(text);
   if (value.ok()) return value;
   return Status::InvalidArgument(what + ": " + value.status().message());
 }

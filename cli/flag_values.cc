@@ -73,7 +73,7 @@ std::optional<ComputeType> ComputeOf(const std::string& name) {
 
 Status CheckVariables(const std::string& text) {
   if (text.empty()) return {};
-  const Result<Json> value = ParseJson(text);
+  const Result<Json> value = ParseExactJson(text);
   if (value.ok() && value->is_object()) return {};
   return Status::InvalidArgument(
       "--chat-template-kwargs: a JSON object like '{\"enable_thinking\":false}' expected, found " +

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <map>
 #include <sstream>
@@ -46,6 +47,14 @@ struct Parse {
   uint64_t cache_mib = 0;
   std::vector<std::string> logit_bias, variables;
 };
+
+// Whether `text` is an integer of 64 bits; the parser's own conversion rounds those beyond.
+std::string CheckInteger(const std::string& text) {
+  int64_t value = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool is_large = end.ec == std::errc::result_out_of_range;
+  return is_large ? "an integer of 64 bits expected, found " + text : std::string();
+}
 
 void AddModelPath(CLI::App* app, std::string* model, std::string* tokenizer_pre) {
   app->add_option("-m,--model", *model,
@@ -115,6 +124,7 @@ void AddSampler(CLI::App* app, SamplerFlags* flags, Parse* parse) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_option("-s,--seed", flags->seed, "seed of the sampler, -1: a random one (-1)")
+      ->check(CheckInteger)
       ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
 }
 
@@ -221,6 +231,7 @@ void AddLooks(CLI::App* app, Parse* parse) {
   fork->add_option("--messages", parse->fork.messages, "keep this many messages (default: all)")
       ->check(CLI::Range(0, 1 << 30));
   fork->add_option("-s,--seed", parse->fork.seed, "another stream of draws")
+      ->check(CheckInteger)
       ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
   AddModel(fork, &parse->fork.model, parse);
   CLI::App* stats = AddCommand(app, "stats", "figures of contexts, from their files", parse);

@@ -42,6 +42,15 @@ TEST(Flags, DefaultsAreThoseOfLlamaCpp) {
   EXPECT_EQ(chat.sampler.Over({}), SamplerOptions());
 }
 
+TEST(Flags, ASeedBeyond64BitsIsRefused) {
+  for (const char* seed : {"9223372036854775808", "99999999999999999999"}) {
+    EXPECT_THAT(Refused({"chat", "-s", seed}), HasSubstr(seed));
+    EXPECT_THAT(Refused({"fork", "a", "b", "-s", seed}), HasSubstr(seed));
+  }
+  EXPECT_EQ(std::numeric_limits<int64_t>::max(),
+            Parsed<ChatArgs>({"chat", "-s", "9223372036854775807"}).sampler.seed);
+}
+
 TEST(Flags, AnEmptyValueIsNoValue) {
   for (const std::vector<const char*>& line :
        {std::vector<const char*>{"chat", "--context", ""}, 

@@ -82,6 +82,11 @@ TEST_F(TextInput, AFolderStandsForItsFiles) {
   fs::create_directories(folder_ + "/model");
   const std::string weights = Write("model/model.safetensors", "weights");
   EXPECT_FALSE(CheckOutput("--out", weights, {folder_ + "/model"}).ok());
+  fs::create_directories(folder_ + "/model/additional_chat_templates");
+  const std::string deep = Write("model/additional_chat_templates/tool_use.jinja", "template");
+  EXPECT_FALSE(CheckOutput("--out", deep, {folder_ + "/model"}).ok());
+  EXPECT_EQ(Code::kInvalidArgument, CheckOutput("--out", folder_, {weights}).code());
+  EXPECT_EQ(Code::kNotFound, CheckOutput("--out", folder_ + "/none/x", {weights}).code());
   EXPECT_TRUE(CheckOutput("--out", Write("out", ""), {folder_ + "/model"}).ok());
 }
 

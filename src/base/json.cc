@@ -14,8 +14,10 @@ namespace {
 // those before it, which takes minutes for a vocabulary of 256,000 names.
 class Builder {
  public:
-  Builder(int depth_max, DuplicateNames duplicates)
-      : depth_max_(static_cast<size_t>(std::max(depth_max, 0))), duplicates_(duplicates) {}
+  Builder(int depth_max, DuplicateNames duplicates, LargeIntegers large)
+      : depth_max_(static_cast<size_t>(std::max(depth_max, 0))),
+        duplicates_(duplicates),
+        large_(large) {}
 
   Json root;
   std::string error;  // set when parsing stopped
@@ -24,7 +26,13 @@ class Builder {
   bool boolean(bool value) { return Place(value) != nullptr; }
   bool number_integer(int64_t value) { return Place(value) != nullptr; }
   bool number_unsigned(uint64_t value) { return Place(value) != nullptr; }
-  bool number_float(double value, const std::string&) { return Place(value) != nullptr; }
+  bool number_float(double value, const std::string& text) {
+    const bool is_integer = text.find_first_of(".eE") == std::string::npos;
+    if (is_integer && large_ == LargeIntegers::kRefuse) {
+      return Fail("integers of at most 64 bits expected, found " + text.substr(0, 40));
+    }
+    return Place(value) != nullptr;
+  }
   bool string(std::string& value) { return Place(std::move(value)) != nullptr; }
   bool binary(Json::binary_t& value) { return Place(std::move(value)) != nullptr; }
   bool start_object(size_t) { return Open(Json::object()); }
@@ -102,17 +110,23 @@ class Builder {
 
   const size_t depth_max_;
   const DuplicateNames duplicates_;
+  const LargeIntegers large_;
   std::vector<Json*> open_;  // from the root to where the next value belongs
 };
 
 }  // namespace
 
-Result<Json> ParseJson(std::string_view text, int depth_max, DuplicateNames duplicates) {
-  Builder builder(depth_max, duplicates);
+Result<Json> ParseJson(std::string_view text, int depth_max, DuplicateNames duplicates,
+                       LargeIntegers large) {
+  Builder builder(depth_max, duplicates, large);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
     return Status::Corruption("json: " + builder.error);
   }
   return std::move(builder.root);
+}
+
+Result<Json> ParseExactJson(std::string_view text, int depth_max) {
+  return ParseJson(text, depth_max, DuplicateNames::kLastWins, LargeIntegers::kRefuse);
 }
 
 std::string DumpJson(const Json& value, int indent) {

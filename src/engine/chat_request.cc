@@ -357,7 +357,7 @@ ChatRequest Blank(const ChatDefaults& defaults) {
 
 // kInvalidArgument: to those who ask, a body that is no JSON is as wrong as any other.
 Result<Json> ParseBody(std::string_view text) {
-  auto json = ParseJson(text);
+  auto json = ParseExactJson(text);
   if (!json.ok()) {
     return Status::InvalidArgument("body: a JSON object expected: " + json.status().message());
   }

@@ -27,6 +27,16 @@ bool IsOnlyToolCalls(std::string_view role, const Json& fields) {
   return role == "assistant" && calls != nullptr && calls->is_array() && !calls->empty();
 }
 
+// Whether a message without content says something all the same: a call, or why there is none.
+bool SaysOtherwise(std::string_view role, const Json& item) {
+  const auto has = [&](const char* name) {
+    const Json* field = FindField(item, name);
+    return field != nullptr && !field->is_null();
+  };
+  return IsOnlyToolCalls(role, item) ||
+         (role == "assistant" && (has("function_call") || has("refusal")));
+}
+
 Result<std::string> JoinParts(const Json& parts, const std::string& where) {
   std::string text;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -61,7 +71,7 @@ Result<std::string> ReadContent(std::string_view role, const Json& item, const s
   if (content != nullptr && content->is_string()) return content->get<std::string>();
   if (content != nullptr && content->is_array()) return JoinParts(*content, where + ".content");
   const bool absent = content == nullptr || content->is_null();
-  if (absent && IsOnlyToolCalls(role, item)) return std::string();
+  if (absent && SaysOtherwise(role, item)) return std::string();
   return ExpectedJson(where + ".content", "a string or an array of parts", content);
 }
 
@@ -197,7 +207,7 @@ Result<std::vector<Message>> RequestMessages(const Json& value) {
 }
 
 Result<std::vector<Message>> ParseMessages(std::string_view json) {
-  auto value = ParseJson(json, kExtrasDepthMax + 1);
+  auto value = ParseExactJson(json, kExtrasDepthMax + 1);
   if (!value.ok()) return Status::InvalidArgument("messages: " + value.status().message());
   return RequestMessages(*value);
 }

@@ -55,7 +55,7 @@ Result<std::string> Unescaped(std::string_view text) {
 
 Result<std::string> OneLineVariables(std::string_view json) {
   if (json.empty()) return std::string();
-  const Result<Json> value = ParseJson(json);
+  const Result<Json> value = ParseExactJson(json);
   const std::string found = !value.ok()          ? value.status().message()
                             : value->is_object() ? std::string()
                                                  : "found " + std::string(value->type_name());

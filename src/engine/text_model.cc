@@ -14,7 +14,7 @@ namespace gyrator {
 namespace {
 
 Result<Json> ParseField(std::string_view text, std::string_view field, Json::value_t type) {
-  auto value = ParseJson(text);
+  auto value = ParseExactJson(text);
   if (!value.ok() || value->type() != type) {
     const char* expected = type == Json::value_t::array ? "array" : "object";
     return Status::InvalidArgument(std::string(field) + ": a JSON " + expected + " expected" +
@@ -46,6 +46,20 @@ std::string TemplateDigest(const Tokenizer& tokenizer) {
   return HexText(sha.Finish());
 }
 
+// The special token with which `tokens` begin.
+std::optional<TokenId> FirstIfSpecial(const Tokenizer& tokenizer, std::span<const TokenId> tokens) {
+  const bool is_special = !tokens.empty() && tokenizer.IsSpecial(tokens[0]);
+  return is_special ? std::optional(tokens[0]) : std::nullopt;
+}
+
+// Without the white space before it.
+std::string_view Stripped(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  return text;
+}
+
+constexpr std::string_view kUserWords = "voltage", kReplyWords = "gyrator", kNextWords = "current";
+
 }  // namespace
 
 TextModelImpl::TextModelImpl(std::unique_ptr<Tokenizer> tokenizer,
@@ -74,28 +88,53 @@ void TextModelImpl::ParseToolTemplate() {
 }
 
 // The files of many folders name another token as the end (that of texts) than the one with which
-// the template ends a reply, so the template is asked: the special token right behind the words of
-// an assistant.
+// the template ends a reply, so the template is asked.
 void TextModelImpl::FindEndOfTurn() {
   const std::span<const TokenId> named = tokenizer_->end_of_generation();
   end_of_generation_.assign(named.begin(), named.end());
   if (chat_ == nullptr) return;
-  const std::string words = "gyrator";
-  const Json messages = Json::array(
-      {{{"role", "user"}, {"content", "a"}}, {{"role", "assistant"}, {"content", words}}});
+  std::optional<TokenId> end = EndOfLastReply();
+  if (!end) end = EndOfEarlierReply();
+  if (!end) return;
+  const auto place = std::ranges::lower_bound(end_of_generation_, *end);
+  if (place == end_of_generation_.end() || *place != *end) end_of_generation_.insert(place, *end);
+}
+
+// The special token right behind the words of an assistant, at the end of a conversation.
+std::optional<TokenId> TextModelImpl::EndOfLastReply() const {
+  const Json messages = Json::array({{{"role", "user"}, {"content", kUserWords}},
+                                     {{"role", "assistant"}, {"content", kReplyWords}}});
   const auto text = chat_->Render(
       {.messages = &messages, .variables = special_tokens_.get(), .add_generation_prompt = false});
-  const size_t at = text.ok() ? text->rfind(words) : std::string::npos;
-  if (at == std::string::npos) return;
-  const size_t behind = text->find_first_not_of(" \t\r\n", at + words.size());
-  if (behind == std::string::npos) return;
-  const std::vector<TokenId> tokens =
-      tokenizer_->Encode(std::string_view(*text).substr(behind), {.add_special = false});
-  if (tokens.empty() || !tokenizer_->IsSpecial(tokens[0])) return;
-  const auto place = std::ranges::lower_bound(end_of_generation_, tokens[0]);
-  if (place == end_of_generation_.end() || *place != tokens[0]) {
-    end_of_generation_.insert(place, tokens[0]);
+  const size_t at = text.ok() ? text->rfind(kReplyWords) : std::string::npos;
+  if (at == std::string::npos) return std::nullopt;
+  const std::string_view behind = Stripped(std::string_view(*text).substr(at + kReplyWords.size()));
+  return FirstIfSpecial(*tokenizer_, tokenizer_->Encode(behind, {.add_special = false}));
+}
+
+// Some templates end no reply that nothing follows. What stands between a reply and the next words
+// of the user is its end, and then what also opens the first message of the user.
+std::optional<TokenId> TextModelImpl::EndOfEarlierReply() const {
+  const Json messages = Json::array({{{"role", "user"}, {"content", kUserWords}},
+                                     {{"role", "assistant"}, {"content", kReplyWords}},
+                                     {{"role", "user"}, {"content", kNextWords}}});
+  const auto rendered =
+      chat_->Render({.messages = &messages, .variables = special_tokens_.get()});
+  if (!rendered.ok()) return std::nullopt;
+  const std::string_view text = *rendered;
+  const size_t first = text.find(kUserWords), reply = text.rfind(kReplyWords);
+  const size_t next = text.rfind(kNextWords);
+  if (first == text.npos || reply == text.npos || next == text.npos || first > reply ||
+      reply > next) {
+    return std::nullopt;
   }
+  const size_t behind = reply + kReplyWords.size();
+  const auto opening = tokenizer_->Encode(text.substr(0, first), {.add_special = false});
+  const auto between =
+      tokenizer_->Encode(Stripped(text.substr(behind, next - behind)), {.add_special = false});
+  const auto opens =
+      std::mismatch(between.rbegin(), between.rend(), opening.rbegin(), opening.rend()).first;
+  return FirstIfSpecial(*tokenizer_, std::span(between.begin(), opens.base()));
 }
 
 // As transformers: with tools the one called tool_use, if there is one.

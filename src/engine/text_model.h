@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ class TextModelImpl final : public TextModel {
   Result<const ChatTemplate*> ChooseTemplate(bool has_tools) const;
   void ParseToolTemplate();
   void FindEndOfTurn();
+  std::optional<TokenId> EndOfLastReply() const;
+  std::optional<TokenId> EndOfEarlierReply() const;
 
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> chat_;  // null: none that serves without tools

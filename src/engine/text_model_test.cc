@@ -160,6 +160,14 @@ TEST_F(TextModelFolder, TheTokenBehindAReplyEndsIt) {
   EXPECT_THAT(with("{% for m in messages %}{{ m.content }}{% endfor %}"
                    "{% if add_generation_prompt %}<6>{% endif %}"),
               ElementsAre(4));
+  // Not behind the last one, but before the next message, which has its own beginning.
+  EXPECT_THAT(with("{% for m in messages %}<5>{{ m.role }}\n{{ m.content }}{% if not loop.last "
+                   "%}<6>\n{% endif %}{% endfor %}"),
+              ElementsAre(4, 6));
+  EXPECT_THAT(with("{% if messages[-1].role != 'user' %}{{ raise_exception('no') }}{% endif %}"
+                   "{% for m in messages %}<5>{{ m.content }}<6>{% endfor %}"),
+              ElementsAre(4, 6));
+  EXPECT_THAT(with("{% for m in messages %}<5>{{ m.content }}\n{% endfor %}"), ElementsAre(4));
   // Beside what generation_config.json says.
   Write("generation_config.json", R"({"eos_token_id":[0,5]})");
   EXPECT_THAT(with("{% for m in messages %}{{ m.content }}<6>{% endfor %}"),

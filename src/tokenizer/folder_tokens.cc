@@ -114,7 +114,7 @@ class FolderTokens::Reader {
     const Json& map = files.special_map->is_object() ? *files.special_map : nothing;
     const Json* decoder = FindField(config, "added_tokens_decoder");
     const Json& first = decoder != nullptr ? config : map;
-    const Json& second = decoder != nullptr ? map : config;
+    const Json& second = decoder != nullptr ? nothing : config;
     for (const std::string_view name : kStandard) {
       const std::string key(name);
       const Json& from = first.contains(key) ? first : second;

@@ -89,14 +89,18 @@ Result<const PreType*> ChoosePre(const GgufFile& file, std::string_view pre,
   }
   const std::string advice =
       "; say how text is cut: --tokenizer-pre NAME, one of " + PreTypeNames();
-  if (!file.Has("tokenizer.ggml.pre")) {
+  GYRATOR_ASSIGN_OR_RETURN(const auto named,
+                           file.GetOr<std::string_view>("tokenizer.ggml.pre", ""));
+  // Old converters wrote "default" where they did not know.
+  if (named.empty() || named == "default") {
     if (const PreType* type = PreTypeOfMerges(MergesDigest(merges))) return type;
+  }
+  if (named.empty()) {
     return Status::Unsupported(
                "tokenizer.ggml.pre: absent, and the vocabulary is none of those that are known" +
                advice)
         .Named("unknown_pre");
   }
-  GYRATOR_ASSIGN_OR_RETURN(const auto named, file.Get<std::string_view>("tokenizer.ggml.pre"));
   if (const PreType* type = FindPreType(named)) return type;
   return Status::Unsupported("tokenizer.ggml.pre: " + Quoted(named) + " is not supported" + advice)
       .Named("unknown_pre");

@@ -30,15 +30,17 @@ Result<Json> ReadOptionalJson(const std::string& folder, const char* name) {
   return json;
 }
 
-// One id or a list of them; others (null, nested) are kCorruption.
+// One id or a list of them; others (null, nested) are kCorruption. A number that is no id names no
+// token that a model could say.
 Status AppendIds(const Json& config, const char* key, std::vector<TokenId>* ids) {
   const Json* field = FindField(config, key);
   if (!field) return {};
   const auto append = [&](const Json& value) -> Status {
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > 0x7FFFFFFF) {
+    if (!value.is_number_integer()) {
       return Status::Corruption(std::string(key) + ": expected ids, found " + value.type_name());
     }
-    ids->push_back(static_cast<TokenId>(value.get<uint64_t>()));
+    const bool is_id = value.is_number_unsigned() && value.get<uint64_t>() <= 0x7FFFFFFF;
+    if (is_id) ids->push_back(static_cast<TokenId>(value.get<uint64_t>()));
     return {};
   };
   if (!field->is_array()) return append(*field);
@@ -162,6 +164,8 @@ Result<std::optional<TokenId>> NamedId(const FolderConfigs& configs, const Folde
   if (tokens.IsDenied(name)) return std::optional<TokenId>();
   std::vector<TokenId> ids;
   GYRATOR_RETURN_IF_ERROR(AppendIds(configs.generation, (name + "_id").c_str(), &ids));
+  // The embedding may have rows for ids without a text; those have no name.
+  std::erase_if(ids, [&](TokenId id) { return id >= tokenizer.vocab_size(); });
   return ids.empty() ? std::optional<TokenId>() : ids.front();
 }
 

@@ -164,6 +164,9 @@ TEST_F(Folder, TheMapGoesFirstWithoutADecoder) {
         R"({"bos_token":null,"eos_token":"<s>","pad_token":"x","added_tokens_decoder":{}})");
   EXPECT_EQ(Names(), (Named{{"eos_token", "<s>"}, {"pad_token", "x"}}));
   EXPECT_EQ(Opened()->bos(), std::nullopt);
+  Write("special_tokens_map.json", R"({"mask_token":"a"})");
+  Write("tokenizer_config.json", R"({"eos_token":"<s>","added_tokens_decoder":{}})");
+  EXPECT_EQ(Names(), (Named{{"eos_token", "<s>"}})) << "the map is not read then";
 }
 
 TEST_F(Folder, BrokenTokensAreRefusedByName) {

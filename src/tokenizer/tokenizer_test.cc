@@ -351,13 +351,26 @@ TEST_F(HfFolder, TokenizerConfigOverridesTheMap) {
   EXPECT_EQ((*tokenizer)->eos(), 6);
 }
 
+// An embedding may have rows beyond the vocabulary, and -1 stands for none.
+TEST_F(HfFolder, AnEndThatHasNoTextEndsAReplyAsAnyOther) {
+  Write("tokenizer_config.json", "{}");
+  Write("generation_config.json", R"({"eos_token_id":[99,-1,2]})");
+  auto tokenizer = Tokenizer::FromHuggingFace(path_);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  const auto ends = (*tokenizer)->end_of_generation();
+  EXPECT_EQ(std::vector<TokenId>(ends.begin(), ends.end()), (std::vector<TokenId>{2, 99}));
+  EXPECT_EQ((*tokenizer)->eos(), 2);
+  Write("generation_config.json", R"({"eos_token_id":99})");
+  EXPECT_EQ((*Tokenizer::FromHuggingFace(path_))->eos(), std::nullopt);
+}
+
 TEST_F(HfFolder, BrokenNeighboursAreRefused) {
   const std::vector<std::pair<std::string, std::string>> broken = {
       {"tokenizer_config.json", "{"},
       {"tokenizer_config.json", R"({"eos_token":5})"},
       {"tokenizer_config.json", R"({"chat_template":5})"},
-      {"generation_config.json", R"({"eos_token_id":[99]})"},
-      {"generation_config.json", R"({"eos_token_id":-2})"},
+      {"generation_config.json", R"({"eos_token_id":"2"})"},
+      {"generation_config.json", R"({"eos_token_id":1.5})"},
       {"generation_config.json", R"({"eos_token_id":[[1]]})"},
   };
   for (const auto& [name, text] : broken) {

@@ -100,6 +100,51 @@ for folder in "$source_dir"/tests/golden/locked/*/; do
   exits "$kind: is whole" 0 "$gyrator" verify "locked_$kind"
 done
 
+# --- Variables that would refuse every line are refused at the start, and nothing of them is saved.
+tagged="{% if tag is defined %}{{ raise_exception('no tag') }}{% endif %}"
+tagged+="{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '|' }}{% endfor %}"
+python3 "$(dirname "$0")/_model.py" "$random_model" "$work/tagged.gguf" template "$tagged" || exit 1
+tags=("$gyrator" chat -m "$work/tagged.gguf" -n 4 --temp 0 -c 192)
+printf 'one\n' | "${tags[@]}" --context tags >/dev/null 2>&1
+for name in tags tags_new; do
+  printf 'two\n' | "${tags[@]}" --context $name --chat-template-kwargs '{"tag":1}' >"$work/out" 2>"$work/err"
+  equal "variables that the template refuses ($name)" 2 $?
+  contains "the flag is named ($name)" "--chat-template-kwargs" "$(cat "$work/err")"
+done
+exits "no context is begun" 3 "$gyrator" show tags_new
+printf 'two\n' | "${tags[@]}" --context tags >"$work/out" 2>"$work/err"
+equal "and the other one goes on without them" "0 1" "$? $(wc -l <"$work/out")"
+
+# --- The flags of one start take no line away that another start can answer.
+printf 'My name is Ada.\n' | "${chat[@]}" -c 512 --context flags >/dev/null
+printf 'What is my name? %s\n' "$(printf 'word %.0s' {1..150})" |
+  "${chat[@]}" -c 512 --kv-budget 150K --context flags >/dev/null 2>&1
+equal "a line that needs more than 128 tokens is owed" pending "$(pending flags)"
+exits "a smaller capacity does not answer it" 6 "${chat[@]}" --context flags
+contains "the flags are to blame" "with these flags" "$(cat "$work/err")"
+equal "it stays owed" pending "$(pending flags)"
+exits "without them it is answered" 0 "$gyrator" chat -m "$model" --temp 0 --context flags
+equal "and nothing is owed then" running "$(pending flags)"
+
+# --- Only Ctrl-C shortens a reply: whoever ends the process, and a reader that is gone, leave the line owed.
+long_reply=("$gyrator" chat -m "$model" --temp 0 -c 2048 -n 1500 --ignore-eos)
+printf 'Hello.\n' | "${long_reply[@]}" --context whole >"$work/whole" 2>/dev/null
+for signal in TERM HUP; do
+  printf 'Hello.\n' | "${long_reply[@]}" --context "cut_$signal" >"$work/cut_$signal" 2>"$work/err" &
+  job=$!
+  wait_for 60 test -s "$work/cut_$signal" || fail "a reply that begins" "none came"
+  kill -$signal $job
+  wait $job
+  equal "SIG$signal ends it" "130 pending" "$? $(pending "cut_$signal")"
+  "${long_reply[@]}" --context "cut_$signal" </dev/null >"$work/cut" 2>/dev/null
+  same_file "and the next start says all of it ($signal)" "$work/whole" "$work/cut"
+done
+printf 'Hello.\n' | "${long_reply[@]}" --context reader 2>"$work/err" | head -c 5 >/dev/null
+equal "a reader that is gone" "pending" "$(pending reader)"
+equal "is not told of" "" "$(cat "$work/err")"
+"${long_reply[@]}" --context reader </dev/null >"$work/cut" 2>/dev/null
+same_file "what it did not read is said again" "$work/whole" "$work/cut"
+
 # --- A budget, a disk and Ctrl-C leave the line owed; it can be dropped.
 printf 'My name is Ada.\n' | "${chat[@]}" --context budget >/dev/null
 printf 'What is my name? %s\n' "$(printf 'word %.0s' {1..60})" |
