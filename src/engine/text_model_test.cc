@@ -37,8 +37,17 @@ class TextModelFolder : public testing::Test {
                        {"special", id != 7}});
     }
     const Json vocab = {{"a", 0}, {"b", 1}, {"g", 2}, {"\n", 3}};
+    // Encoding puts <5> before a text where it is asked to.
+    const Json post_processor = {
+        {"type", "TemplateProcessing"},
+        {"single",
+         {{{"SpecialToken", {{"id", "<5>"}, {"type_id", 0}}}},
+          {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
+        {"pair", Json::array()},
+        {"special_tokens", {{"<5>", {{"id", "<5>"}, {"ids", {5}}, {"tokens", {"<5>"}}}}}}};
     Write("tokenizer.json",
           DumpJson({{"added_tokens", added},
+                    {"post_processor", post_processor},
                     {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", Json::array()}}}}));
   }
   ~TextModelFolder() override { std::filesystem::remove_all(path_); }
