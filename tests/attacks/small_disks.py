@@ -94,7 +94,7 @@ class Disk:
 
 
 def full_device(attack):
-    """The words cannot be shown, but they are kept."""
+    """Words that cannot be shown are owed; a reply that was whole before it was shown is kept."""
     for flags in ([], ["--json"]):
         home = attack.home()
         with open("/dev/full", "wb") as full:
@@ -103,13 +103,16 @@ def full_device(attack):
         what = f"standard output is full {flags}:"
         attack.check(process.returncode == 8, what, f"exit {process.returncode}", err)
         said = transcript_of(home, "talk")
-        attack.check([role for role, _ in said] == ["user", "assistant"], what, said)
+        left = ["user", "assistant"] if flags else ["user"]
+        attack.check([role for role, _ in said] == left, what, said)
         for command in (["show", "talk"], ["ls"], ["verify", "talk"], ["stats"], ["--version"]):
             with open("/dev/full", "wb") as full:
                 process = attack.start(home, *command, *(flags if command[0] != "--version" else []),
                                        stdout=full)
                 _, err = process.communicate()
             attack.check(process.returncode == 8, what, command, f"exit {process.returncode}", err)
+        done = attack.run(home, *CHAT, *flags)
+        attack.check(done.returncode == 0 and bool(done.stdout) != bool(flags), what, "then", done)
 
 
 def main():
