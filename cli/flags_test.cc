@@ -52,12 +52,19 @@ TEST(Flags, ASeedBeyond64BitsIsRefused) {
 }
 
 TEST(Flags, AnEmptyValueIsNoValue) {
-  for (const std::vector<const char*>& line :
-       {std::vector<const char*>{"chat", "--context", ""}, 
-        {"chat", "-m", ""}, {"run", "--tokens", ""}, {"run", "--raw", "--tokens", ""},
-        {"run", "-p", "x", "--dump-logits", ""}, {"load", "d", "--as", ""}, {"save", "a", "--to", ""},
-        {"batch", "--in", "f", "-o", ""}, {"explain", "--context", ""}, {"bench", "-p", ""},
-        {"fork", "a", ""}, {"rm", ""}, {"tokenize", "-f", ""}}) {
+  for (const std::vector<const char*>& line : {std::vector<const char*>{"chat", "--context", ""},
+                                               {"chat", "-m", ""},
+                                               {"run", "--tokens", ""},
+                                               {"run", "--raw", "--tokens", ""},
+                                               {"run", "-p", "x", "--dump-logits", ""},
+                                               {"load", "d", "--as", ""},
+                                               {"save", "a", "--to", ""},
+                                               {"batch", "--in", "f", "-o", ""},
+                                               {"explain", "--context", ""},
+                                               {"bench", "-p", ""},
+                                               {"fork", "a", ""},
+                                               {"rm", ""},
+                                               {"tokenize", "-f", ""}}) {
     EXPECT_THAT(Refused(line), HasSubstr("empty")) << line[0] << line[1];
   }
   EXPECT_EQ("", Parsed<RunArgs>({"run", "-p", ""}).prompt);

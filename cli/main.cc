@@ -59,8 +59,8 @@ int Main(int argc, const char* const* argv) {
   }
   CatchBusErrors(invocation->json);
   const Context context = {.json = invocation->json, .terminals = FindTerminals()};
-  const Status status = BehindWall(
-      "gyrator", [&] { return std::visit(Dispatch{context}, invocation->args); });
+  const Status status =
+      BehindWall("gyrator", [&] { return std::visit(Dispatch{context}, invocation->args); });
   if (status.name() == "reader_gone") return EndByPipeSignal();
   if (!status.ok()) PrintError(status, context.json);
   return static_cast<int>(status.code());

@@ -50,8 +50,7 @@ Result<bool> Has(const std::string& input, const About& output) {
   if (IsSame(output, input)) return true;
   std::error_code error;
   if (input == "-" || !std::filesystem::is_directory(input, error)) return false;
-  for (std::filesystem::recursive_directory_iterator file(input, error), end;
-       !error && file != end;
+  for (std::filesystem::recursive_directory_iterator file(input, error), end; !error && file != end;
        file.increment(error)) {
     if (IsSame(output, file->path().string())) return true;
   }

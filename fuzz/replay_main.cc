@@ -1,5 +1,5 @@
-// A main() for fuzz targets without libFuzzer: runs every file of the corpus folder given, and small
-// seeded mutations of each, through the target. A crash is the failure.
+// A main() for fuzz targets without libFuzzer: runs every file of the corpus folder given, and
+// small seeded mutations of each, through the target. A crash is the failure.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -25,10 +25,18 @@ void Mutate(std::vector<uint8_t>* bytes, uint64_t* state) {
   if (bytes->empty()) return;
   const size_t at = NextRandom(state) % bytes->size();
   switch (NextRandom(state) % 4) {
-    case 0: (*bytes)[at] ^= static_cast<uint8_t>(1u << (NextRandom(state) % 8)); break;
-    case 1: (*bytes)[at] = static_cast<uint8_t>(NextRandom(state)); break;
-    case 2: bytes->resize(at); break;
-    default: bytes->insert(bytes->begin() + static_cast<std::ptrdiff_t>(at), (*bytes)[0]); break;
+    case 0:
+      (*bytes)[at] ^= static_cast<uint8_t>(1u << (NextRandom(state) % 8));
+      break;
+    case 1:
+      (*bytes)[at] = static_cast<uint8_t>(NextRandom(state));
+      break;
+    case 2:
+      bytes->resize(at);
+      break;
+    default:
+      bytes->insert(bytes->begin() + static_cast<std::ptrdiff_t>(at), (*bytes)[0]);
+      break;
   }
 }
 

@@ -225,7 +225,7 @@ class Session {
   virtual Status SetSampler(const SamplerOptions& options) = 0;
   virtual const SamplerOptions& sampler() const = 0;
   virtual SessionInfo info() const = 0;
-  virtual std::vector<TokenId> tokens() const = 0;      // [cp]: the window
+  virtual std::vector<TokenId> tokens() const = 0;  // [cp]: the window
   // With what was evicted where it stood, as far as the window reaches over that.
   virtual std::vector<TokenId> all_tokens() const = 0;
   virtual std::span<const Message> transcript() const = 0;

@@ -96,13 +96,15 @@ TEST(Json, DuplicateNamesAreRefusedWhereAsked) {
 
 // A vocabulary: the library's own builder takes minutes for this.
 TEST(Json, IntegersBeyond64BitsAreRefusedWhereTheirDigitsMatter) {
-  for (const char* text : {"18446744073709551616", "-9223372036854775809", R"([1,{"a":100000000000000000000}])"}) {
+  for (const char* text :
+       {"18446744073709551616", "-9223372036854775809", R"([1,{"a":100000000000000000000}])"}) {
     EXPECT_TRUE(ParseJson(text).ok()) << text;
     const Status status = ParseExactJson(text).status();
     EXPECT_EQ(Code::kCorruption, status.code()) << text;
     EXPECT_NE(std::string::npos, status.message().find("64 bits")) << status.message();
   }
-  for (const char* text : {"18446744073709551615", "-9223372036854775808", "1e30", "100000000000000000000.0"}) {
+  for (const char* text :
+       {"18446744073709551615", "-9223372036854775808", "1e30", "100000000000000000000.0"}) {
     EXPECT_TRUE(ParseExactJson(text).ok()) << text;
   }
 }

@@ -13,11 +13,12 @@ namespace gyrator {
 
 namespace {
 
-// A link that leads nowhere is no absent file: who may do without the file must not take it for one.
+// A link that leads nowhere is no absent file: who may do without the file must not take it for
+// one.
 Status OpenError(const std::string& path, int error) {
   struct stat info;
-  const bool dangles = (error == ENOENT || error == ENOTDIR) &&
-                       ::lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
+  const bool dangles = (error == ENOENT || error == ENOTDIR) && ::lstat(path.c_str(), &info) == 0 &&
+                       S_ISLNK(info.st_mode);
   if (dangles) return Status::Io(path + ": a link to a file that is not there").Named("dangling");
   return ErrnoStatus(path, "open", error);
 }

@@ -12,7 +12,8 @@ struct Sha256::Context {
 
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
   context_->evp = EVP_MD_CTX_new();
-  GYRATOR_CHECK(context_->evp != nullptr && EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1);
+  GYRATOR_CHECK(context_->evp != nullptr &&
+                EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1);
 }
 
 Sha256::~Sha256() { EVP_MD_CTX_free(context_->evp); }

@@ -11,17 +11,28 @@ const std::string& EmptyString() {
 
 std::string_view CodeName(Code code) {
   switch (code) {
-    case Code::kOk: return "ok";
-    case Code::kInternal: return "internal";
-    case Code::kInvalidArgument: return "invalid argument";
-    case Code::kNotFound: return "not found";
-    case Code::kCorruption: return "corruption";
-    case Code::kMismatch: return "mismatch";
-    case Code::kExhausted: return "exhausted";
-    case Code::kKey: return "key";
-    case Code::kIo: return "i/o";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kCancelled: return "cancelled";
+    case Code::kOk:
+      return "ok";
+    case Code::kInternal:
+      return "internal";
+    case Code::kInvalidArgument:
+      return "invalid argument";
+    case Code::kNotFound:
+      return "not found";
+    case Code::kCorruption:
+      return "corruption";
+    case Code::kMismatch:
+      return "mismatch";
+    case Code::kExhausted:
+      return "exhausted";
+    case Code::kKey:
+      return "key";
+    case Code::kIo:
+      return "i/o";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kCancelled:
+      return "cancelled";
   }
   return "unknown";
 }

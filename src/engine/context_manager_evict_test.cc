@@ -108,7 +108,8 @@ TEST_F(EvictingManager, ASpliceStandsForWhatLeftFromTheNextPrepareOn) {
   EXPECT_EQ("Another beginning.", shown[0].content);
 }
 
-// The model is shown other words than the record has: what left is still that message of the record.
+// The model is shown other words than the record has: what left is still that message of the
+// record.
 TEST_F(EvictingManager, ASpliceTakesMessagesThatAHookReworded) {
   const Reports reports(manager_.get(), {{.role = "user", .content = "Summary", .extras = {}},
                                          {.role = "assistant", .content = "Yes.", .extras = {}}});

@@ -13,9 +13,9 @@ namespace gyrator {
 
 namespace {
 
-constexpr int32_t kPromptLogitRows = 32;  // rows of a pass whose logits are all wanted
+constexpr int32_t kPromptLogitRows = 32;         // rows of a pass whose logits are all wanted
 constexpr uint64_t kPatienceNs = 1'000'000'000;  // with a callback, while others want its room
-constexpr int64_t kPriorityRows = 4096;   // what one step of priority is worth in the queue
+constexpr int64_t kPriorityRows = 4096;          // what one step of priority is worth in the queue
 
 // Memory and swap space of the machine.
 uint64_t MachineBytes() {
@@ -431,9 +431,10 @@ void EngineLoop::TellPromptLogits(Request* request, std::span<const float> rows,
                                           static_cast<int64_t>(rows.size() / vocab));
   // One that was parked in its prompt decodes rows again that were told before.
   const int64_t again = std::clamp<int64_t>(request->logits_told - first_position, 0, wanted);
-  request->logits_told = std::max(request->logits_told, first_position + static_cast<int32_t>(wanted));
-  const std::span<const float> told = rows.subspan(static_cast<size_t>(again) * vocab,
-                                                   static_cast<size_t>(wanted - again) * vocab);
+  request->logits_told =
+      std::max(request->logits_told, first_position + static_cast<int32_t>(wanted));
+  const std::span<const float> told =
+      rows.subspan(static_cast<size_t>(again) * vocab, static_cast<size_t>(wanted - again) * vocab);
   if (told.empty() && again > 0) return;
   request->caller->Tell({.kind = CallerEvent::Kind::kPromptLogits,
                          .request = request,

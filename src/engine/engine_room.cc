@@ -176,8 +176,8 @@ void EngineLoop::ExtendStalled() {
 bool EngineLoop::PreemptBehind(const Rank& rank) {
   std::vector<Request*> behind;
   for (Request* other : running_) {
-    // One that stands still for long gives way whatever its rank: its callback may itself wait for a
-    // request that has no room beside it.
+    // One that stands still for long gives way whatever its rank: its callback may itself wait for
+    // a request that has no room beside it.
     const bool gives_way = rank < other->rank || (other->awaits && other->stands);
     if (other->state == RequestState::kRunning && gives_way) behind.push_back(other);
   }

@@ -68,7 +68,7 @@ TEST(Eviction, ATokenThatWasEvictedIsPenalizedAsOneThatWasSaid) {
     const auto eager = *session->Fork({});
     EXPECT_EQ(*gone, eager->Complete(all, Steps(1))->tokens[0]);
     wanted.penalty_last_n = -1;
-    for (float SamplerOptions::*penalty :
+    for (float SamplerOptions::* penalty :
          {&SamplerOptions::presence_penalty, &SamplerOptions::frequency_penalty,
           &SamplerOptions::repeat_penalty}) {
       SamplerOptions one = wanted;

@@ -53,8 +53,8 @@ TEST_P(EvictionTest, AForkOfARequestThatEndedWithinAnEvictionIsWhole) {
   }
 }
 
-// What was evicted stood behind tokens that are not there yet: joined to what is, it would be a text
-// that nobody gave.
+// What was evicted stood behind tokens that are not there yet: joined to what is, it would be a
+// text that nobody gave.
 TEST_P(EvictionTest, ARequestThatEndedWithinAnEvictionHasNoTokensFromBehindIt) {
   const auto engine = Make(2, 0, 1);
   const auto session = StoppedBeforeItsGap(*engine);
@@ -65,7 +65,8 @@ TEST_P(EvictionTest, ARequestThatEndedWithinAnEvictionHasNoTokensFromBehindIt) {
   EXPECT_TRUE(std::equal(all.begin(), all.end(), window.begin()));
 }
 
-// Where no room can be made nothing changes, also when the window would have to be made anew for it.
+// Where no room can be made nothing changes, also when the window would have to be made anew for
+// it.
 TEST_P(EvictionTest, RoomThatCannotBeMadeChangesNothing) {
   const auto engine = Make(2, 0, 1);
   const auto session = StoppedBeforeItsGap(*engine);
@@ -79,8 +80,7 @@ TEST_P(EvictionTest, RoomThatCannotBeMadeChangesNothing) {
   };
   EXPECT_EQ("capacity", session->MakeRoom(100'000).status().name());
   expect_unchanged();
-  ASSERT_TRUE(
-      session->SetWindow({.overflow = Overflow::kError, .mode = GetParam().mode}).ok());
+  ASSERT_TRUE(session->SetWindow({.overflow = Overflow::kError, .mode = GetParam().mode}).ok());
   EXPECT_EQ("capacity", session->MakeRoom(1).status().name());
   expect_unchanged();
 }

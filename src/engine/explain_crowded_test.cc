@@ -80,8 +80,7 @@ TEST_P(ExplainCrowded, TheNextRequestDoesWhatWasSaid) {
 
 INSTANTIATE_TEST_SUITE_P(Places, ExplainCrowded,
                          testing::Values(Stores{"spill", 0, 30}, Stores{"swap", 100, 0},
-                                         Stores{"small_swap", 9, 30},
-                                         Stores{"tiny_swap", 2, 30}),
+                                         Stores{"small_swap", 9, 30}, Stores{"tiny_swap", 2, 30}),
                          [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

@@ -21,10 +21,9 @@ class FailedPassTest : public testing::TestWithParam<std::vector<bool>> {
     const auto saved = session->Save({.root = root_});
     ASSERT_TRUE(saved.ok()) << saved.status().ToString();
     folder_ = saved->folder;
-    for (const char* part :
-         {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/session.txt",
-          "metadata/protocol.txt", "metadata/keylog.txt", "metadata/obfchain.txt",
-          "metadata/window.txt"}) {
+    for (const char* part : {"chat.json", "logits.npy", "metadata/manifest.txt",
+                             "metadata/session.txt", "metadata/protocol.txt", "metadata/keylog.txt",
+                             "metadata/obfchain.txt", "metadata/window.txt"}) {
       std::filesystem::remove(folder_ + "/" + part);
     }
     const std::string values = folder_ + "/past_key_values/1_value.npy";

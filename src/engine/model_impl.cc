@@ -153,9 +153,8 @@ Result<std::string> ModelImpl::WeightsDigest(bool recompute) const {
     ThreadPool threads(ThreadCount(options_.threads));
     return HexText(gyrator::WeightsDigest(loaded_.tensors, &threads, options_.progress));
   };
-  return BehindWall("hashing the weights", [&] {
-    return recompute ? digest_.Recompute(hash) : digest_.Get(hash);
-  });
+  return BehindWall("hashing the weights",
+                    [&] { return recompute ? digest_.Recompute(hash) : digest_.Get(hash); });
 }
 
 }  // namespace gyrator

@@ -311,14 +311,14 @@ TEST(Prompt, WhereATemplateWritesMessagesInAnotherOrderNoCallIsFound) {
   auto tokenizer = Tokenizer::FromHuggingFace(SourcePath("tests/golden/tokenizer/qwen2"));
   auto chat = ChatTemplate::Parse(
       "{% for m in messages if m.role == 'system' %}<|im_start|>system\n{{ m.content "
-      "}}<|im_end|>\n{% endfor %}{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role "
+      "}}<|im_end|>\n{% endfor %}{% for m in messages if m.role != 'system' %}<|im_start|>{{ "
+      "m.role "
       "}}\n{{ m.content }}<|im_end|>\n{% endfor %}");
   ASSERT_TRUE(tokenizer.ok() && chat.ok());
   const TextModelImpl text(*std::move(tokenizer), *std::move(chat));
-  const std::vector<Message> messages = {Of("user", "Ask."),    Of("assistant", ""),
-                                         Of("tool", "1"),       Of("system", "Be brief."),
-                                         Of("assistant", ""),   Of("tool", "2"),
-                                         Of("assistant", "3."), Of("user", "Last.")};
+  const std::vector<Message> messages = {
+      Of("user", "Ask."),  Of("assistant", ""), Of("tool", "1"),       Of("system", "Be brief."),
+      Of("assistant", ""), Of("tool", "2"),     Of("assistant", "3."), Of("user", "Last.")};
   const auto rendered = text.Render(messages, {});
   ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
   const auto layout = FindTurns(text, {messages, {}, *rendered}, text.Encode(*rendered, false));

@@ -132,7 +132,8 @@ TEST_F(RestoredTest, TheLogOfEvictionsIsTheSameAfterALoad) {
   EXPECT_EQ(log, ReadFile(Save(*Load(folder)) + "/metadata/window.txt"));
 }
 
-// A chat.json may leave out where its messages lie, each or some of them (docs/formats/snapshot.md).
+// A chat.json may leave out where its messages lie, each or some of them
+// (docs/formats/snapshot.md).
 TEST_F(RestoredTest, AChatWithoutSomeSpansCanBeTalkedOnFromAndSaved) {
   UseShipped();
   const auto session = MakeSession(*engine_, 1);

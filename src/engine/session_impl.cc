@@ -285,7 +285,8 @@ Result<Prompt> SessionImpl::MakePrompt() const {
   }
   prompt.tokens = EncodeAs(*text, rendered, {.tokens = all, .ranges = replies});
   if (prompt.tokens.empty()) {
-    return Status::InvalidArgument("nothing to answer: the template renders these messages to no text");
+    return Status::InvalidArgument(
+        "nothing to answer: the template renders these messages to no text");
   }
   if (window_options_.overflow != Overflow::kError) {
     const RenderOptions options = Rendering();
@@ -352,8 +353,8 @@ void SessionImpl::Settle(Request* request, const Asked& asked) noexcept {
     edited_from_ = std::min(edited_from_, static_cast<size_t>(changed - ranges_.begin()));
   }
   KeepRangesUpTo(std::min(kept, EndOfRanges()));
-  // Whatever went before, the tokens are a beginning of those that were asked for. To make room asks
-  // for all that is there, dropped or not.
+  // Whatever went before, the tokens are a beginning of those that were asked for. To make room
+  // asks for all that is there, dropped or not.
   const bool held = asked.kind == WorkKind::kHold && request->status.ok();
   const bool entered = request->entered && asked.kind != WorkKind::kMakeRoom;
   if (entered || held) dropped_from_.reset();

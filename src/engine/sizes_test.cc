@@ -107,11 +107,9 @@ class NoThreads {
 
 TEST_F(SizesTest, ThreadsThatTheSystemRefusesAreExhausted) {
   Status engines[2], load, digest;
-  const auto model = Model::Load(SourcePath("models/gyrator-chat.gguf"), {.compute = {},
-                                                                         .isa = "auto",
-                                                                         .threads = 3,
-                                                                         .digest_cache = {},
-                                                                         .progress = {}});
+  const auto model =
+      Model::Load(SourcePath("models/gyrator-chat.gguf"),
+                  {.compute = {}, .isa = "auto", .threads = 3, .digest_cache = {}, .progress = {}});
   ASSERT_TRUE(model.ok()) << model.status().ToString();
   {
     const NoThreads none;

@@ -118,8 +118,7 @@ std::optional<TokenId> TextModelImpl::EndOfEarlierReply() const {
   const Json messages = Json::array({{{"role", "user"}, {"content", kUserWords}},
                                      {{"role", "assistant"}, {"content", kReplyWords}},
                                      {{"role", "user"}, {"content", kNextWords}}});
-  const auto rendered =
-      chat_->Render({.messages = &messages, .variables = special_tokens_.get()});
+  const auto rendered = chat_->Render({.messages = &messages, .variables = special_tokens_.get()});
   if (!rendered.ok()) return std::nullopt;
   const std::string_view text = *rendered;
   const size_t first = text.find(kUserWords), reply = text.rfind(kReplyWords);
@@ -149,12 +148,13 @@ Result<const ChatTemplate*> TextModelImpl::ChooseTemplate(bool has_tools) const 
     names += (names.empty() ? "'" : ", '") + other.name + "'";
   }
   if (names.empty()) {
-    return Status::Unsupported("the model has no chat template; continue raw text (gyrator run --raw)");
+    return Status::Unsupported(
+        "the model has no chat template; continue raw text (gyrator run --raw)");
   }
-  return Status::Unsupported("the model's chat templates are called " + names +
-                             " and none is called 'default'" +
-                             (tool_chat_ != nullptr ? ", and 'tool_use' is for tools" : "") +
-                             "; give one of them that name, or continue raw text (gyrator run --raw)");
+  return Status::Unsupported(
+      "the model's chat templates are called " + names + " and none is called 'default'" +
+      (tool_chat_ != nullptr ? ", and 'tool_use' is for tools" : "") +
+      "; give one of them that name, or continue raw text (gyrator run --raw)");
 }
 
 Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::string& path,

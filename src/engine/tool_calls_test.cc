@@ -126,9 +126,8 @@ TEST_P(ToolLoop, InstructionsAndUnansweredCallsBetweenThemAreNoDeadEnd) {
     Say(*session, {.role = "user", .content = kQuestion, .extras = {}});
     for (int i = 0; i < 24; ++i) {
       if (i == 0 || i == 3) {
-        Say(*session, instructs
-                          ? Message{.role = "system", .content = "Be brief.", .extras = {}}
-                          : Call(100 + i));
+        Say(*session, instructs ? Message{.role = "system", .content = "Be brief.", .extras = {}}
+                                : Call(100 + i));
       }
       Say(*session, Call(i));
       Say(*session, Answer(i));

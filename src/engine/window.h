@@ -18,7 +18,8 @@
 
 namespace gyrator {
 
-// Of a session of `engine`. kInvalidArgument names the field; any policy but kError needs the cache.
+// Of a session of `engine`. kInvalidArgument names the field; any policy but kError needs the
+// cache.
 Status CheckWindow(const WindowOptions& options, const EngineOptions& engine);
 
 // REQUIRES: not kError, which has none.
@@ -68,8 +69,8 @@ class Window {
                        std::span<const TokenId> window) const noexcept;
   // Whether `all` agrees with what is there as far as the last evicted token.
   bool Matches(std::span<const TokenId> all, std::span<const TokenId> window) const;
-  // Whether it also has a token behind the last evicted one, for a reply to go on from: logits after
-  // a token that was evicted can only come from a window that is made anew.
+  // Whether it also has a token behind the last evicted one, for a reply to go on from: logits
+  // after a token that was evicted can only come from a window that is made anew.
   bool Continues(std::span<const TokenId> all, std::span<const TokenId> window) const {
     return Matches(all, window) && ToAll(gone_.empty() ? 0 : gone_.back().at) < std::ssize(all);
   }

@@ -91,8 +91,7 @@ class PartialFile {
 
  private:
   Status RemoveLeftover() const {
-    const Descriptor left(
-        ::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    const Descriptor left(::open(partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     // A link (ELOOP) and a device (ENXIO) have no writer; what cannot be opened may have one.
     if (left.get() < 0 && errno == ENOENT) return {};
     if (left.get() < 0 && errno != ELOOP && errno != ENXIO) return Failed("open");

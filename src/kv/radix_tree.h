@@ -93,8 +93,8 @@ class RadixTree {
   // Keeps those blocks while the time is below `until`.
   void Lease(std::string_view key, std::span<const TokenId> tokens, uint64_t until);
 
-  // Keeps what is cached of `tokens`, in memory and cold, from going to make room, until the same is
-  // let go.
+  // Keeps what is cached of `tokens`, in memory and cold, from going to make room, until the same
+  // is let go.
   void Guard(std::string_view key, std::span<const TokenId> tokens) {
     SetGuarded(key, tokens, true);
   }

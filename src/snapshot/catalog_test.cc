@@ -429,8 +429,9 @@ TEST(Faults, ANameThatCannotBeReadKeepsAllThatItMayPointAt) {
       ASSERT_TRUE(catalog.Save("chat", Small(2).source(), kOptions).ok());
       const std::string current = (*catalog.List())[0].stamp;
       // An intent that names the folder in use, as a save leaves it whose last steps failed.
-      ASSERT_TRUE(ReplaceFile(fs, std::string(kRoot) + "/names/.chat.intent",
-                              AsBytes(current + "\n")).ok());
+      ASSERT_TRUE(
+          ReplaceFile(fs, std::string(kRoot) + "/names/.chat.intent", AsBytes(current + "\n"))
+              .ok());
       FaultFileSystem faulty(&fs, {.at = n, .error = error, .count_reads = true});
       (void)Catalog(faulty, clock, kRoot).Recover();
       ASSERT_TRUE(Holds(fs, catalog, "chat", 2)) << error << " at " << n;

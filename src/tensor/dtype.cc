@@ -4,29 +4,46 @@ namespace gyrator {
 
 std::string_view DTypeName(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "f32";
-    case DType::kF16: return "f16";
-    case DType::kBF16: return "bf16";
-    case DType::kI8: return "i8";
-    case DType::kI16: return "i16";
-    case DType::kI32: return "i32";
-    case DType::kI64: return "i64";
-    case DType::kU8: return "u8";
-    case DType::kU16: return "u16";
-    case DType::kU32: return "u32";
-    case DType::kU64: return "u64";
-    case DType::kF64: return "f64";
-    case DType::kBool: return "bool";
-    case DType::kQ8_0: return "q8_0";
+    case DType::kF32:
+      return "f32";
+    case DType::kF16:
+      return "f16";
+    case DType::kBF16:
+      return "bf16";
+    case DType::kI8:
+      return "i8";
+    case DType::kI16:
+      return "i16";
+    case DType::kI32:
+      return "i32";
+    case DType::kI64:
+      return "i64";
+    case DType::kU8:
+      return "u8";
+    case DType::kU16:
+      return "u16";
+    case DType::kU32:
+      return "u32";
+    case DType::kU64:
+      return "u64";
+    case DType::kF64:
+      return "f64";
+    case DType::kBool:
+      return "bool";
+    case DType::kQ8_0:
+      return "q8_0";
   }
   return "unknown";
 }
 
 std::string_view ComputeTypeName(ComputeType compute) {
   switch (compute) {
-    case ComputeType::kF32: return "f32";
-    case ComputeType::kBF16: return "bf16";
-    case ComputeType::kInt8: return "int8";
+    case ComputeType::kF32:
+      return "f32";
+    case ComputeType::kBF16:
+      return "bf16";
+    case ComputeType::kInt8:
+      return "int8";
   }
   return "unknown";
 }
@@ -46,18 +63,23 @@ BlockLayout LayoutOf(DType dtype) {
   switch (dtype) {
     case DType::kI8:
     case DType::kU8:
-    case DType::kBool: return {1, 1};
+    case DType::kBool:
+      return {1, 1};
     case DType::kF16:
     case DType::kBF16:
     case DType::kI16:
-    case DType::kU16: return {1, 2};
+    case DType::kU16:
+      return {1, 2};
     case DType::kF32:
     case DType::kI32:
-    case DType::kU32: return {1, 4};
+    case DType::kU32:
+      return {1, 4};
     case DType::kI64:
     case DType::kU64:
-    case DType::kF64: return {1, 8};
-    case DType::kQ8_0: return {32, sizeof(BlockQ8_0)};
+    case DType::kF64:
+      return {1, 8};
+    case DType::kQ8_0:
+      return {32, sizeof(BlockQ8_0)};
   }
   return {1, 1};
 }
@@ -70,7 +92,8 @@ float F16ToF32(uint16_t bits) {
     const uint32_t quiet = mantissa != 0 ? 0x400000u : 0u;
     return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13) | quiet);
   }
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   if (mantissa == 0) return std::bit_cast<float>(sign);
   const int shift = std::countl_zero(mantissa) - 21;  // brings the leading one to bit 10
   const uint32_t normal = (mantissa << shift) & 0x3ffu;
@@ -89,7 +112,7 @@ uint16_t F32ToF16(float value) {
     const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
     return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
   }
-  if (magnitude < 0x33000000u) return sign;  // below half of the smallest denormal
+  if (magnitude < 0x33000000u) return sign;                   // below half of the smallest denormal
   const int shift = 126 - static_cast<int>(magnitude >> 23);  // 14 .. 24
   const uint32_t full = (magnitude & 0x7fffffu) | 0x800000u;
   const uint32_t kept = full >> shift;

@@ -38,7 +38,7 @@ inline uint16_t F32ToBF16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-float F16ToF32(uint16_t bits);      // exact; denormals kept
-uint16_t F32ToF16(float value);     // nearest even; overflow to infinity; denormals kept
+float F16ToF32(uint16_t bits);   // exact; denormals kept
+uint16_t F32ToF16(float value);  // nearest even; overflow to infinity; denormals kept
 
 }  // namespace gyrator

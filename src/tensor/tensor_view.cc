@@ -20,7 +20,8 @@ std::optional<uint64_t> TensorBytes(DType dtype, const Shape& shape) {
     return std::nullopt;
   }
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<uint64_t>(*count / layout.elements), layout.bytes, &bytes)) {
+  if (__builtin_mul_overflow(static_cast<uint64_t>(*count / layout.elements), layout.bytes,
+                             &bytes)) {
     return std::nullopt;
   }
   return bytes;

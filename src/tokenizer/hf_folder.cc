@@ -119,8 +119,8 @@ Result<bool> AddTemplateFiles(const std::string& folder, Templates* templates) {
     }
     GYRATOR_RETURN_IF_ERROR(add(more->path().string(), more->path().stem().string()));
   }
-  const bool absent = error == std::errc::no_such_file_or_directory ||
-                      error == std::errc::not_a_directory;
+  const bool absent =
+      error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
   if (error && !absent) {
     return Status::Io(folder + "/additional_chat_templates: " + error.message()).Named("io");
   }

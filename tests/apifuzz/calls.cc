@@ -79,7 +79,8 @@ void World::Request(Twin& twin, int depth) {
   Count(ask.throws() ? "requests to throw" : "requests");
   std::unique_ptr<Session> cancelled;  // what a throw must leave: what a cancellation leaves
   if (ask.ending == Ending::kThrow) {
-    // A fork lets go of the tokens of dropped messages: on both sides, or they would differ in that.
+    // A fork lets go of the tokens of dropped messages: on both sides, or they would differ in
+    // that.
     if (!twin.live->Fork({}).ok()) return Renew(twin, what);
     cancelled = *twin.shadow->Fork({});
   }

@@ -43,9 +43,7 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 
 namespace gyrator {
 
-AllocationFails::AllocationFails(int64_t n) {
-  allocations_left = n;
-}
+AllocationFails::AllocationFails(int64_t n) { allocations_left = n; }
 
 AllocationFails::~AllocationFails() { allocations_left = 0; }
 

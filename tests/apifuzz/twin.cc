@@ -136,8 +136,8 @@ std::string BlocksDiffer(Session* live, Session* shadow, Quiet* quiet, TokenId n
     evicted |= (*fork)->info().evicted > 0;
   }
   if (refused[0].name() != refused[1].name()) {
-    return "forks that go on: " + refused[0].ToString() + ", of the shadow: " +
-           refused[1].ToString();
+    return "forks that go on: " + refused[0].ToString() +
+           ", of the shadow: " + refused[1].ToString();
   }
   if (!refused[0].ok()) {
     return refused[0].name() == "capacity" ? "" : "forks that go on: " + refused[0].ToString();

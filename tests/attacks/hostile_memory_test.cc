@@ -213,8 +213,9 @@ TEST_F(HostileMemory, OfFilesWithHoles) {
 
 TEST_F(HostileMemory, OfBareFolders) {
   Files bare = healthy_;
-  for (const char* path : {"chat.json", "logits.npy", "metadata/manifest.txt",
-                           "metadata/protocol.txt", "metadata/session.txt", "metadata/window.txt"}) {
+  for (const char* path :
+       {"chat.json", "logits.npy", "metadata/manifest.txt", "metadata/protocol.txt",
+        "metadata/session.txt", "metadata/window.txt"}) {
     bare.erase(path);
   }
   attacks::WriteFolder(Folder(), bare);
