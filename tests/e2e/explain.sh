@@ -79,7 +79,8 @@ typed() {  # NAME LINES
 }
 words() { same_turns "$1" | grep -o '"content":"[^"]*"'; }
 typed plain 'Hello.\nMy name is Ada.\n' >/dev/null
-typed back 'Hello.\nMy name is Ada.\n/rewind\nMy name is Ada.\n' >/dev/null
+contains "it is told how many turns are left" "back to 1 turn" \
+  "$(typed back 'Hello.\nMy name is Ada.\n/rewind\nMy name is Ada.\n')"
 equal "rewind and the same line, the same reply" "$(words plain)" "$(words back)"
 typed back2 'Hello.\nMy name is Ada.\n/rewind 2\nHello.\nMy name is Ada.\n' >/dev/null
 equal "two turns back as well" "$(words plain)" "$(words back2)"
@@ -90,6 +91,7 @@ equal "an edit by number" "$(words plain)" "$(words edited2)"
 shown=$(typed forked 'Hello.\n/fork branch\nMy name is Ada.\n/fork branch2 2\n/fork branch\n/rewind 9\n/edit 9 x\n/nope\n')
 contains "a fork is told" "saved a fork as 'branch'" "$shown"
 contains "a name that is taken is refused" "'branch' exists already" "$shown"
+contains "and the talk's own one" "this talk's own" "$(typed own 'Hello.\n/fork own\n')"
 contains "too many turns are refused" "this talk has 2 turns, found" "$shown"
 contains "so is a line that is not there" "this talk has 2 lines, found" "$shown"
 contains "and an unknown command" "no such command: /nope" "$shown"
@@ -102,4 +104,9 @@ contains "stats of the session" "this session" "$shown"
 contains "stats for Prometheus" "# TYPE gyrator_" "$shown"
 for command in /rewind /edit /fork /explain /stats; do contains "help has $command" "$command" "$shown"; done
 equal "looking changes no word" "$(words plain)" "$(words looked)"
+
+# --- A context of another model: which one it was is told, and what to do.
+exits "another model" 0 "$gyrator" explain -m "$random_model" --context plain -p x
+contains "the context's own is named" "Gyrator Chat" "$(cat "$work/out")"
+contains "with the flag that names it" "-m FILE" "$(cat "$work/out")"
 finish

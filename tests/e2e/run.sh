@@ -47,6 +47,18 @@ equal "a seed fixes the tokens" "$(sampled --seed 4)" "$(sampled --seed 4)"
 differs "another seed, other tokens" "$(sampled --seed 4)" "$(sampled --seed 5)"
 equal "greedy needs no seed" "$(sampled --temp 0)" "$(sampled --temp 0)"
 
+# --- What is refused in the middle of a reply begins a line of its own; an output is checked first.
+"$gyrator" run -m "$model" -p Hello. -c 256 --temp 0 --ignore-eos -n 200 --kv-budget 160K >"$work/out" 2>"$work/err"
+equal "a pool that is full" 6 $?
+equal "the words that were said are a line" 1 "$(wc -l <"$work/out")"
+exits "no such folder" 3 "$gyrator" run -m "$model" -p x --dump-logits "$work/none/x.npy"
+exits "a folder" 2 "$gyrator" run -m "$model" -p x --dump-logits "$work"
+mkfifo "$work/fifo"
+cat "$work/fifo" >"$work/through" &
+exits "a pipe" 0 "$gyrator" run -m "$model" -p x -n 2 --dump-logits "$work/fifo"
+wait $!
+contains "has the logits" NUMPY "$(head -c 6 "$work/through" | tr -d '\0')"
+
 # --- Templates and raw prompts.
 "$gyrator" run -m "$model" --prompt 'Hello.' --temp 0 -n 20 >"$work/templated"
 equal "run with a template" 0 $?
