@@ -44,7 +44,10 @@ class Chat {
 
   // --- Lines (chat_turns.cc). An error ends the talk.
   Status Turn(const std::string& line);
-  Status Respond();  // to the message that awaits it, which can be answered as far as that shows
+  // To the message that awaits it, which can be answered as far as that shows; `what` names its line.
+  Status Respond(const std::string& what);
+  // Whether this reply was cut short by nobody's wish: the line stays owed, as it is saved.
+  bool WasCut(const Result<Reply>& reply, const Status& printed) const;
   Status ReplyToOwed();
   Status DropOwed();
   size_t OwedFrom() const;  // messages before the line that is owed a reply
@@ -52,6 +55,7 @@ class Chat {
   // Keeps `count` messages and tells why; `what`: the line. `saved`: the folder may have more.
   Status TakeBack(size_t count, const std::string& what, const Status& why, bool saved);
   std::string ThisLine() const;
+  std::string OwedLine() const;
   void TellOwed() const;
   Status Stopped() const;  // how the talk ends
   Status PrintPiece(std::string_view text);

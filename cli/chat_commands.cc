@@ -148,7 +148,7 @@ Result<bool> Chat::Edit(std::string_view text) {
   }
   GYRATOR_RETURN_IF_ERROR(session_->Edit(index, std::string(rest)));
   GYRATOR_RETURN_IF_ERROR(Save());
-  GYRATOR_RETURN_IF_ERROR(Respond());
+  GYRATOR_RETURN_IF_ERROR(Respond("the new line"));
   return true;
 }
 

@@ -44,11 +44,18 @@ Status Chat::Turn(const std::string& line) {
     return TakeBack(count, ThisLine(), status, false);
   }
   GYRATOR_RETURN_IF_ERROR(Save());
-  return Respond();
+  return Respond(ThisLine());
 }
 
 std::string Chat::ThisLine() const {
   return pretty() ? "this line" : "line " + std::to_string(number_);
+}
+
+// With its words, which are nowhere else once it was taken back.
+std::string Chat::OwedLine() const {
+  constexpr size_t kLongest = 2000;
+  const std::string& text = session_->transcript()[OwedFrom()].content;
+  return "the line '" + (text.size() <= kLongest ? text : Shortened(text)) + "'";
 }
 
 Status Chat::TakeBack(size_t count, const std::string& what, const Status& why, bool saved) {
@@ -91,12 +98,11 @@ Status Chat::ReplyToOwed() {
                           "; start without them, or take the line back (--drop-owed)")
             .Named(status.name());
       }
-      const std::string line = "the line '" + session_->transcript()[OwedFrom()].content + "'";
-      GYRATOR_RETURN_IF_ERROR(TakeBack(OwedFrom(), line, status, true));
+      GYRATOR_RETURN_IF_ERROR(TakeBack(OwedFrom(), OwedLine(), status, true));
       continue;
     }
     const size_t messages = session_->transcript().size();
-    GYRATOR_RETURN_IF_ERROR(Respond());
+    GYRATOR_RETURN_IF_ERROR(Respond(OwedLine()));
     if (session_->transcript().size() == messages) break;  // it is still owed
   }
   return {};
@@ -112,11 +118,19 @@ Status Chat::DropOwed() {
     GYRATOR_RETURN_IF_ERROR(session_->Rewind(OwedFrom()));
     PrintNote("dropped the line that awaited its reply: " + text);
   }
+  GYRATOR_RETURN_IF_ERROR(CheckFlags());
   unsaved_ = true;
   return Save();
 }
 
-Status Chat::Respond() {
+// The user's own Ctrl-C asks for a shorter reply. Whoever ends the process, and an output that takes
+// no more, do not.
+bool Chat::WasCut(const Result<Reply>& reply, const Status& printed) const {
+  return reply.ok() && !owes() && reply->stop == StopReason::kCancelled &&
+         (Terminated() || !printed.ok());
+}
+
+Status Chat::Respond(const std::string& what) {
   Spinner spinner(pretty() && context_.terminals.err);
   progress_.set_before_draw([&spinner] { spinner.Stop(); });
   const StopOnInterrupt interrupt;
@@ -138,23 +152,25 @@ Status Chat::Respond() {
   progress_.Clear();
   progress_.set_before_draw(nullptr);
   unsaved_ = true;
+  const bool was_cut = WasCut(reply, printed);
   Status ended;
-  if (reply.ok() && !owes())
+  if (reply.ok() && !owes() && !(was_cut && context_.json))
     ended = PrintEnd(*reply);
   else if (begun && !context_.json)
     ended = PrintText("\n");
   TellEviction();
   if (!reply.ok() && IsForGood(reply.status())) {
-    return TakeBack(OwedFrom(), ThisLine(), reply.status(), true);
+    return TakeBack(OwedFrom(), what, reply.status(), true);
   }
-  // The user's own Ctrl-C asks for a shorter reply. Whoever ends the process, and an output that
-  // takes no more, leave the line owed: the next start says all of its reply.
-  const bool was_cut = reply.ok() && !owes() && reply->stop == StopReason::kCancelled;
-  if (was_cut && (Terminated() || !printed.ok())) {
-    GYRATOR_RETURN_IF_ERROR(session_->Rewind(session_->transcript().size() - 1));
+  // What was said is kept even when it could not be finished or shown. A line whose reply was cut is
+  // saved already, with the window as it was before; the next start says all of its reply.
+  Status saved;
+  if (was_cut) {
+    saved = session_->Rewind(session_->transcript().size() - 1);
+    unsaved_ = false;
+  } else {
+    saved = Save();
   }
-  // What was said is kept even when it could not be finished or shown.
-  Status saved = Save();
   if (owes() && printed.ok()) TellOwed();
   GYRATOR_RETURN_IF_ERROR(saved);
   GYRATOR_RETURN_IF_ERROR(printed);

@@ -1,6 +1,9 @@
 // gyrator chat: each line is a turn. With --context NAME the conversation outlives the process.
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 #include "cli/chat.h"
 #include "cli/interrupt.h"
 #include "cli/line_editor.h"
@@ -24,6 +27,17 @@ std::string_view WhatLeaves(Overflow overflow) {
       return "the blocks that get the least attention";
   }
   return "some";
+}
+
+// Whether a flag gives the template other variables than the context has.
+bool AreOtherVariables(const std::string& flag, const ContextDetails& saved) {
+  if (flag.empty()) return false;
+  for (const auto& [key, value] : saved.session) {
+    if (key != "template_variables") continue;
+    const Result<Json> mine = ParseJson(flag), its = ParseJson(value);
+    return !mine.ok() || !its.ok() || *mine != *its;
+  }
+  return true;
 }
 
 }  // namespace
@@ -71,8 +85,9 @@ Status Chat::Open() {
 Status Chat::Resume(const ContextDetails& saved) {
   LoadReport report;
   LoadSessionOptions options;
-  altered_ = args_.engine.context < SavedCapacity(saved, engine_->model().info()) ||
-             !args_.generate.template_variables.empty();
+  altered_ = args_.engine.no_cache ||
+             args_.engine.context < SavedCapacity(saved, engine_->model().info()) ||
+             AreOtherVariables(args_.generate.template_variables, saved);
   if (!args_.generate.template_variables.empty()) {
     options.template_variables = args_.generate.template_variables;
     unsaved_ = true;
@@ -96,7 +111,8 @@ Status Chat::Resume(const ContextDetails& saved) {
   WindowOptions window = session_->window();
   if (!report.has_window && !args_.engine.no_cache) window.overflow = Overflow::kMessage;
   altered_ |= args_.window.Over(window) != window;
-  GYRATOR_RETURN_IF_ERROR(session_->SetWindow(args_.window.Over(window)));
+  window = args_.window.Over(window);
+  if (window != session_->window()) GYRATOR_RETURN_IF_ERROR(session_->SetWindow(window));
   GYRATOR_RETURN_IF_ERROR(CheckFlags());
   told_eviction_ = session_->info().evicted > 0;
   if (pretty()) PrintNote("resumed '" + args_.context + "': " + Fill());

@@ -62,7 +62,9 @@ bool Terminated() { return terminated; }
 
 bool Interrupted() { return interrupts > 0; }
 
-void ClearInterrupt() { interrupts = 0; }
+void ClearInterrupt() {
+  if (!terminated) interrupts = 0;
+}
 
 StopOnInterrupt::StopOnInterrupt()
     : watcher_([this](const std::stop_token& done) { Watch(done); }) {}

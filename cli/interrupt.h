@@ -29,7 +29,7 @@ class InterruptScope {
 bool Terminated();
 // True once a signal has come within an InterruptScope since the last ClearInterrupt.
 bool Interrupted();
-void ClearInterrupt();
+void ClearInterrupt();  // forgets Ctrl-C; what asked the process to end stays
 
 // A token for work that a signal stops, within some 20 ms. A handler may not request a stop itself:
 // a thread looks for it while this lives.

@@ -48,7 +48,7 @@ TEST_P(InterruptDeathTest, BehindAScopeTheFirstOneDoesAgain) {
       testing::ExitedWithCode(130), "\"exit\":130");
 }
 
-TEST_P(InterruptDeathTest, AskedToStopTheTokenSaysSoUntilItIsCleared) {
+TEST(ClearedInterruptDeathTest, AskedToStopTheTokenSaysSoUntilItIsCleared) {
   EXPECT_EXIT(
       {
         CatchInterrupts(false);
@@ -58,15 +58,29 @@ TEST_P(InterruptDeathTest, AskedToStopTheTokenSaysSoUntilItIsCleared) {
           std::latch stopped(1);
           const std::stop_callback tell(interrupt.token(), [&] { stopped.count_down(); });
           if (interrupt.token().stop_requested()) ::_exit(1);
-          ::raise(GetParam());
+          ::raise(SIGINT);
           stopped.wait();
           ClearInterrupt();
-          if (Interrupted()) ::_exit(2);
+          if (Interrupted() || Terminated()) ::_exit(2);
         }
         const StopOnInterrupt quiet;
         ::_exit(quiet.token().stop_requested() ? 3 : 0);
       },
       testing::ExitedWithCode(0), "");
+}
+
+TEST(ClearedInterruptDeathTest, WhatAsksTheProcessToEndIsNotCleared) {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    EXPECT_EXIT(
+        {
+          CatchInterrupts(false);
+          const InterruptScope scope;
+          ::raise(signal);
+          ClearInterrupt();
+          ::_exit(Interrupted() && Terminated() ? 0 : 1);
+        },
+        testing::ExitedWithCode(0), "");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Signals, InterruptDeathTest, testing::Values(SIGINT, SIGTERM, SIGHUP));

@@ -50,8 +50,12 @@ Result<bool> Has(const std::string& input, const About& output) {
   if (IsSame(output, input)) return true;
   std::error_code error;
   if (input == "-" || !std::filesystem::is_directory(input, error)) return false;
-  for (std::filesystem::recursive_directory_iterator file(input, error), end; !error && file != end;
-       file.increment(error)) {
+  const std::filesystem::directory_iterator readable(input, error);
+  if (error) return Status::Io(input + ": open folder: " + error.message()).Named("io");
+  // A subfolder that is closed to the user cannot have been written either.
+  constexpr auto kOptions = std::filesystem::directory_options::skip_permission_denied;
+  for (std::filesystem::recursive_directory_iterator file(input, kOptions, error), end;
+       !error && file != end; file.increment(error)) {
     if (IsSame(output, file->path().string())) return true;
   }
   if (error) return Status::Io(input + ": open folder: " + error.message()).Named("io");

@@ -3,6 +3,8 @@
 #
 # usage: tests/run.sh BUILD_FOLDER [ctest arguments]
 #
+# TEST_TIMEOUT: seconds for a test that does not say itself (1200).
+#
 # A test program counts by what it reports: gtest programs by their XML, end-to-end scripts by their
 # .count file ("passed failed"), fuzz replays as one test each. A program that fails without a failed
 # test of its own (crash, leak, time-out) counts as one more failure.
@@ -14,7 +16,8 @@ results=$build/results
 rm -rf "$results"
 mkdir -p "$results"
 
-ctest --test-dir "$build" --output-on-failure -j "${JOBS:-$(nproc)}" --timeout 1200 \
+ctest --test-dir "$build" --output-on-failure -j "${JOBS:-$(nproc)}" \
+  --timeout "${TEST_TIMEOUT:-1200}" \
   --output-junit "$results/ctest.junit" "$@"
 
 # "name status" of each ctest test.

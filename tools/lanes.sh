@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:die_after_fork=0  # tests of fork() make threads in the child
+export TEST_TIMEOUT=3600  # a sanitizer makes a test some ten times slower
 summary=()
 failed=0
 

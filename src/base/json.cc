@@ -118,6 +118,10 @@ class Builder {
 
 Result<Json> ParseJson(std::string_view text, int depth_max, DuplicateNames duplicates,
                        LargeIntegers large) {
+  // The library takes a NUL for the end of the text, whatever follows.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return Status::Corruption("json: a NUL at byte " + std::to_string(nul) + ", which no JSON has");
+  }
   Builder builder(depth_max, duplicates, large);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
     return Status::Corruption("json: " + builder.error);

@@ -228,7 +228,7 @@ Result<int32_t> Manager::Sinks(const Row& row, const Conversation& conversation)
   GYRATOR_RETURN_IF_ERROR(
       ForEachHook<SinkCount>("sink_fn", row, conversation, [&](const SinkCount& hook) -> Status {
         GYRATOR_ASSIGN_OR_RETURN(const int32_t count, hook.run(conversation));
-        if (count >= 0) sinks = count;
+        if (count >= 0) sinks = std::min(count, engine_->options().context - 1);
         return {};
       }));
   return sinks;
@@ -277,7 +277,8 @@ Result<Reply> Manager::PrepareSession(Row* row, const Conversation& conversation
   if (!system) return Reply();
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<TokenId> prefix, SharedTokens(*system));
   // Tokens alone have no layout that tells a policy to keep them, and nothing else can go.
-  GYRATOR_RETURN_IF_ERROR(row->session->SetWindow({.overflow = Overflow::kError}));
+  GYRATOR_RETURN_IF_ERROR(
+      row->session->SetWindow({.overflow = Overflow::kError, .mode = options_.evict_mode}));
   return row->session->Complete(prefix, {.tokens_max = 0});
 }
 

@@ -44,14 +44,19 @@ std::vector<CallMessages> CallsIn(std::span<const Message> messages) {
   return calls;
 }
 
-// Messages whose ends are looked for, ascending: the one before a call, unless that says nothing or
-// is the system prompt, which a template may write elsewhere, and the last of the call.
-std::vector<size_t> Borders(std::span<const Message> messages,
-                            std::span<const CallMessages> calls) {
+// Messages whose ends are looked for, ascending: the one before a call, unless that says nothing, and
+// the last of the call. A system prompt is none, nor are instructions within a call; those between
+// calls are when `instructions`: a template may write them elsewhere.
+std::vector<size_t> Borders(std::span<const Message> messages, std::span<const CallMessages> calls,
+                            bool instructions) {
   std::vector<size_t> borders;
   for (const CallMessages& call : calls) {
-    const bool follows = call.first > 0 && !(call.first == 1 && messages[0].role == "system") &&
-                         !IsBlank(messages[call.first - 1].content);
+    const bool instructed = call.first > 0 && messages[call.first - 1].role == "system";
+    const bool may_follow =
+        !instructed ||
+        (instructions && call.first > 1 && messages[call.first].role == "assistant");
+    const bool follows =
+        call.first > 0 && may_follow && !IsBlank(messages[call.first - 1].content);
     if (follows && (borders.empty() || borders.back() != call.first - 1)) {
       borders.push_back(call.first - 1);
     }
@@ -106,6 +111,19 @@ Result<std::vector<size_t>> FindEnds(const TextModelImpl& text, const Rendered& 
   return ends;
 }
 
+// Messages and where their contents end; the second is empty when that cannot be told.
+Result<std::pair<std::vector<size_t>, std::vector<size_t>>> FindBorders(
+    const TextModelImpl& text, const Rendered& rendered, std::span<const CallMessages> calls) {
+  std::vector<size_t> borders = Borders(rendered.messages, calls, true);
+  GYRATOR_ASSIGN_OR_RETURN(std::vector<size_t> ends, FindEnds(text, rendered, borders));
+  std::vector<size_t> fewer = Borders(rendered.messages, calls, false);
+  if (ends.empty() && fewer != borders) {
+    borders = std::move(fewer);
+    GYRATOR_ASSIGN_OR_RETURN(ends, FindEnds(text, rendered, borders));
+  }
+  return std::pair(std::move(borders), std::move(ends));
+}
+
 // The token at which a message whose content ends at `end` is closed: a special one before `next`,
 // or else the first one behind the content. None: the tokens end before.
 std::optional<int32_t> ClosedAt(const Tokenizer& tokenizer, std::span<const TokenId> tokens,
@@ -142,8 +160,8 @@ Status FindCalls(const TextModelImpl& text, const Rendered& rendered,
   const std::span<const Message> messages = rendered.messages;
   const std::vector<CallMessages> calls = CallsIn(messages);
   if (calls.empty()) return {};
-  const std::vector<size_t> borders = Borders(messages, calls);
-  GYRATOR_ASSIGN_OR_RETURN(const std::vector<size_t> ends, FindEnds(text, rendered, borders));
+  GYRATOR_ASSIGN_OR_RETURN(const auto found, FindBorders(text, rendered, calls));
+  const auto& [borders, ends] = found;
   const std::vector<size_t> offsets = ReadOffsets(text, rendered.text, tokens);
   std::map<size_t, int32_t> closed_at;  // [message]
   for (size_t i = 0; i < ends.size(); ++i) {
@@ -164,8 +182,11 @@ Status FindCalls(const TextModelImpl& text, const Rendered& rendered,
                                .num_messages = call.end - call.first});
       break;
     }
-    if (before == closed_at.end() || last == closed_at.end() || before->second >= last->second) {
-      whole.push_back(TurnOf(messages, call.first, *layout, static_cast<int32_t>(tokens.size())));
+    const TokenSpan turn =
+        TurnOf(messages, call.first, *layout, static_cast<int32_t>(tokens.size()));
+    if (before == closed_at.end() || last == closed_at.end() || before->second >= last->second ||
+        before->second < turn.begin) {
+      whole.push_back(turn);
       continue;
     }
     // Closed alike, what is left without it is a conversation of the same form.

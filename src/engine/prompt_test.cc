@@ -306,24 +306,59 @@ TEST(Prompt, CallsBehindWordsOfTheAssistantAreFound) {
   EXPECT_EQ(2u, layout->calls[0].first_message);
 }
 
-// Marks that come in another order say that the template writes a message elsewhere.
-TEST(Prompt, WhereATemplateWritesMessagesInAnotherOrderNoCallIsFound) {
+std::unique_ptr<const TextModelImpl> WithSystemsFirst() {
   auto tokenizer = Tokenizer::FromHuggingFace(SourcePath("tests/golden/tokenizer/qwen2"));
   auto chat = ChatTemplate::Parse(
       "{% for m in messages if m.role == 'system' %}<|im_start|>system\n{{ m.content "
-      "}}<|im_end|>\n{% endfor %}{% for m in messages if m.role != 'system' %}<|im_start|>{{ "
-      "m.role "
+      "}}<|im_end|>\n{% endfor %}{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role "
       "}}\n{{ m.content }}<|im_end|>\n{% endfor %}");
-  ASSERT_TRUE(tokenizer.ok() && chat.ok());
-  const TextModelImpl text(*std::move(tokenizer), *std::move(chat));
-  const std::vector<Message> messages = {
-      Of("user", "Ask."),  Of("assistant", ""), Of("tool", "1"),       Of("system", "Be brief."),
-      Of("assistant", ""), Of("tool", "2"),     Of("assistant", "3."), Of("user", "Last.")};
+  EXPECT_TRUE(tokenizer.ok() && chat.ok());
+  return std::make_unique<const TextModelImpl>(*std::move(tokenizer), *std::move(chat));
+}
+
+PromptLayout LayoutOf(const TextModelImpl& text, const std::vector<Message>& messages) {
   const auto rendered = text.Render(messages, {});
-  ASSERT_TRUE(rendered.ok()) << rendered.status().ToString();
+  EXPECT_TRUE(rendered.ok()) << rendered.status().ToString();
   const auto layout = FindTurns(text, {messages, {}, *rendered}, text.Encode(*rendered, false));
-  ASSERT_TRUE(layout.ok());
-  EXPECT_TRUE(layout->calls.empty());
+  EXPECT_TRUE(layout.ok());
+  return layout.ok() ? *layout : PromptLayout();
+}
+
+// Instructions that a template writes elsewhere cost the turn that they are in, and no other one.
+TEST(Prompt, WhereATemplateWritesInstructionsElsewhereOtherTurnsKeepTheirCalls) {
+  const auto text = WithSystemsFirst();
+  const std::vector<Message> first = {Of("user", "Ask."), Of("assistant", ""), Of("tool", "1"),
+                                      Of("system", "Be brief."), Of("assistant", ""),
+                                      Of("tool", "2")};
+  EXPECT_TRUE(LayoutOf(*text, first).calls.empty());
+  std::vector<Message> second = first;
+  for (const Message& message : {Of("assistant", "3."), Of("user", "Again."), Of("assistant", ""),
+                                 Of("tool", "4"), Of("assistant", ""), Of("tool", "5")}) {
+    second.push_back(message);
+  }
+  const PromptLayout layout = LayoutOf(*text, second);
+  ASSERT_EQ(2u, layout.calls.size());
+  EXPECT_EQ(8u, layout.calls[0].first_message);
+  ASSERT_EQ(2u, layout.turns.size());
+  for (const ToolCall& call : layout.calls) EXPECT_GE(call.span.begin, layout.turns[1]);
+  // In order, but before the words of the user.
+  const std::vector<Message> leading = {Of("user", "Ask."), Of("system", "Be brief."),
+                                        Of("assistant", ""), Of("tool", "1")};
+  EXPECT_TRUE(LayoutOf(*text, leading).calls.empty());
+}
+
+// The results of one call stay together also where instructions stand between them.
+TEST(Prompt, InstructionsWithinACallPartItFromNoResult) {
+  const auto text = Text({"qwen2", "chatml"});
+  for (const std::vector<Message>& messages :
+       {std::vector<Message>{Of("user", "Ask."), Of("assistant", ""), Of("tool", "1"),
+                             Of("system", "Be brief."), Of("tool", "2"), Of("assistant", "3.")},
+        {Of("user", "Ask."), Of("assistant", ""), Of("system", "Be brief."), Of("tool", "1"),
+         Of("assistant", "2.")}}) {
+    const PromptLayout layout = LayoutOf(*text, messages);
+    EXPECT_TRUE(layout.calls.empty());
+    EXPECT_EQ(1u, layout.atomic.size());
+  }
 }
 
 }  // namespace

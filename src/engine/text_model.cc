@@ -131,9 +131,20 @@ std::optional<TokenId> TextModelImpl::EndOfEarlierReply() const {
   const auto opening = tokenizer_->Encode(text.substr(0, first), {.add_special = false});
   const auto between =
       tokenizer_->Encode(Stripped(text.substr(behind, next - behind)), {.add_special = false});
+  const auto after_user = tokenizer_->Encode(Stripped(text.substr(first + kUserWords.size())),
+                                             {.add_special = false});
   const auto opens =
       std::mismatch(between.rbegin(), between.rend(), opening.rbegin(), opening.rend()).first;
-  return FirstIfSpecial(*tokenizer_, std::span(between.begin(), opens.base()));
+  if (opens.base() != between.begin()) {
+    return FirstIfSpecial(*tokenizer_, std::span(between.begin(), opens.base()));
+  }
+  // A system prompt that the template brings along may end as a reply does; then so does what the
+  // user says, and another special token opens the next message.
+  const auto specials = std::count_if(between.begin(), between.end(),
+                                      [&](TokenId id) { return tokenizer_->IsSpecial(id); });
+  const bool ends_alike =
+      specials > 1 && !after_user.empty() && after_user.front() == between.front();
+  return ends_alike ? FirstIfSpecial(*tokenizer_, between) : std::nullopt;
 }
 
 // As transformers: with tools the one called tool_use, if there is one.

@@ -173,6 +173,9 @@ TEST_F(TextModelFolder, TheTokenBehindAReplyEndsIt) {
   EXPECT_THAT(with("{% for m in messages %}<5>{{ m.role }}\n{{ m.content }}{% if not loop.last "
                    "%}<6>\n{% endif %}{% endfor %}"),
               ElementsAre(4, 6));
+  EXPECT_THAT(with("<5>be kind<6>\n{% for m in messages %}<5>{{ m.content }}{% if not loop.last "
+                   "%}<6>\n{% endif %}{% endfor %}"),
+              ElementsAre(4, 6));
   EXPECT_THAT(with("{% if messages[-1].role != 'user' %}{{ raise_exception('no') }}{% endif %}"
                    "{% for m in messages %}<5>{{ m.content }}<6>{% endfor %}"),
               ElementsAre(4, 6));

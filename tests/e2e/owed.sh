@@ -127,23 +127,37 @@ exits "without them it is answered" 0 "$gyrator" chat -m "$model" --temp 0 --con
 equal "and nothing is owed then" running "$(pending flags)"
 
 # --- Only Ctrl-C shortens a reply: whoever ends the process, and a reader that is gone, leave the line owed.
-long_reply=("$gyrator" chat -m "$model" --temp 0 -c 2048 -n 1500 --ignore-eos)
-printf 'Hello.\n' | "${long_reply[@]}" --context whole >"$work/whole" 2>/dev/null
-for signal in TERM HUP; do
-  printf 'Hello.\n' | "${long_reply[@]}" --context "cut_$signal" >"$work/cut_$signal" 2>"$work/err" &
-  job=$!
-  wait_for 60 test -s "$work/cut_$signal" || fail "a reply that begins" "none came"
-  kill -$signal $job
-  wait $job
-  equal "SIG$signal ends it" "130 pending" "$? $(pending "cut_$signal")"
-  "${long_reply[@]}" --context "cut_$signal" </dev/null >"$work/cut" 2>/dev/null
-  same_file "and the next start says all of it ($signal)" "$work/whole" "$work/cut"
+has_bytes() { [[ $(stat -c %s "$1") -ge $2 ]]; }
+for size in 2048 256; do  # in the smaller one the window moves before the reply is cut
+  long_reply=("$gyrator" chat -m "$model" --temp 0 -c $size --overflow fifo -n 1500 --ignore-eos)
+  printf 'Hello.\n' | "${long_reply[@]}" --context whole_$size >"$work/whole" 2>/dev/null
+  for signal in TERM HUP; do
+    name=cut_${signal}_$size
+    printf 'Hello.\n' | "${long_reply[@]}" --context $name >"$work/$name" 2>"$work/err" &
+    job=$!
+    wait_for 60 has_bytes "$work/$name" 700 || fail "a reply that begins" "none came"
+    kill -$signal $job
+    wait $job
+    equal "SIG$signal ends it ($size)" "130 pending" "$? $(pending $name)"
+    "${long_reply[@]}" --context $name </dev/null >"$work/cut" 2>/dev/null
+    same_file "and the next start says all of it ($signal, $size)" "$work/whole" "$work/cut"
+  done
 done
 printf 'Hello.\n' | "${long_reply[@]}" --context reader 2>"$work/err" | head -c 5 >/dev/null
 equal "a reader that is gone" "pending" "$(pending reader)"
 equal "is not told of" "" "$(cat "$work/err")"
 "${long_reply[@]}" --context reader </dev/null >"$work/cut" 2>/dev/null
 same_file "what it did not read is said again" "$work/whole" "$work/cut"
+
+# --- What drops an owed line stores no variables that would refuse the next one.
+printf 'two %s\n' "$(printf 'word %.0s' {1..12})" | "${tags[@]}" --kv-budget 96K --context tags >"$work/out" 2>"$work/err"
+equal "a line is owed" pending "$(pending tags)"
+exits "variables that refuse it are refused" 2 "${tags[@]}" --context tags --chat-template-kwargs '{"tag":1}'
+equal "and it stays owed" pending "$(pending tags)"
+exits "dropping it with them is refused too" 2 "${tags[@]}" --context tags --drop-owed --chat-template-kwargs '{"tag":1}'
+exits "without them it is not" 0 "${tags[@]}" --context tags --drop-owed
+printf 'three\n' | "${tags[@]}" --context tags >"$work/out" 2>"$work/err"
+equal "and the talk goes on" "0 1" "$? $(wc -l <"$work/out")"
 
 # --- A budget, a disk and Ctrl-C leave the line owed; it can be dropped.
 printf 'My name is Ada.\n' | "${chat[@]}" --context budget >/dev/null
