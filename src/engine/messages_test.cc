@@ -84,6 +84,21 @@ TEST(Messages, TemplatesSeeTextWhereContentIsNull) {
   EXPECT_EQ("", (*json)[0]["content"]);
 }
 
+// A refusal and a call of the older kind say something too.
+TEST(Messages, AnAssistantThatRefusesNeedsNoContent) {
+  for (const char* said : {R"("refusal":"No.")", R"("function_call":{"name":"f","arguments":""})"}) {
+    for (const char* content : {R"("content":null,)", ""}) {
+      const auto messages =
+          Read(R"([{"role":"assistant",)" + std::string(content) + said + "}]");
+      ASSERT_EQ(1u, messages.size()) << said;
+      EXPECT_EQ("", messages[0].content);
+      EXPECT_NE(std::string::npos, messages[0].extras.find(said)) << messages[0].extras;
+    }
+  }
+  EXPECT_FALSE(ParseMessages(R"([{"role":"assistant","content":null,"refusal":null}])").ok());
+  EXPECT_FALSE(ParseMessages(R"([{"role":"user","content":null,"refusal":"No."}])").ok());
+}
+
 TEST(Messages, UnknownFieldsAreKeptInTheirOrder) {
   const auto messages = Read(R"([{"z":1,"content":"x","name":"Ada","role":"user","a":[null]}])");
   ASSERT_EQ(1u, messages.size());
