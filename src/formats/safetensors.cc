@@ -209,7 +209,8 @@ Status ParseAll(ByteSpan bytes, SafetensorsFile* file) {
 // ---- Folders ----
 
 bool IsPlainFileName(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." &&
+  constexpr size_t kLongest = 255;  // of a file system: beyond, a name would be an error of reading
+  return !name.empty() && name.size() <= kLongest && name != "." && name != ".." &&
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
 }
 

@@ -271,6 +271,8 @@ TEST(SafetensorsFolder, BrokenFoldersAreRefused) {
     WriteText(folder + kIndex, text);
     EXPECT_EQ(code, OpenSafetensorsFolder(folder).status().code()) << text;
   }
+  WriteText(folder + kIndex, R"({"weight_map":{"a":")" + std::string(256, 'a') + R"("}})");
+  EXPECT_EQ(Code::kCorruption, OpenSafetensorsFolder(folder).status().code());
   WriteText(folder + kIndex, R"({"weight_map":{"a":"1.safetensors"}})");
   EXPECT_TRUE(OpenSafetensorsFolder(folder).ok());
 }
