@@ -32,12 +32,8 @@ std::string_view WhatLeaves(Overflow overflow) {
 // Whether a flag gives the template other variables than the context has.
 bool AreOtherVariables(const std::string& flag, const ContextDetails& saved) {
   if (flag.empty()) return false;
-  for (const auto& [key, value] : saved.session) {
-    if (key != "template_variables") continue;
-    const Result<Json> mine = ParseJson(flag), its = ParseJson(value);
-    return !mine.ok() || !its.ok() || *mine != *its;
-  }
-  return true;
+  const Result<Json> mine = ParseJson(flag), its = ParseJson(SavedVariables(saved));
+  return !mine.ok() || !its.ok() || *mine != *its;
 }
 
 }  // namespace

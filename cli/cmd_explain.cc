@@ -41,9 +41,7 @@ Result<Asked> Load(const std::string& name, const ContextDetails& details, Engin
   if (loaded.status().code() != Code::kMismatch) return std::move(loaded).status();
   asked.mismatch = MismatchOf(name, details, engine, loaded.status());
   SessionOptions options;
-  for (const auto& [key, value] : details.session) {
-    if (key == "template_variables") options.template_variables = value;
-  }
+  options.template_variables = SavedVariables(details);
   GYRATOR_ASSIGN_OR_RETURN(asked.session, engine.NewSession(options));
   GYRATOR_RETURN_IF_ERROR(asked.session->SetTranscript(details.transcript));
   return asked;

@@ -56,6 +56,8 @@ Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags&
 
 // The value of `key` in the config lines of a saved context; empty when it has none.
 std::string ConfigValue(const ContextDetails& details, std::string_view key);
+// The variables of the template that a saved context has, as JSON; empty: none.
+std::string SavedVariables(const ContextDetails& details);
 // What a context was made with holds where no flag says otherwise; a flag that differs is refused
 // by the load, by name.
 void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine);

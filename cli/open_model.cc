@@ -62,11 +62,24 @@ Result<std::unique_ptr<Session>> OpenSession(Engine& engine, const SamplerFlags&
   return session;
 }
 
-std::string ConfigValue(const ContextDetails& details, std::string_view key) {
-  for (const auto& [name, value] : details.config) {
+namespace {
+
+std::string ValueOf(const std::vector<std::pair<std::string, std::string>>& pairs,
+                    std::string_view key) {
+  for (const auto& [name, value] : pairs) {
     if (name == key) return value;
   }
   return "";
+}
+
+}  // namespace
+
+std::string ConfigValue(const ContextDetails& details, std::string_view key) {
+  return ValueOf(details.config, key);
+}
+
+std::string SavedVariables(const ContextDetails& details) {
+  return ValueOf(details.session, "template_variables");
 }
 
 void AdoptSaved(const ContextDetails& details, ModelFlags* model, EngineFlags* engine) {
