@@ -23,7 +23,7 @@ unit_tests() {  # of one preset, all test programs or those named
   cmake --preset "$preset" -DGYRATOR_TRAIN=OFF >/dev/null || return 1
   if (( $# )); then
     cmake --build --preset "$preset" -j "$jobs" --target "$@" || return 1
-    tests/run.sh "build-$preset" -R "^($(IFS='|'; echo "$*"))\$"
+    tests/run.sh "build-$preset" -R "^($(IFS='|'; echo "$*"))(_[0-9]+)?\$"
   else
     cmake --build --preset "$preset" -j "$jobs" || return 1
     tests/run.sh "build-$preset" -LE end_to_end -E '^linkage_test$'  # of the release command
