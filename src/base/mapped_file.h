@@ -38,6 +38,9 @@ class MappedFile {
   ~MappedFile();
 
   ByteSpan bytes() const { return bytes_; }
+  // Gives back the memory that the whole pages within `part` take in this process; they are read
+  // from the file again when they are touched. What lies outside of bytes() is left alone.
+  void Release(ByteSpan part) const;
   const std::string& path() const { return path_; }
   // The stamp of the mapped file when it was opened.
   const FileStamp& stamp() const { return stamp_; }

@@ -19,6 +19,10 @@ Result<TensorView> TensorIndex::Get(std::string_view name) const {
   return entry.view;
 }
 
+void TensorIndex::Release(ByteSpan bytes) const {
+  for (const auto& file : files_) file->Release(bytes);
+}
+
 Status TensorIndex::Add(Entry entry) {
   if (!positions_.emplace(entry.name, entries_.size()).second) {
     return Status::Corruption("tensor '" + entry.name + "': listed twice");

@@ -39,6 +39,9 @@ class TensorIndex {
   // came from memory.
   const std::vector<std::shared_ptr<const MappedFile>>& files() const { return files_; }
 
+  // Gives back the memory of mapped bytes that are not read again soon (MappedFile::Release).
+  void Release(ByteSpan bytes) const;
+
   // For parsers. kCorruption when the name is there already.
   Status Add(Entry entry);
   void AddOwner(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }

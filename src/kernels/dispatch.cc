@@ -16,7 +16,7 @@ void AttendByTilesOrLanes(const AttentionArgs& args) {
   Avx512Ops().attention(args);
 }
 
-void MultiplyByTilesOrLanes(const QuantizedRows& x, const BlockQ8_0* w, float* y,
+void MultiplyByTilesOrLanes(const QuantizedRows& x, const Int8Panels& w, float* y,
                             const MatMulShape& shape) {
   constexpr int64_t kTilesRowsMin = 3;  // by tiles, a row costs what sixteen do
   if (shape.num_rows >= kTilesRowsMin) return AmxMatMulInt8(x, w, y, shape);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "kernels/exp.h"
 #include "kernels/ops_testing.h"
@@ -46,9 +47,13 @@ TEST_P(Elementwise, QuantizeEqualsTheReference) {
   x[0] = 127.0f;
   std::vector<int8_t> q(x.size()), expected_q(x.size());
   std::vector<float> scale(x.size() / 32), expected_scale(x.size() / 32);
+  std::vector<int32_t> start(x.size() / 32);
   const auto count = static_cast<int64_t>(x.size());
-  ASSERT_TRUE(RefOps().quantize(x.data(), expected_q.data(), expected_scale.data(), count));
-  ASSERT_TRUE(ops().quantize(x.data(), q.data(), scale.data(), count));
+  ASSERT_TRUE(RefOps().quantize(x.data(), {expected_q.data(), expected_scale.data()}, count));
+  ASSERT_TRUE(ops().quantize(x.data(), {q.data(), scale.data(), start.data()}, count));
+  for (size_t g = 0; g < start.size(); ++g) {
+    EXPECT_EQ(start[g], -128 * std::accumulate(&q[g * 32], &q[g * 32] + 32, 0)) << g;
+  }
   EXPECT_EQ(q, expected_q);
   EXPECT_TRUE(SameBits(scale, expected_scale));
   EXPECT_EQ(std::count(q.begin(), q.end(), int8_t{-128}), 0);
@@ -63,7 +68,7 @@ TEST_P(Elementwise, QuantizeRefusesWhatIsNotFinite) {
       x[at] = bad;
       int8_t q[64];
       float scale[2];
-      EXPECT_FALSE(ops().quantize(x.data(), q, scale, 64)) << at;
+      EXPECT_FALSE(ops().quantize(x.data(), {q, scale}, 64)) << at;
     }
   }
 }
@@ -73,7 +78,7 @@ TEST_P(Elementwise, QuantizedZerosAndDenormalsHaveScaleZero) {
     std::vector<float> x(32, value);
     std::vector<int8_t> q(32, 55);
     float scale = 1.0f;
-    ASSERT_TRUE(ops().quantize(x.data(), q.data(), &scale, 32));
+    ASSERT_TRUE(ops().quantize(x.data(), {q.data(), &scale}, 32));
     EXPECT_EQ(std::bit_cast<uint32_t>(scale), 0u) << value;
     EXPECT_EQ(q, std::vector<int8_t>(32, 0)) << value;
   }

@@ -29,7 +29,7 @@
 #include <string_view>
 
 #include "kernels/paged_kv.h"
-#include "tensor/dtype.h"
+#include "kernels/panels.h"
 
 namespace gyrator {
 
@@ -46,14 +46,12 @@ class FloatEnvironment {
   uint32_t saved_;
 };
 
-// y[m][n] for rows 0 <= m < num_rows and columns column_begin <= n < column_end:
-// y[m * y_stride + n] = sum_k x[m][k] * w[n][k]. x and w are row-major and contiguous, but for x in
-// matmul_bf16 (Bf16Layout).
+// y[m][n] for rows 0 <= m < num_rows and columns 0 <= n < num_columns, and no other:
+// y[m * y_stride + n] = sum_k x[m][k] * w[n][k]. Columns are rows of the stored matrix.
 struct MatMulShape {
   int64_t num_rows = 0;
   int64_t k = 0;  // int8: multiple of 32
-  int64_t column_begin = 0;
-  int64_t column_end = 0;
+  int64_t num_columns = 0;
   int64_t y_stride = 0;
 };
 
@@ -63,10 +61,25 @@ enum class Bf16Layout : uint8_t {
   kTiles,  // [row / 16][k / 32][16][32], zeros behind k, a gap between the rows of tiles
 };
 
-// Rows of int8 activations: q [num_rows][k], scale [num_rows][k / 32].
+// Rows of int8 activations, as `quantize` makes them: q [num_rows][k], scale [num_rows][k / 32],
+// start [num_rows][k / 32].
 struct QuantizedRows {
   const int8_t* q = nullptr;
   const float* scale = nullptr;
+  const int32_t* start = nullptr;  // -128 times the sum of the group's q
+
+  // From row `row` and group `group` on.
+  QuantizedRows At(int64_t row, int64_t group, int64_t k) const {
+    const int64_t at = row * (k / kPanelGroup) + group;
+    return {q + at * kPanelGroup, scale + at, start + at};
+  }
+};
+
+// Where `quantize` writes.
+struct QuantizedOut {
+  int8_t* q = nullptr;
+  float* scale = nullptr;
+  int32_t* start = nullptr;  // may be null: not wanted
 };
 
 enum class RopeStyle : uint8_t {
@@ -116,17 +129,19 @@ struct Ops {
   std::string_view bf16_numerics;  // "bf16.dp.v1" or "bf16.amx.v1": recorded in snapshots
   Bf16Layout bf16_layout;          // of x in matmul_bf16
 
+  // x [num_rows][k], w [num_columns][k].
   void (*matmul_f32)(const float* x, const float* w, float* y, const MatMulShape& shape);
+  // x in bf16_layout, w in panels (panels.h) from the first column on.
   void (*matmul_bf16)(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
-  void (*matmul_int8)(const QuantizedRows& x, const BlockQ8_0* w, float* y,
+  void (*matmul_int8)(const QuantizedRows& x, const Int8Panels& w, float* y,
                       const MatMulShape& shape);
 
   // F32ToBF16 of `count` values.
   void (*round_bf16)(const float* x, uint16_t* y, int64_t count);
   // Groups of 32: scale = amax / 127, q = nearest even of x * (127 / amax); a group of zeros has
-  // scale 0 (one whose scale flushes to 0 as well: q is 0 then). False when an input is not finite
-  // (outputs then unspecified). REQUIRES count % 32 == 0.
-  bool (*quantize)(const float* x, int8_t* q, float* scale, int64_t count);
+  // scale 0 (one whose scale flushes to 0 as well: q is 0 then); start = -128 * sum of q. False when
+  // an input is not finite (outputs then unspecified). REQUIRES count % 32 == 0.
+  bool (*quantize)(const float* x, const QuantizedOut& out, int64_t count);
 
   // y = (x * (1 / sqrt(lane sum of x*x by fma / dim + eps))) * weight. x may equal y.
   void (*rms_norm)(const float* x, const float* weight, float* y, int64_t dim, float eps);

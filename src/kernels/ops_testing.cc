@@ -59,6 +59,29 @@ std::vector<uint16_t> Bf16Operand(const Ops& ops, const uint16_t* x, int64_t row
   return operand;
 }
 
+std::vector<uint16_t> PackedBf16(std::span<const uint16_t> rows, int64_t columns, int64_t k) {
+  const int64_t groups = NumPanelGroups(k);
+  std::vector<uint16_t> packed(static_cast<size_t>(NumPanels(columns) * groups * kPanelTile));
+  for (int64_t n = 0; n < columns; ++n) {
+    for (int64_t g = 0; g < groups; ++g) {
+      SetBf16Column(rows.data() + n * k + g * kPanelGroup, std::min(kPanelGroup, k - g * kPanelGroup),
+                    n % kPanelColumns,
+                    packed.data() + (n / kPanelColumns * groups + g) * kPanelTile);
+    }
+  }
+  return packed;
+}
+
+PackedInt8::PackedInt8(std::span<const BlockQ8_0> rows, int64_t columns, int64_t k)
+    : q_(static_cast<size_t>(NumPanels(columns) * kPanelColumns * k)), scale_(q_.size() / 32) {
+  const int64_t groups = k / kPanelGroup;
+  for (int64_t i = 0; i < columns * groups; ++i) {
+    const int64_t group = i / groups / kPanelColumns * groups + i % groups;
+    SetInt8Column(rows[static_cast<size_t>(i)], i / groups % kPanelColumns,
+                  q_.data() + group * kPanelTile, scale_.data() + group * kPanelColumns);
+  }
+}
+
 testing::AssertionResult SameBits(std::span<const float> a, std::span<const float> b) {
   if (a.size() != b.size()) return testing::AssertionFailure() << a.size() << " and " << b.size();
   for (size_t i = 0; i < a.size(); ++i) {

@@ -40,6 +40,19 @@ std::vector<uint16_t> RandomBf16(size_t count, uint32_t seed, Values values = Va
 // x [rows][k] as the left operand of the implementation's matmul_bf16.
 std::vector<uint16_t> Bf16Operand(const Ops& ops, const uint16_t* x, int64_t rows, int64_t k);
 
+// `columns` rows of k elements, packed.
+std::vector<uint16_t> PackedBf16(std::span<const uint16_t> rows, int64_t columns, int64_t k);
+
+class PackedInt8 {
+ public:
+  PackedInt8(std::span<const BlockQ8_0> rows, int64_t columns, int64_t k);
+  Int8Panels panels() const { return {q_.data(), scale_.data()}; }
+
+ private:
+  std::vector<int8_t> q_;
+  std::vector<uint16_t> scale_;
+};
+
 // Equal bits; any NaN equals any NaN.
 testing::AssertionResult SameBits(std::span<const float> a, std::span<const float> b);
 

@@ -22,7 +22,7 @@ bool StoreInt8(const Ops& ops, const Int8Head& head, std::span<const float> x, I
   for (size_t first = 0; first < x.size(); first += kKvGroup) {
     int8_t q[kKvGroup] = {};
     float scale = 0.0f;
-    finite &= ops.quantize(x.data() + first, q, &scale, kKvGroup);
+    finite &= ops.quantize(x.data() + first, {q, &scale}, kKvGroup);
     head.scales[ScaleIndex(static_cast<int32_t>(first / kKvGroup), head.slot)] = scale;
     for (int32_t i = 0; i < kKvGroup; ++i) {
       head.elements[index(static_cast<int32_t>(first) + i)] = q[i];

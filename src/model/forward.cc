@@ -44,6 +44,8 @@ Status NotFinite(std::string_view what, std::string_view flags) {
       .Named("not_finite");
 }
 
+int64_t WholePanels(int64_t columns) { return NumPanels(columns) * kPanelColumns; }
+
 // The right side of a product.
 struct Product {
   const Matrix* w = nullptr;
@@ -220,15 +222,16 @@ void Pass::Attend(const LayerWeights& layer, int32_t index) {
   } products[] = {{{&layer.q, layer.q_bias}, arena_.q},
                   {{&layer.k, layer.k_bias}, arena_.k},
                   {{&layer.v, layer.v_bias}, arena_.v}};
-  const int64_t columns = layer.q.rows + layer.k.rows + layer.v.rows;
+  int64_t columns = 0;  // of the three side by side, each from a whole panel on
+  for (const auto& [product, y] : products) columns += WholePanels(product.w->rows);
   Parallel(columns, ColumnGrain(rows_, config_.hidden), [&](int64_t begin, int64_t end) {
-    int64_t first = 0;  // column of the three side by side where the product begins
+    int64_t first = 0;  // where the product begins
     for (const auto& [product, y] : products) {
       const int64_t width = product.w->rows;
       const int64_t from = std::clamp(begin - first, int64_t{0}, width);
       const int64_t to = std::clamp(end - first, int64_t{0}, width);
       if (from < to) Multiply(arena_.operand, product, {from, to - from}, y + from, width);
-      first += width;
+      first += WholePanels(width);
     }
   });
   PositionAndStore(layer, index);

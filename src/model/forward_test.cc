@@ -330,9 +330,9 @@ TEST_F(OneSequence, OneLogitThatIsNotFiniteIsEnough) {
   Load(ComputeType::kF32);
   const Matrix head = model_.weights.head;
   const auto count = static_cast<size_t>(head.rows * head.cols);
-  std::vector<float> copy(static_cast<const float*>(head.data),
-                          static_cast<const float*>(head.data) + count);
-  model_.weights.head.data = copy.data();
+  const auto* values = reinterpret_cast<const float*>(head.operand);
+  std::vector<float> copy(values, values + count);
+  model_.weights.head.operand = reinterpret_cast<const std::byte*>(copy.data());
   for (const size_t row :
        {size_t{0}, static_cast<size_t>(head.rows) / 2, static_cast<size_t>(head.rows) - 1}) {
     float& value = copy[row * static_cast<size_t>(head.cols)];

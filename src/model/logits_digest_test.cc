@@ -156,7 +156,7 @@ std::string DigestOf(const std::vector<float>& logits) {
   return HexText(Sha256Of(std::as_bytes(std::span(logits))));
 }
 
-// Every instruction set that this machine runs, in passes of `chunk` rows, then row by row.
+// Every instruction set that this machine runs, all rows at once, then the first in small passes.
 void ExpectDigests(const std::string& name, const std::string& path, ComputeType compute,
                    std::span<const TokenId> tokens) {
   static const Digests kExpected = ReadDigests();
@@ -171,7 +171,7 @@ void ExpectDigests(const std::string& name, const std::string& path, ComputeType
       args.chunk = chunk;
       const auto rows = tokens.first(chunk == 0 ? tokens.size() : 7);
       const std::string of = key + (chunk == 0 ? "" : "/7");
-      const auto expected = kExpected.find(key + (chunk == 0 ? "" : "/7"));
+      const auto expected = kExpected.find(of);
       const std::string digest = DigestOf(RunForward(args, rows));
       EXPECT_TRUE(expected != kExpected.end() && expected->second == digest)
           << "found: " << of << " " << digest << " on " << ops->name << ", chunk " << chunk;

@@ -4,6 +4,7 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/bf16_operand.h"
+#include "model/pack.h"
 
 namespace gyrator {
 
@@ -17,6 +18,10 @@ uint64_t Int8Bytes(int64_t rows, int64_t cols) {
   return RoundUp(static_cast<uint64_t>(rows * cols));
 }
 
+uint64_t GroupBytes(int64_t rows, int64_t cols) {  // a number of 4 bytes for each group
+  return RoundUp(static_cast<uint64_t>(rows * (cols / kGroup)) * sizeof(float));
+}
+
 }  // namespace
 
 uint64_t Operand::Bytes(ComputeType compute, int64_t rows, int64_t cols_max) {
@@ -26,8 +31,7 @@ uint64_t Operand::Bytes(ComputeType compute, int64_t rows, int64_t cols_max) {
     case ComputeType::kBF16:
       return RoundUp(static_cast<uint64_t>(Bf16OperandElements(rows, cols_max)) * sizeof(uint16_t));
     case ComputeType::kInt8:
-      return Int8Bytes(rows, cols_max) +
-             RoundUp(static_cast<uint64_t>(rows * (cols_max / kGroup)) * sizeof(float));
+      return Int8Bytes(rows, cols_max) + 2 * GroupBytes(rows, cols_max);
   }
   return 0;
 }
@@ -43,7 +47,9 @@ Operand::Operand(ComputeType compute, std::byte* memory, int64_t rows, int64_t c
       break;
     case ComputeType::kInt8:
       int8_ = reinterpret_cast<int8_t*>(memory);
-      scale_ = reinterpret_cast<float*>(memory + Int8Bytes(rows, cols_max));
+      memory += Int8Bytes(rows, cols_max);
+      scale_ = reinterpret_cast<float*>(memory);
+      start_ = reinterpret_cast<int32_t*>(memory + GroupBytes(rows, cols_max));
       break;
   }
 }
@@ -63,25 +69,24 @@ bool Operand::Set(const Ops& ops, const float* x, int64_t row, Columns columns) 
       SetBf16Columns(ops, x, {row, columns.begin, columns.count, cols_}, bf16_);
       return true;
     case ComputeType::kInt8:
-      return ops.quantize(x, int8_ + at, scale_ + at / kGroup, columns.count);
+      return ops.quantize(x, {int8_ + at, scale_ + at / kGroup, start_ + at / kGroup},
+                          columns.count);
   }
   return false;
 }
 
 void Operand::Multiply(const Ops& ops, const Matrix& w, Columns columns, float* y,
                        int64_t stride) const {
-  const MatMulShape shape = {rows_, cols_, 0, columns.count, stride};
-  const int64_t first = columns.begin * cols_;
+  const MatMulShape shape = {rows_, cols_, columns.count, stride};
   switch (compute_) {
     case ComputeType::kF32:
-      ops.matmul_f32(f32_, static_cast<const float*>(w.data) + first, y, shape);
+      ops.matmul_f32(f32_, F32WeightsAt(w, columns.begin), y, shape);
       break;
     case ComputeType::kBF16:
-      ops.matmul_bf16(bf16_, static_cast<const uint16_t*>(w.data) + first, y, shape);
+      ops.matmul_bf16(bf16_, Bf16WeightsAt(w, columns.begin), y, shape);
       break;
     case ComputeType::kInt8:
-      ops.matmul_int8({int8_, scale_}, static_cast<const BlockQ8_0*>(w.data) + first / kGroup, y,
-                      shape);
+      ops.matmul_int8({int8_, scale_, start_}, Int8WeightsAt(w, columns.begin), y, shape);
       break;
   }
 }

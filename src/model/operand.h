@@ -34,7 +34,7 @@ class Operand {
   // compute type is int8. REQUIRES begin % 32 == 0; count % 32 == 0 or the last column among them.
   bool Set(const Ops& ops, const float* x, int64_t row, Columns columns);
 
-  // y[r * stride + i] = row r times row columns.begin + i of w.
+  // y[r * stride + i] = row r times row columns.begin + i of w. REQUIRES columns.begin % 16 == 0.
   void Multiply(const Ops& ops, const Matrix& w, Columns columns, float* y, int64_t stride) const;
 
  private:
@@ -44,7 +44,8 @@ class Operand {
   float* f32_ = nullptr;  // [rows, cols]
   uint16_t* bf16_ = nullptr;
   int8_t* int8_ = nullptr;  // [rows, cols]
-  float* scale_ = nullptr;  // [rows, cols / 32]
+  float* scale_ = nullptr;    // [rows, cols / 32]
+  int32_t* start_ = nullptr;  // likewise
 };
 
 }  // namespace gyrator

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/bf16_operand.h"
 #include "kernels/exp.h"
+#include "model/operand.h"
 
 namespace gyrator {
 
@@ -104,21 +104,12 @@ class Reference {
 
   // w x + bias, with x in the operand format.
   Vec MatMul(const Matrix& w, const Vec& x, const float* bias) {
-    const MatMulShape shape = {1, w.cols, 0, w.rows, w.rows};
+    std::vector<std::byte> memory(Operand::Bytes(args_.compute, 1, w.cols));
+    Operand operand(args_.compute, memory.data(), 1, w.cols);
+    operand.Reshape(1, w.cols);
+    finite_ = operand.Set(ops_, x.data(), 0, {0, w.cols}) && finite_;
     Vec y(static_cast<size_t>(w.rows));
-    if (args_.compute == ComputeType::kF32) {
-      ops_.matmul_f32(x.data(), static_cast<const float*>(w.data), y.data(), shape);
-    } else if (args_.compute == ComputeType::kBF16) {
-      std::vector<uint16_t> rounded(static_cast<size_t>(Bf16OperandElements(1, w.cols)));
-      SetBf16Columns(ops_, x.data(), {0, 0, w.cols, w.cols}, rounded.data());
-      ops_.matmul_bf16(rounded.data(), static_cast<const uint16_t*>(w.data), y.data(), shape);
-    } else {
-      std::vector<int8_t> q(x.size());
-      Vec scale(x.size() / 32);
-      finite_ = ops_.quantize(x.data(), q.data(), scale.data(), w.cols) && finite_;
-      ops_.matmul_int8({q.data(), scale.data()}, static_cast<const BlockQ8_0*>(w.data), y.data(),
-                       shape);
-    }
+    operand.Multiply(ops_, w, {0, w.rows}, y.data(), w.rows);
     if (bias != nullptr) ops_.add(y.data(), bias, w.rows);
     return y;
   }

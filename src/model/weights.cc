@@ -7,30 +7,11 @@
 #include "base/aligned_buffer.h"
 #include "model/convert.h"
 #include "model/family.h"
+#include "model/pack.h"
 
 namespace gyrator {
 
 namespace {
-
-DType OperandDType(ComputeType compute) {
-  switch (compute) {
-    case ComputeType::kF32:
-      return DType::kF32;
-    case ComputeType::kBF16:
-      return DType::kBF16;
-    case ComputeType::kInt8:
-      return DType::kQ8_0;
-  }
-  return DType::kF32;
-}
-
-size_t AlignmentOf(DType dtype) {
-  return dtype == DType::kF32 ? alignof(float) : alignof(uint16_t);
-}
-
-bool IsAligned(const TensorView& view) {
-  return reinterpret_cast<uintptr_t>(view.bytes.data()) % AlignmentOf(view.dtype) == 0;
-}
 
 // Tensors of published files that say nothing which the config does not say.
 bool IsIgnored(std::string_view name, const ModelConfig& config) {
@@ -55,15 +36,12 @@ class Loader {
 
   Result<Weights> Run() {
     GYRATOR_RETURN_IF_ERROR(CheckNames());
+    weights_.compute = options_.compute;
     weights_.layers.resize(static_cast<size_t>(config_.num_layers));
     weights_.owners = source_.tensors->owners();
-    for (const TensorSpec& spec : family_.tensors()) {
-      if (!spec.exists(config_)) continue;
-      const int32_t count = spec.per_layer() ? config_.num_layers : 1;
-      for (int32_t layer = 0; layer < count; ++layer) {
-        GYRATOR_RETURN_IF_ERROR(LoadOne(spec, layer));
-      }
-    }
+    GYRATOR_RETURN_IF_ERROR(AllocateOperands());
+    const auto load = [&](const TensorSpec& spec, int32_t layer) { return LoadOne(spec, layer); };
+    GYRATOR_RETURN_IF_ERROR(ForEachTensor(load));
     if (config_.tied_head) GYRATOR_RETURN_IF_ERROR(TieHead());
     return std::move(weights_);
   }
@@ -75,10 +53,21 @@ class Loader {
   Status LoadOne(const TensorSpec& spec, int32_t layer);
   Status TieHead();
 
-  // The tensor as a matrix in the operand format.
-  Result<Matrix> MakeOperand(const std::string& name, const TensorView& view);
+  // body(spec, layer) for every tensor of the table; layer 0 for those of the model.
+  template <class Body>
+  Status ForEachTensor(const Body& body) const {
+    for (const TensorSpec& spec : family_.tensors()) {
+      if (!spec.exists(config_)) continue;
+      const int32_t count = spec.per_layer() ? config_.num_layers : 1;
+      for (int32_t layer = 0; layer < count; ++layer) GYRATOR_RETURN_IF_ERROR(body(spec, layer));
+    }
+    return {};
+  }
+
+  // Memory for all operands that are packed.
+  Status AllocateOperands();
+  Status Pack(const std::string& name, const TensorView& view, Matrix* matrix);
   Result<const float*> MakeVector(const std::string& name, const TensorView& view);
-  Result<std::byte*> MakeConverted(const std::string& name, const TensorView& view, DType to);
 
   void Advance(const TensorView& view) {
     bytes_done_ += view.bytes.size();
@@ -92,6 +81,7 @@ class Loader {
   Weights weights_;
   uint64_t bytes_done_ = 0;
   uint64_t bytes_total_ = 0;
+  std::byte* next_operand_ = nullptr;  // in the memory of all
 };
 
 Status Loader::CheckOne(const TensorSpec& spec, const std::string& name) const {
@@ -124,15 +114,12 @@ Status Loader::CheckOne(const TensorSpec& spec, const std::string& name) const {
 
 Status Loader::CheckNames() {
   std::set<std::string, std::less<>> expected;
-  for (const TensorSpec& spec : family_.tensors()) {
-    if (!spec.exists(config_)) continue;
-    const int32_t count = spec.per_layer() ? config_.num_layers : 1;
-    for (int32_t layer = 0; layer < count; ++layer) {
-      std::string name = TensorName(spec, source_.format, layer);
-      GYRATOR_RETURN_IF_ERROR(CheckOne(spec, name));
-      expected.insert(std::move(name));
-    }
-  }
+  const auto check = [&](const TensorSpec& spec, int32_t layer) {
+    const std::string name = TensorName(spec, source_.format, layer);
+    expected.insert(name);
+    return CheckOne(spec, name);
+  };
+  GYRATOR_RETURN_IF_ERROR(ForEachTensor(check));
   for (const TensorIndex::Entry& entry : source_.tensors->entries()) {
     if (expected.contains(entry.name)) {
       bytes_total_ += entry.view.bytes.size();
@@ -144,45 +131,64 @@ Status Loader::CheckNames() {
   return {};
 }
 
-Result<std::byte*> Loader::MakeConverted(const std::string& name, const TensorView& view,
-                                         DType to) {
-  const auto bytes = TensorBytes(to, view.shape);
-  if (!bytes) return Status::Corruption("tensor " + name + ": too large");
-  GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer buffer, AllocateAligned(*bytes, "tensor " + name));
-  if (!Convert(view, to, buffer.get(), options_.threads)) {
+Matrix StoredMatrix(const TensorView& view) {
+  return {view.dtype, view.bytes.data(), view.shape[0], view.shape[1]};
+}
+
+Status Loader::AllocateOperands() {
+  uint64_t bytes = 0;
+  const auto count = [&](const TensorSpec& spec, int32_t layer) -> Status {
+    const bool embedding = spec.model_matrix == &Weights::embedding;
+    if (spec.is_vector() || (embedding && !config_.tied_head)) return {};
+    const std::string name = TensorName(spec, source_.format, layer);
+    GYRATOR_ASSIGN_OR_RETURN(const TensorView view, source_.tensors->Get(name));
+    if (IsOperand(StoredMatrix(view), options_.compute)) return {};
+    const auto one = OperandBytes(options_.compute, view.shape[0], view.shape[1]);
+    if (!one) return Status::Corruption("tensor " + name + ": too large");
+    bytes += *one;
+    return {};
+  };
+  GYRATOR_RETURN_IF_ERROR(ForEachTensor(count));
+  if (bytes == 0) return {};
+  GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer memory, AllocateHuge(bytes, "weights"));
+  next_operand_ = memory.get();
+  weights_.owners.push_back(std::shared_ptr<const void>(
+      memory.release(), [](const void* freed) { std::free(const_cast<void*>(freed)); }));
+  return {};
+}
+
+Status Loader::Pack(const std::string& name, const TensorView& view, Matrix* matrix) {
+  if (matrix->stored == DType::kQ8_0 && !ScalesAreFinite(view, options_.threads)) {
+    return Status::Corruption("tensor " + name + ": expected finite scales, found others");
+  }
+  if (IsOperand(*matrix, options_.compute)) {
+    matrix->operand = matrix->bytes;
+    return {};
+  }
+  if (!PackMatrix(*matrix, options_.compute, next_operand_, options_.threads)) {
     return Status::Corruption("tensor " + name +
                               ": expected finite values within the range of int8 groups, found "
                               "others; use --compute f32 or bf16");
   }
-  std::byte* data = buffer.get();
-  weights_.owners.push_back(std::shared_ptr<const void>(
-      buffer.release(), [](const void* memory) { std::free(const_cast<void*>(memory)); }));
-  return data;
-}
-
-Result<Matrix> Loader::MakeOperand(const std::string& name, const TensorView& view) {
-  Matrix matrix;
-  matrix.dtype = OperandDType(options_.compute);
-  matrix.rows = view.shape[0];
-  matrix.cols = view.shape[1];
-  if (view.dtype == DType::kQ8_0 && matrix.dtype == DType::kQ8_0 &&
-      !ScalesAreFinite(view, options_.threads)) {
-    return Status::Corruption("tensor " + name + ": expected finite scales, found others");
-  }
-  if (view.dtype == matrix.dtype && IsAligned(view)) {
-    matrix.data = view.bytes.data();
-    return matrix;
-  }
-  GYRATOR_ASSIGN_OR_RETURN(matrix.data, MakeConverted(name, view, matrix.dtype));
-  return matrix;
+  matrix->operand = next_operand_;
+  next_operand_ += *OperandBytes(options_.compute, matrix->rows, matrix->cols);
+  source_.tensors->Release(view.bytes);
+  return {};
 }
 
 Result<const float*> Loader::MakeVector(const std::string& name, const TensorView& view) {
-  if (view.dtype == DType::kF32 && IsAligned(view)) {
-    return reinterpret_cast<const float*>(view.bytes.data());
+  const auto* stored = reinterpret_cast<const float*>(view.bytes.data());
+  if (view.dtype == DType::kF32 && reinterpret_cast<uintptr_t>(stored) % alignof(float) == 0) {
+    return stored;
   }
-  GYRATOR_ASSIGN_OR_RETURN(std::byte * data, MakeConverted(name, view, DType::kF32));
-  return reinterpret_cast<const float*>(data);
+  const auto count = static_cast<uint64_t>(view.shape[0]);
+  GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer buffer,
+                           AllocateAligned(count * sizeof(float), "tensor " + name));
+  auto* data = reinterpret_cast<float*>(buffer.get());
+  Widen(view.dtype, view.bytes.data(), 0, view.shape[0], data);
+  weights_.owners.push_back(std::shared_ptr<const void>(
+      buffer.release(), [](const void* memory) { std::free(const_cast<void*>(memory)); }));
+  return data;
 }
 
 Status Loader::LoadOne(const TensorSpec& spec, int32_t layer) {
@@ -192,11 +198,11 @@ Status Loader::LoadOne(const TensorSpec& spec, int32_t layer) {
   if (spec.is_vector()) {
     GYRATOR_ASSIGN_OR_RETURN(const float* vector, MakeVector(name, view));
     (spec.per_layer() ? target.*spec.layer_vector : weights_.*spec.model_vector) = vector;
-  } else if (spec.model_matrix == &Weights::embedding) {
-    weights_.embedding = {view.bytes.data(), view.dtype, view.shape[0], view.shape[1]};
   } else {
-    GYRATOR_ASSIGN_OR_RETURN(const Matrix matrix, MakeOperand(name, view));
-    (spec.per_layer() ? target.*spec.layer_matrix : weights_.*spec.model_matrix) = matrix;
+    Matrix& matrix = spec.per_layer() ? target.*spec.layer_matrix : weights_.*spec.model_matrix;
+    matrix = StoredMatrix(view);
+    const bool embedding = spec.model_matrix == &Weights::embedding;
+    if (!embedding) GYRATOR_RETURN_IF_ERROR(Pack(name, view, &matrix));
   }
   Advance(view);
   return {};
@@ -207,7 +213,8 @@ Status Loader::TieHead() {
     if (spec.model_matrix != &Weights::embedding) continue;
     const std::string name = TensorName(spec, source_.format, 0);
     GYRATOR_ASSIGN_OR_RETURN(const TensorView view, source_.tensors->Get(name));
-    GYRATOR_ASSIGN_OR_RETURN(weights_.head, MakeOperand(name, view));
+    weights_.head = weights_.embedding;
+    GYRATOR_RETURN_IF_ERROR(Pack(name, view, &weights_.head));
   }
   return {};
 }
@@ -219,9 +226,8 @@ Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& sourc
   return Loader(config, source, options).Run();
 }
 
-void WidenRow(const Matrix& embedding, int64_t row, float* out) {
-  Widen(embedding.dtype, static_cast<const std::byte*>(embedding.data), row * embedding.cols,
-        embedding.cols, out);
+void WidenRow(const Matrix& matrix, int64_t row, float* out) {
+  Widen(matrix.stored, matrix.bytes, row * matrix.cols, matrix.cols, out);
 }
 
 }  // namespace gyrator

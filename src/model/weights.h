@@ -1,9 +1,9 @@
 // The weights of a model in the operand format of one compute type.
 //
-// Matrices that the file holds in that format are used where they lie in the mapping; others are
-// converted once, at load, into memory owned here. f32: f32 rows. bf16: bf16 rows. int8: BlockQ8_0
-// rows. Norm weights and biases are f32 always; the embedding keeps its stored format and is
-// widened row by row. Immutable after Load: safe for concurrent reads.
+// Matrices are packed once, at load, into memory owned here (kernels/panels.h); those in f32 are used
+// where they lie in the mapping when the file holds f32. Norm weights and biases are f32 always; the
+// embedding keeps its stored format and is widened row by row. Immutable after Load: safe for
+// concurrent reads.
 #pragma once
 
 #include <functional>
@@ -25,12 +25,13 @@ namespace gyrator {
 // Which source a model came from: it decides the names of tensors.
 enum class SourceFormat : uint8_t { kHuggingFace, kGguf };
 
-// [rows, cols], row-major: rows are outputs. `data` points at f32, uint16_t (bf16) or BlockQ8_0.
+// [rows, cols]: rows are outputs.
 struct Matrix {
-  const void* data = nullptr;
-  DType dtype = DType::kF32;
+  DType stored = DType::kF32;         // as the file holds it:
+  const std::byte* bytes = nullptr;   // row-major, may be unaligned
   int64_t rows = 0;
   int64_t cols = 0;
+  const std::byte* operand = nullptr;  // as products read it (model/pack.h); null: only stored
 };
 
 struct LayerWeights {
@@ -50,8 +51,9 @@ struct LayerWeights {
 };
 
 struct Weights {
-  Matrix embedding;  // [vocab, hidden] in the stored format
-  Matrix head;       // [vocab, hidden] in the operand format; tied: of the embedding
+  ComputeType compute = ComputeType::kF32;  // of the operands
+  Matrix embedding;                         // [vocab, hidden], stored only
+  Matrix head;                              // [vocab, hidden]; tied: of the embedding
   const float* final_norm = nullptr;                // [hidden]
   std::vector<LayerWeights> layers;                 // [num_layers]
   std::vector<std::shared_ptr<const void>> owners;  // mappings and converted tensors
@@ -70,8 +72,8 @@ struct WeightOptions {
 };
 
 // Checks that each tensor of the family's table is there with its shape and that no other is, then
-// makes the operands. Needs no instruction set: conversions are defined by tensor/dtype.h and, to
-// int8, by QuantizeQ8_0. kCorruption: missing or unexpected tensor, wrong shape, values that int8
+// makes the operands, and lets go of the mapped pages that it has read. Needs no instruction set:
+// conversions are defined by tensor/dtype.h and, to int8, by QuantizeQ8_0. kCorruption: missing or unexpected tensor, wrong shape, values that int8
 // cannot hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8
 // cannot group by 32; kExhausted: memory. All name the tensor.
 Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
@@ -81,7 +83,7 @@ Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& sourc
 // half away from zero, stored scale = f16(d). False when a value is not finite or d exceeds f16.
 bool QuantizeQ8_0(const float* x, BlockQ8_0* out);
 
-// Row `row` of an embedding of any stored format, widened without rounding into out [cols].
-void WidenRow(const Matrix& embedding, int64_t row, float* out);
+// Row `row` as it is stored, widened without rounding into out [cols].
+void WidenRow(const Matrix& matrix, int64_t row, float* out);
 
 }  // namespace gyrator

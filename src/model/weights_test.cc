@@ -7,6 +7,7 @@
 
 #include "model/convert.h"
 #include "model/model_testing.h"
+#include "model/pack.h"
 
 namespace gyrator {
 namespace {
@@ -19,30 +20,36 @@ bool Within(const void* pointer, const TensorIndex& tensors) {
   return false;
 }
 
+// f32 in f32; whatever else is packed, and the embedding, lie elsewhere and where they lay.
 TEST(Weights, AreUsedWhereTheyLieWhenTheFormatFits) {
   const struct {
     const char* path;
     ComputeType compute;
     bool in_place;
   } cases[] = {
-      {"llama2", ComputeType::kF32, true},           {"llama2", ComputeType::kBF16, false},
-      {"smollm2", ComputeType::kBF16, true},         {"smollm2", ComputeType::kF32, false},
-      {"qwen2.q8_0.gguf", ComputeType::kInt8, true}, {"qwen2.q8_0.gguf", ComputeType::kBF16, false},
+      {"llama2", ComputeType::kF32, true},
+      {"llama2", ComputeType::kBF16, false},
+      {"smollm2", ComputeType::kBF16, false},
+      {"smollm2", ComputeType::kF32, false},
+      {"qwen2.q8_0.gguf", ComputeType::kInt8, false},
+      {"qwen2.q8_0.gguf", ComputeType::kBF16, false},
       {"qwen2.f16.gguf", ComputeType::kF32, false},
   };
   for (const auto& test : cases) {
     const LoadedModel model = MustLoad(GoldenPath(test.path), test.compute);
     const Weights& weights = model.weights;
-    EXPECT_TRUE(Within(weights.embedding.data, model.tensors)) << test.path;
-    EXPECT_EQ(test.in_place, Within(weights.head.data, model.tensors)) << test.path;
+    EXPECT_TRUE(Within(weights.embedding.bytes, model.tensors)) << test.path;
+    EXPECT_EQ(test.in_place, Within(weights.head.operand, model.tensors)) << test.path;
     for (const LayerWeights& layer : weights.layers) {
       for (const Matrix* matrix :
            {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-        EXPECT_EQ(test.in_place, Within(matrix->data, model.tensors)) << test.path;
+        EXPECT_TRUE(Within(matrix->bytes, model.tensors)) << test.path;
+        EXPECT_EQ(test.in_place, Within(matrix->operand, model.tensors)) << test.path;
+        EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(matrix->operand) % (test.in_place ? 4 : 64));
       }
     }
     if (model.config.tied_head && test.in_place) {
-      EXPECT_EQ(weights.embedding.data, weights.head.data);
+      EXPECT_EQ(weights.embedding.bytes, weights.head.operand);
     }
   }
 }
@@ -63,9 +70,9 @@ TEST(Weights, UnalignedDataIsCopied) {
   auto weights = LoadWeights(model.config, {&shifted, SourceFormat::kHuggingFace},
                              {ComputeType::kF32, &threads, {}});
   ASSERT_TRUE(weights.ok()) << weights.status().ToString();
-  EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(weights->layers[0].q.data) % 4);
+  EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(weights->layers[0].q.operand) % 4);
   EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(weights->layers[0].q_bias) % 4);
-  EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(weights->head.data) % 4);
+  EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(weights->head.operand) % 4);
   LoadedModel moved;
   moved.config = model.config;
   moved.weights = *std::move(weights);
@@ -80,8 +87,8 @@ TEST(Weights, QuantizedAtLoadEqualTheQuantizedFile) {
     const LoadedModel ours = MustLoad(GoldenPath(name), ComputeType::kInt8);
     const LoadedModel theirs = MustLoad(GoldenPath(name + ".q8_0.gguf"), ComputeType::kInt8);
     const auto same = [](const Matrix& a, const Matrix& b) {
-      const auto bytes = static_cast<size_t>(a.rows * a.cols / 32) * sizeof(BlockQ8_0);
-      return a.rows == b.rows && a.cols == b.cols && std::memcmp(a.data, b.data, bytes) == 0;
+      const auto bytes = OperandBytes(ComputeType::kInt8, a.rows, a.cols);
+      return a.rows == b.rows && a.cols == b.cols && std::memcmp(a.operand, b.operand, *bytes) == 0;
     };
     EXPECT_TRUE(same(ours.weights.head, theirs.weights.head)) << name;
     for (size_t i = 0; i < ours.weights.layers.size(); ++i) {

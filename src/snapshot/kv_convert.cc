@@ -52,7 +52,7 @@ std::optional<KvRow> NarrowKvRow(DType to, const std::vector<float>& values) {
     std::vector<int8_t> q(values.size());
     std::vector<float> scales(values.size() / kKvGroup);
     const auto count = static_cast<int64_t>(values.size());
-    if (!FindOps("ref")->quantize(values.data(), q.data(), scales.data(), count)) {
+    if (!FindOps("ref")->quantize(values.data(), {q.data(), scales.data()}, count)) {
       return std::nullopt;
     }
     for (const int8_t element : q) Append(element, &row.elements);

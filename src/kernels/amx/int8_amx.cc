@@ -28,7 +28,8 @@
 
 namespace gyrator {
 
-void AmxMatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y, const MatMulShape& shape) {
+void AmxMatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y,
+                   const MatMulShape& shape) {
   MatMulInt8Tiles<HardwareInt8Tiles>(x, w, y, shape);
 }
 

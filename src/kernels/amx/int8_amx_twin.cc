@@ -5,7 +5,6 @@
 #include <type_traits>
 
 #include "kernels/amx/ops_amx.h"
-#include "kernels/int8_part.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -22,7 +21,7 @@
 
 namespace gyrator {
 
-void AmxTwinMatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y,
+void AmxTwinMatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y,
                        const MatMulShape& shape) {
   MatMulInt8Tiles<TwinInt8Tiles>(x, w, y, shape);
 }

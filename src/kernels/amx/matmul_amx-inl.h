@@ -2,12 +2,11 @@
 // (tile_twin.h). Standard headers are included before.
 //
 // TDPBF16PS multiplies A [16 rows][32 k] by B, which holds pairs of k: [16 pairs][16 columns][2].
-// Activations lie as A tiles: [row / 16][k / 32][16][32], zeros behind k. With many rows they are
-// A, and weights are transposed to B, once for all rows. With few rows the weights are A, taken
-// from where they lie, activations are B, and the sums are those of y transposed. A product of one
-// element does not depend on which of the two is A: both ways have the same bits. Missing elements
-// of a pair are x = +0, w = -0, whose product changes no chain. A tile register keeps the sums over
-// the chunks of k; between blocks of k they rest in memory.
+// Activations lie as A tiles: [row / 16][k / 32][16][32], zeros behind k; so do weights (panels.h).
+// With many rows activations are A, and weights are transposed to B, once for all rows. With few
+// rows the weights are A, activations are B, and the sums are those of y transposed. A product of
+// one element does not depend on which of the two is A: both ways have the same bits. A tile
+// register keeps the sums over the chunks of k; between blocks of k they rest in memory.
 #pragma once
 
 namespace gyrator {
@@ -17,41 +16,12 @@ constexpr int64_t kTile = 16;         // rows and columns of a tile
 constexpr int64_t kChunk = 32;        // k of one TDPBF16PS
 constexpr int64_t kPair = 2 * kTile;  // rows or columns that a step multiplies
 constexpr int64_t kFewRows = kPair;   // up to so many, activations are B
-constexpr uint16_t kBf16MinusZero = 0x8000;
 
-int64_t NumChunks(int64_t k) { return (k + kChunk - 1) / kChunk; }
 int64_t NumTiles(int64_t count) { return (count + kTile - 1) / kTile; }
 
-// Rows of weights: `rows` of them from `at`, k elements each.
-struct AmxWeights {
-  const uint16_t* at;
-  int64_t rows;
-  int64_t k;
-
-  // A tile of them, of rows behind the last the last again. REQUIRES a row in the tile.
-  void CopyTile(int64_t tile, int64_t chunk, uint16_t (&to)[kTile][kChunk]) const {
-    const int64_t left = k - chunk * kChunk;
-    for (int64_t r = 0; r < kTile; ++r) {
-      const int64_t row = tile * kTile + r < rows ? tile * kTile + r : rows - 1;
-      const uint16_t* from = at + row * k + chunk * kChunk;
-      for (int64_t i = 0; i < kChunk; ++i) to[r][i] = i < left ? from[i] : kBf16MinusZero;
-    }
-  }
-  bool HasWhole(int64_t tile, int64_t chunk) const {
-    return (tile + 1) * kTile <= rows && (chunk + 1) * kChunk <= k;
-  }
-  const uint16_t* TileAt(int64_t tile, int64_t chunk) const {
-    return at + tile * kTile * k + chunk * kChunk;
-  }
-  // Up to `count` of them from `first` on.
-  AmxWeights Rows(int64_t first, int64_t count) const {
-    return {at + first * k, rows - first < count ? rows - first : count, k};
-  }
-};
-
-// Activations in Bf16Layout::kTiles, from the first tile on: `chunks` tiles of k, `stride` tiles
-// between rows of tiles.
-struct AmxActivations {
+// An operand in tiles of 16 x 32, from its first tile on: `chunks` of them along k, `stride` from
+// one row of tiles to the next.
+struct AmxTiles {
   const uint16_t* at;
   int64_t chunks;
   int64_t stride;
@@ -59,6 +29,7 @@ struct AmxActivations {
   const uint16_t* TileAt(int64_t tile, int64_t chunk) const {
     return at + (tile * stride + chunk) * kTile * kChunk;
   }
+  AmxTiles From(int64_t tile) const { return {TileAt(tile, 0), chunks, stride}; }
 };
 
 // Where the sums of up to 2 x 2 tiles begin (null: at zero) and where they go: [32][32] both.
@@ -122,20 +93,18 @@ struct AmxBlock {
 
 // Columns of w against rows of x.
 struct AmxProduct {
-  AmxActivations x;
-  AmxWeights w;
+  AmxTiles x;
+  AmxTiles w;
   int64_t rows;
+  int64_t columns;
 };
 
+// Up to two rows of tiles to B, over `chunks` chunks from `first` on.
 template <class Tiles>
-void PackWeights(const AmxWeights& w, int64_t first_chunk, int64_t chunks, AmxPanel* panel) {
-  alignas(64) uint16_t copy[kTile][kChunk];
+void PackPairs(const AmxTiles& from, int64_t tiles, int64_t first, int64_t chunks, AmxPanel* panel) {
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-    for (int64_t tile = 0; tile < NumTiles(w.rows); ++tile) {
-      const bool whole = w.HasWhole(tile, first_chunk + chunk);
-      if (!whole) w.CopyTile(tile, first_chunk + chunk, copy);
-      Tiles::Transpose(whole ? w.TileAt(tile, first_chunk + chunk) : &copy[0][0],
-                       whole ? w.k : kChunk, panel[chunk][tile]);
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      Tiles::Transpose(from.TileAt(tile, first + chunk), kChunk, panel[chunk][tile]);
     }
   }
 }
@@ -145,7 +114,7 @@ void PackWeights(const AmxWeights& w, int64_t first_chunk, int64_t chunks, AmxPa
 template <class Tiles>
 void MultiplyPanel(Tiles& tiles, AmxBlock& block, const AmxProduct& p, int64_t n, int64_t first,
                    int64_t chunks) {
-  const AmxWeights panel = p.w.Rows(n, kPair);
+  const int64_t columns = p.columns - n < kPair ? p.columns - n : kPair;
   const int64_t steps = (p.rows + kPair - 1) / kPair;
   for (int64_t step = 0; step < steps; ++step) {
     const int64_t m = step * kPair;
@@ -155,7 +124,7 @@ void MultiplyPanel(Tiles& tiles, AmxBlock& block, const AmxProduct& p, int64_t n
     const auto load = [&](auto i, int64_t chunk) {
       tiles.template StreamRows<i.value>(p.x.TileAt(m / kTile + i.value, first + chunk));
     };
-    WithTiles(NumTiles(rows), NumTiles(panel.rows), [&](auto a, auto b) {
+    WithTiles(NumTiles(rows), NumTiles(columns), [&](auto a, auto b) {
       MultiplyTiles<a.value, b.value>(tiles, chunks, block.panel, sums, load);
     });
   }
@@ -176,25 +145,28 @@ inline void StoreBlock(const AmxBlock& block, int64_t rows, int64_t columns, flo
 }
 
 template <class Tiles>
-void MatMulManyRows(Tiles& tiles, const uint16_t* x, const uint16_t* w, float* y,
-                    const MatMulShape& shape) {
+void MatMulManyRows(Tiles& tiles, const AmxProduct& all, float* y, int64_t y_stride) {
   constexpr int64_t kRows = kBlockPairs * kPair, kColumns = kBlockColumnPairs * kPair;
   AmxBlock block;  // not initialised
-  const AmxActivations all = {x, NumChunks(shape.k), Bf16RowTileChunks(shape.k)};
-  for (int64_t m = 0; m < shape.num_rows; m += kRows) {
-    for (int64_t n0 = shape.column_begin; n0 < shape.column_end; n0 += kColumns) {
-      const AmxProduct product = {.x = {all.TileAt(m / kTile, 0), all.chunks, all.stride},
-                                  .w = AmxWeights{w, shape.column_end, shape.k}.Rows(n0, kColumns),
-                                  .rows = shape.num_rows - m < kRows ? shape.num_rows - m : kRows};
-      for (int64_t first = 0; first < all.chunks; first += kBlockChunks) {
-        const int64_t left = all.chunks - first;
+  for (int64_t m = 0; m < all.rows; m += kRows) {
+    for (int64_t n0 = 0; n0 < all.columns; n0 += kColumns) {
+      const AmxProduct product = {
+          .x = all.x.From(m / kTile),
+          .w = all.w.From(n0 / kTile),
+          .rows = all.rows - m < kRows ? all.rows - m : kRows,
+          .columns = all.columns - n0 < kColumns ? all.columns - n0 : kColumns,
+      };
+      for (int64_t first = 0; first < all.x.chunks; first += kBlockChunks) {
+        const int64_t left = all.x.chunks - first;
         const int64_t chunks = left < kBlockChunks ? left : kBlockChunks;
-        for (int64_t n = 0; n < product.w.rows; n += kPair) {
-          PackWeights<Tiles>(product.w.Rows(n, kPair), first, chunks, block.panel);
+        for (int64_t n = 0; n < product.columns; n += kPair) {
+          const int64_t columns = product.columns - n < kPair ? product.columns - n : kPair;
+          PackPairs<Tiles>(product.w.From(n / kTile), NumTiles(columns), first, chunks,
+                             block.panel);
           MultiplyPanel(tiles, block, product, n, first, chunks);
         }
       }
-      StoreBlock(block, product.rows, product.w.rows, y + m * shape.y_stride + n0, shape.y_stride);
+      StoreBlock(block, product.rows, product.columns, y + m * y_stride + n0, y_stride);
     }
   }
 }
@@ -203,50 +175,30 @@ void MatMulManyRows(Tiles& tiles, const uint16_t* x, const uint16_t* w, float* y
 
 constexpr int64_t kChunksOfFew = 64;  // of k that a panel holds
 
-// Tile I of A: weights, of which a ragged tile goes through `copy`.
-template <int kI, class Tiles>
-inline __attribute__((always_inline)) void LoadWeights(Tiles& tiles, const AmxWeights& w,
-                                                       int64_t chunk,
-                                                       uint16_t (&copy)[kTile][kChunk]) {
-  if (w.HasWhole(kI, chunk)) {
-    tiles.template LoadRows<kI>(w.TileAt(kI, chunk), w.k);
-  } else {
-    w.CopyTile(kI, chunk, copy);
-    tiles.template LoadRows<kI>(&copy[0][0], kChunk);
-  }
-}
-
 template <class Tiles>
-void MatMulFewRows(Tiles& tiles, const uint16_t* x, const uint16_t* w, float* y,
-                   const MatMulShape& shape) {
+void MatMulFewRows(Tiles& tiles, const AmxProduct& p, float* y, int64_t y_stride) {
   alignas(64) AmxPanel panel[kChunksOfFew];  // not initialised
-  alignas(64) uint16_t copy[kTile][kChunk];
   alignas(64) float sums[kPair][kPair] = {};
-  const int64_t all = NumChunks(shape.k), row_tiles = NumTiles(shape.num_rows);
-  const AmxActivations rows = {x, all, Bf16RowTileChunks(shape.k)};
-  for (int64_t first = 0; first < all; first += kChunksOfFew) {
-    const int64_t chunks = all - first < kChunksOfFew ? all - first : kChunksOfFew;
-    for (int64_t tile = 0; tile < row_tiles; ++tile) {
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        Tiles::Transpose(rows.TileAt(tile, first + chunk), kChunk, panel[chunk][tile]);
-      }
-    }
-    for (int64_t n = shape.column_begin; n < shape.column_end; n += kPair) {
-      const AmxWeights weights = AmxWeights{w, shape.column_end, shape.k}.Rows(n, kPair);
-      const int64_t columns = weights.rows;
+  const int64_t row_tiles = NumTiles(p.rows);
+  for (int64_t first = 0; first < p.x.chunks; first += kChunksOfFew) {
+    const int64_t chunks = p.x.chunks - first < kChunksOfFew ? p.x.chunks - first : kChunksOfFew;
+    PackPairs<Tiles>(p.x, row_tiles, first, chunks, panel);
+    for (int64_t n = 0; n < p.columns; n += kPair) {
+      const AmxTiles weights = p.w.From(n / kTile);
+      const int64_t columns = p.columns - n < kPair ? p.columns - n : kPair;
       float* at = y + n;
-      for (int64_t m = 0; first > 0 && m < shape.num_rows; ++m) {
-        for (int64_t i = 0; i < columns; ++i) sums[i][m] = at[m * shape.y_stride + i];
+      for (int64_t m = 0; first > 0 && m < p.rows; ++m) {
+        for (int64_t i = 0; i < columns; ++i) sums[i][m] = at[m * y_stride + i];
       }
+      const AmxSums rest = {first == 0 ? nullptr : &sums[0][0], &sums[0][0]};
+      const auto load = [&](auto i, int64_t chunk) {
+        tiles.template LoadRows<i.value>(weights.TileAt(i.value, first + chunk), kChunk);
+      };
       WithTiles(NumTiles(columns), row_tiles, [&](auto a, auto b) {
-        MultiplyTiles<a.value, b.value>(tiles, chunks, panel,
-                                        {first == 0 ? nullptr : &sums[0][0], &sums[0][0]},
-                                        [&](auto i, int64_t chunk) {
-                                          LoadWeights<i.value>(tiles, weights, first + chunk, copy);
-                                        });
+        MultiplyTiles<a.value, b.value>(tiles, chunks, panel, rest, load);
       });
-      for (int64_t m = 0; m < shape.num_rows; ++m) {
-        for (int64_t i = 0; i < columns; ++i) at[m * shape.y_stride + i] = sums[i][m];
+      for (int64_t m = 0; m < p.rows; ++m) {
+        for (int64_t i = 0; i < columns; ++i) at[m * y_stride + i] = sums[i][m];
       }
     }
   }
@@ -254,9 +206,14 @@ void MatMulFewRows(Tiles& tiles, const uint16_t* x, const uint16_t* w, float* y,
 
 template <class Tiles>
 void MatMulBf16Tiles(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape) {
+  const int64_t chunks = NumPanelGroups(shape.k);
+  const AmxProduct product = {.x = {x, chunks, Bf16RowTileChunks(shape.k)},
+                              .w = {w, chunks, chunks},
+                              .rows = shape.num_rows,
+                              .columns = shape.num_columns};
   Tiles tiles;
-  if (shape.num_rows > kFewRows) return MatMulManyRows(tiles, x, w, y, shape);
-  MatMulFewRows(tiles, x, w, y, shape);
+  if (shape.num_rows > kFewRows) return MatMulManyRows(tiles, product, y, shape.y_stride);
+  MatMulFewRows(tiles, product, y, shape.y_stride);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace gyrator {
 void AmxMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
 
 // Rows by the dozen; a row or two are better multiplied by lanes. REQUIRES AMX and AVX-512.
-void AmxMatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y, const MatMulShape& shape);
+void AmxMatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y, const MatMulShape& shape);
 
 // Attention for what AmxAttends says it is made for: the bits of every other implementation.
 // REQUIRES AMX and AVX-512.
@@ -24,7 +24,7 @@ void AmxInt8Peak(int64_t iterations);
 
 // The twin: the same bits. REQUIRES AVX2 and FMA.
 void AmxTwinMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
-void AmxTwinMatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y,
+void AmxTwinMatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y,
                        const MatMulShape& shape);
 
 }  // namespace gyrator

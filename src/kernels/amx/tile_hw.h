@@ -125,17 +125,10 @@ class HardwareInt8Tiles : TileShapes {
  public:
   HardwareInt8Tiles() : TileShapes(32, 8) {}
 
-  // 16 rows of 16 numbers of 4 bytes, `stride` bytes between rows; `to` without a gap.
-  static void Transpose(const void* from, int64_t stride, void* to) {
-    HardwareTiles::Transpose(static_cast<const uint16_t*>(from), stride / 2,
-                             *static_cast<uint32_t (*)[16][16]>(to));
-  }
-
-  // dots[i] [column of w][row of x] of groups i < kCount; `stride` blocks between columns of w.
+  // dots[i] [row of x][column of w] of groups i < kCount. x: `stride` bytes between rows.
   template <int64_t kCount>
-  static void Dot(const BlockQ8_0* w, int64_t stride, const uint32_t (*x)[8][16],
-                  int32_t (*dots)[16][16]) {
-    DotEach(w, stride, x, dots, std::make_integer_sequence<int, kCount>());
+  static void Dot(const int8_t* x, int64_t stride, const int8_t* w, int32_t (*dots)[16][16]) {
+    DotEach(x, stride, w, dots, std::make_integer_sequence<int, kCount>());
   }
 
   // Sums kI and operands kI % 2.
@@ -147,13 +140,13 @@ class HardwareInt8Tiles : TileShapes {
 
  private:
   template <int... kI>
-  static void DotEach(const BlockQ8_0* w, int64_t stride, const uint32_t (*x)[8][16],
-                      int32_t (*dots)[16][16], std::integer_sequence<int, kI...>) {
-    (DotOne<kI>(w[kI].q, stride * int64_t{sizeof(BlockQ8_0)}, x[kI]), ...);
+  static void DotEach(const int8_t* x, int64_t stride, const int8_t* w, int32_t (*dots)[16][16],
+                      std::integer_sequence<int, kI...>) {
+    (DotOne<kI>(x + kI * kPanelGroup, stride, w + kI * kPanelTile), ...);
     (StoreTile<kI>(dots[kI]), ...);
   }
   template <int kI>
-  static void DotOne(const int8_t* a, int64_t stride, const uint32_t (&b)[8][16]) {
+  static void DotOne(const int8_t* a, int64_t stride, const int8_t* b) {
     __asm__ volatile("tilezero %%tmm%c0" ::"i"(kI));
     LoadTile<4 + kI % 2>(a, stride);
     LoadTile<6 + kI % 2>(b, 64);

@@ -85,34 +85,23 @@ class TwinTiles {
 
 class TwinInt8Tiles {
  public:
-  static void Transpose(const void* from, int64_t stride, void* to) {
-    for (int64_t row = 0; row < 16; ++row) {
-      for (int64_t i = 0; i < 16; ++i) {
-        std::memcpy(static_cast<char*>(to) + (i * 16 + row) * 4,
-                    static_cast<const char*>(from) + row * stride + i * 4, 4);
-      }
-    }
-  }
-
   template <int64_t kCount>
-  static void Dot(const BlockQ8_0* w, int64_t stride, const uint32_t (*x)[8][16],
-                  int32_t (*dots)[16][16]) {
+  static void Dot(const int8_t* x, int64_t stride, const int8_t* w, int32_t (*dots)[16][16]) {
     for (int64_t i = 0; i < kCount; ++i) {
-      for (int64_t column = 0; column < 16; ++column) {
-        for (int64_t row = 0; row < 16; ++row) {
-          dots[i][column][row] = DotOne(w[column * stride + i].q, x[i], row);
+      for (int64_t row = 0; row < 16; ++row) {
+        for (int64_t column = 0; column < 16; ++column) {
+          dots[i][row][column] =
+              DotOne(x + row * stride + i * kPanelGroup, w + i * kPanelTile, column);
         }
       }
     }
   }
 
  private:
-  static int32_t DotOne(const int8_t* w, const uint32_t (&x)[8][16], int64_t row) {
+  static int32_t DotOne(const int8_t* x, const int8_t* w, int64_t column) {
     int32_t dot = 0;
-    for (int64_t step = 0; step < 8; ++step) {
-      int8_t four[4];
-      std::memcpy(four, &x[step][row], 4);
-      for (int64_t i = 0; i < 4; ++i) dot += int32_t{w[4 * step + i]} * four[i];
+    for (int64_t i = 0; i < kPanelGroup; ++i) {
+      dot += int32_t{x[i]} * w[(i / 4 * kPanelColumns + column) * 4 + i % 4];
     }
     return dot;
   }

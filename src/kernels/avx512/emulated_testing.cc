@@ -17,11 +17,9 @@
 #pragma GCC target("avx2,fma,f16c")
 #endif
 
-#undef _mm256_dpbusd_epi32
 #undef _mm512_cmp_ps_mask
 #undef _mm512_cmpgt_epi32_mask
 #undef _mm512_extractf32x8_ps
-#undef _mm512_inserti64x4
 #undef _mm512_setr_epi32
 #undef _mm512_slli_epi32
 #undef _mm512_srli_epi32
@@ -186,15 +184,6 @@ GYRATOR_EMULATED __m256 _mm512_castps512_ps256(__m512 a) {
 GYRATOR_EMULATED __m256 _mm512_extractf32x8_ps(__m512 a, int half) {
   return _mm256_loadu_ps(reinterpret_cast<const float*>(&a) + 8 * half);
 }
-GYRATOR_EMULATED __m512i _mm512_castsi256_si512(__m256i a) {
-  __m512i r{};
-  std::memcpy(&r, &a, 32);
-  return r;
-}
-GYRATOR_EMULATED __m512i _mm512_inserti64x4(__m512i a, __m256i b, int half) {
-  std::memcpy(reinterpret_cast<char*>(&a) + 32 * half, &b, 32);
-  return a;
-}
 
 // Denormals are flushed by MXCSR, under which every kernel runs.
 GYRATOR_EMULATED __m512 _mm512_dpbf16_ps(__m512 acc, __m512bh a, __m512bh b) {
@@ -209,23 +198,16 @@ GYRATOR_EMULATED __m512 _mm512_dpbf16_ps(__m512 acc, __m512bh a, __m512bh b) {
 }
 
 // Unsigned by signed bytes; four products and the sum are exact, the accumulator wraps.
-template <class Vector>
-GYRATOR_EMULATED Vector DotBytes(Vector acc, Vector a, Vector b) {
-  int32_t sums[sizeof(Vector) / 4];
-  uint8_t x[sizeof(Vector)];
-  int8_t w[sizeof(Vector)];
-  std::memcpy(sums, &acc, sizeof(Vector));
-  std::memcpy(x, &a, sizeof(Vector));
-  std::memcpy(w, &b, sizeof(Vector));
-  for (size_t i = 0; i < sizeof(Vector); ++i) sums[i / 4] += x[i] * w[i];
-  std::memcpy(&acc, sums, sizeof(Vector));
-  return acc;
-}
 GYRATOR_EMULATED __m512i _mm512_dpbusd_epi32(__m512i acc, __m512i a, __m512i b) {
-  return DotBytes(acc, a, b);
-}
-GYRATOR_EMULATED __m256i _mm256_dpbusd_epi32(__m256i acc, __m256i a, __m256i b) {
-  return DotBytes(acc, a, b);
+  int32_t sums[16];
+  uint8_t x[64];
+  int8_t w[64];
+  std::memcpy(sums, &acc, 64);
+  std::memcpy(x, &a, 64);
+  std::memcpy(w, &b, 64);
+  for (int i = 0; i < 64; ++i) sums[i / 4] += x[i] * w[i];
+  std::memcpy(&acc, sums, 64);
+  return acc;
 }
 
 }  // namespace

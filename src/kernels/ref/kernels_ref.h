@@ -16,7 +16,7 @@ float RefDotTiles(int64_t count, const float* a, int64_t a_stride, const float* 
 
 void RefMatMulF32(const float* x, const float* w, float* y, const MatMulShape& shape);
 void RefMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
-void RefMatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y, const MatMulShape& shape);
+void RefMatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y, const MatMulShape& shape);
 void RefAttention(const AttentionArgs& args);
 
 }  // namespace gyrator

@@ -11,10 +11,16 @@ namespace {
 template <class Dot>
 void ForEachOutput(float* y, const MatMulShape& shape, Dot dot) {
   for (int64_t m = 0; m < shape.num_rows; ++m) {
-    for (int64_t n = shape.column_begin; n < shape.column_end; ++n) {
+    for (int64_t n = 0; n < shape.num_columns; ++n) {
       y[m * shape.y_stride + n] = dot(m, n);
     }
   }
+}
+
+// Row n of the stored matrix at column i.
+uint16_t Bf16WeightAt(const uint16_t* w, int64_t n, int64_t i, int64_t k) {
+  const int64_t tile = n / kPanelColumns * NumPanelGroups(k) + i / kPanelGroup;
+  return w[tile * kPanelTile + n % kPanelColumns * kPanelGroup + i % kPanelGroup];
 }
 
 }  // namespace
@@ -52,13 +58,14 @@ void RefMatMulF32(const float* x, const float* w, float* y, const MatMulShape& s
 void RefMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape) {
   ForEachOutput(y, shape, [&](int64_t m, int64_t n) {
     const uint16_t* a = x + m * shape.k;
-    const uint16_t* b = w + n * shape.k;
     float lanes[16] = {};
     for (int64_t even = 0; even < shape.k; even += 2) {
       float& lane = lanes[even / 2 % 16];
       const int64_t odd = even + 1;
-      if (odd < shape.k) lane = std::fma(BF16ToF32(a[odd]), BF16ToF32(b[odd]), lane);
-      lane = std::fma(BF16ToF32(a[even]), BF16ToF32(b[even]), lane);
+      if (odd < shape.k) {
+        lane = std::fma(BF16ToF32(a[odd]), BF16ToF32(Bf16WeightAt(w, n, odd, shape.k)), lane);
+      }
+      lane = std::fma(BF16ToF32(a[even]), BF16ToF32(Bf16WeightAt(w, n, even, shape.k)), lane);
     }
     return RefFoldLanes(lanes);
   });
@@ -68,23 +75,27 @@ void RefMatMulBf16Amx(const uint16_t* x, const uint16_t* w, float* y, const MatM
   std::vector<float> a(static_cast<size_t>(shape.k));
   std::vector<float> b(static_cast<size_t>(shape.k));
   ForEachOutput(y, shape, [&](int64_t m, int64_t n) {
-    std::transform(x + m * shape.k, x + (m + 1) * shape.k, a.begin(), BF16ToF32);
-    std::transform(w + n * shape.k, w + (n + 1) * shape.k, b.begin(), BF16ToF32);
+    for (int64_t i = 0; i < shape.k; ++i) {
+      a[static_cast<size_t>(i)] = BF16ToF32(x[m * shape.k + i]);
+      b[static_cast<size_t>(i)] = BF16ToF32(Bf16WeightAt(w, n, i, shape.k));
+    }
     return RefDotTiles(shape.k, a.data(), 1, b.data(), 1);
   });
 }
 
-void RefMatMulInt8(const QuantizedRows& x, const BlockQ8_0* w, float* y, const MatMulShape& shape) {
-  const int64_t groups = shape.k / 32;
+void RefMatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y,
+                   const MatMulShape& shape) {
   ForEachOutput(y, shape, [&](int64_t m, int64_t n) {
     float acc = 0.0f;
-    for (int64_t g = 0; g < groups; ++g) {
-      const BlockQ8_0& block = w[n * groups + g];
-      const int8_t* q = x.q + m * shape.k + g * 32;
+    for (int64_t g = 0; g < shape.k / kPanelGroup; ++g) {
+      const Int8Panels group = w.At(n / kPanelColumns, g, shape.k);
+      const QuantizedRows row = x.At(m, g, shape.k);
+      const int64_t column = n % kPanelColumns;
       int32_t dot = 0;
-      for (int i = 0; i < 32; ++i) dot += int32_t{q[i]} * block.q[i];
-      const float scale = F16ToF32(block.scale) * x.scale[m * groups + g];
-      acc = std::fma(static_cast<float>(dot), scale, acc);
+      for (int64_t i = 0; i < kPanelGroup; ++i) {
+        dot += int32_t{row.q[i]} * group.q[(i / 4 * kPanelColumns + column) * 4 + i % 4];
+      }
+      acc = std::fma(static_cast<float>(dot), F16ToF32(group.scale[column]) * *row.scale, acc);
     }
     return acc;
   });

@@ -14,7 +14,7 @@ void RoundBf16(const float* x, uint16_t* y, int64_t count) {
   std::transform(x, x + count, y, F32ToBF16);
 }
 
-bool Quantize(const float* x, int8_t* q, float* scale, int64_t count) {
+bool Quantize(const float* x, const QuantizedOut& out, int64_t count) {
   for (int64_t g = 0; g < count / 32; ++g) {
     const float* group = x + g * 32;
     float amax = 0.0f;
@@ -23,12 +23,15 @@ bool Quantize(const float* x, int8_t* q, float* scale, int64_t count) {
       if (!(magnitude <= std::numeric_limits<float>::max())) return false;
       amax = magnitude > amax ? magnitude : amax;
     }
-    scale[g] = amax / 127.0f;
-    const float inverse = scale[g] == 0.0f ? 0.0f : 127.0f / amax;
+    out.scale[g] = amax / 127.0f;
+    const float inverse = out.scale[g] == 0.0f ? 0.0f : 127.0f / amax;
+    int32_t sum = 0;
     for (int i = 0; i < 32; ++i) {
       const float rounded = (group[i] * inverse + kRoundMagic) - kRoundMagic;
-      q[g * 32 + i] = static_cast<int8_t>(rounded);
+      out.q[g * 32 + i] = static_cast<int8_t>(rounded);
+      sum += out.q[g * 32 + i];
     }
+    if (out.start != nullptr) out.start[g] = -128 * sum;
   }
   return true;
 }

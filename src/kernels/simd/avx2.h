@@ -14,8 +14,14 @@ namespace {
 
 constexpr int kLanes = 8;
 constexpr int kParts = 16 / kLanes;  // vectors to 16 lanes
-constexpr int kMatMulRows = 4;       // the register tile of the packed matmul: rows x columns
+constexpr int kMatMulRows = 4;       // the register tile of products in f32: rows x columns
 constexpr int kMatMulColumns = 3;
+constexpr int kBf16Rows = 4;  // likewise in bf16; both divide 16, or rows are cut there
+constexpr int kBf16Columns = 2;
+constexpr int kBf16OneRowColumns = 4;
+constexpr int kInt8Rows = 5;           // likewise in int8: rows x vectors of columns
+constexpr int kInt8Vectors = 1;        // divides kParts, or a multiple of it
+constexpr int kInt8OneRowVectors = 2;  // likewise; streams of one row
 constexpr int kScoreRowsF32 = 4;  // queries of one attention step
 constexpr int kScoreRowsBf16 = 2;
 
@@ -142,73 +148,34 @@ GYRATOR_SIMD float MaxLane(Vec v) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-// bf16 pairs: the operand of a matmul in the order in which bf16.dp.v1 adds. Here a group of 32
-// elements is widened to two packed lines of 16 floats, odd elements first.
+// bf16 pairs of a line of 32 elements, in the order in which bf16.dp.v1 adds: odd elements first.
 struct Bf16Format {
-  using Element = uint16_t;
-  static constexpr int kGroup = 32;
-  static constexpr int kLines = 2;
-  static constexpr Element kMinusZero = 0x8000;
   struct Part {
     Vec odd, even;
   };
-  static GYRATOR_SIMD Part LoadPart(const Element* group, int part) {
-    const IVec pairs = ILoad(group + part * 2 * kLanes);
+  static GYRATOR_SIMD Part LoadPart(const uint16_t* line, int part) {
+    const IVec pairs = ILoad(line + part * 2 * kLanes);
     return {FromBits(IAnd(pairs, ISet(static_cast<int32_t>(0xffff0000u)))),
             FromBits(ShiftLeft<16>(pairs))};
   }
   static GYRATOR_SIMD Vec MultiplyAdd(const Part& x, const Part& w, Vec acc) {
     return Fma(x.even, w.even, Fma(x.odd, w.odd, acc));
   }
-  // The next line of the same row lies `next` floats behind.
-  static GYRATOR_SIMD void StorePart(float* line, int64_t next, int part, const Part& p) {
-    Store(line + part * kLanes, p.odd);
-    Store(line + next + part * kLanes, p.even);
-  }
-  static GYRATOR_SIMD Vec MultiplyAddLine(Vec x, Vec w, Vec acc) { return Fma(x, w, acc); }
 };
 
-// int8 products. A packed group of 32 holds 16 steps of int16 pairs, (0, 2), (1, 3) of each four.
+// Products of four bytes a lane. Pairs of |w| x (+-q): at most 2 x 128 x 127, so vpmaddubsw does
+// not saturate. q >= -127.
 struct Int8Format {
-  static constexpr int kSteps = 16;         // 32-bit steps of a packed group
-  static constexpr bool kNeedsSum = false;  // the sum of a group's activations
-  // Pairs of |w| x (+-q): at most 2 x 128 x 127, so vpmaddubsw does not saturate. q >= -127.
-  static GYRATOR_SIMD IVec Dot(IVec w, IVec q) {
-    const IVec pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
-    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-  }
-  static GYRATOR_SIMD IVec DotStart(int32_t /*q_sum*/) { return _mm256_setzero_si256(); }
-  static GYRATOR_SIMD IVec Step(IVec acc, IVec w, IVec q) {
-    return IAdd(acc, _mm256_madd_epi16(w, q));
-  }
-  // What the dots of kLanes packed rows begin with; `stride` between their steps.
-  static GYRATOR_SIMD IVec Start(const uint32_t* /*steps*/, int64_t /*stride*/) {
-    return _mm256_setzero_si256();
-  }
-  static GYRATOR_SIMD IVec Low(IVec bytes) {
-    return _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
-  }
-  static GYRATOR_SIMD IVec High(IVec bytes) { return _mm256_srai_epi16(bytes, 8); }
-  // 32 weights to kSteps 32-bit steps.
-  static GYRATOR_SIMD void PackWeights(const int8_t* q, uint32_t* steps) {
-    const IVec bytes = ILoad(q);
-    IStore(steps, Low(bytes));
-    IStore(steps + 8, High(bytes));
-  }
-  // `fours` are bytes 4 i .. 4 i + 3 of a group of 8 rows: steps i and i + 8, `stride` apart.
-  static GYRATOR_SIMD void PackFours(IVec fours, int i, uint32_t* steps, int64_t stride) {
-    IStore(steps + i * stride, Low(fours));
-    IStore(steps + (i + 8) * stride, High(fours));
+  struct Weights {
+    IVec w, magnitude;
+  };
+  static GYRATOR_SIMD Weights Prepare(IVec w) { return {w, _mm256_abs_epi8(w)}; }
+  static GYRATOR_SIMD IVec Start(int32_t /*start*/) { return ISet(0); }
+  static GYRATOR_SIMD IVec Step(IVec acc, const Weights& w, IVec q) {
+    const IVec pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_sign_epi8(q, w.w));
+    return IAdd(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 };
-
-// Sums of the 8 int32 of each of kLanes vectors.
-GYRATOR_SIMD IVec SumEach(const IVec (&v)[kLanes]) {
-  const IVec low = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-  const IVec high = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
-  return IAdd(_mm256_permute2x128_si256(low, high, 0x20),
-              _mm256_permute2x128_si256(low, high, 0x31));
-}
 
 }  // namespace
 }  // namespace gyrator

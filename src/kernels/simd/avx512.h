@@ -14,6 +14,12 @@ constexpr int kLanes = 16;
 constexpr int kParts = 16 / kLanes;
 constexpr int kMatMulRows = 6;
 constexpr int kMatMulColumns = 4;
+constexpr int kBf16Rows = 6;
+constexpr int kBf16Columns = 4;
+constexpr int kBf16OneRowColumns = 16;
+constexpr int kInt8Rows = 6;
+constexpr int kInt8Vectors = 2;
+constexpr int kInt8OneRowVectors = 2;
 constexpr int kScoreRowsF32 = 8;
 constexpr int kScoreRowsBf16 = 4;
 
@@ -116,67 +122,25 @@ GYRATOR_SIMD float MaxLane(Vec v) {
 }
 
 // bf16 pairs go through vdpbf16ps as they are: fma(even, fma(odd, acc)) an element, denormals
-// flushed (Intel SDM; checked on Zen 4), which is bf16.dp.v1. A line is a group.
+// flushed (Intel SDM; checked on Zen 4), which is bf16.dp.v1.
 struct Bf16Format {
-  using Element = uint16_t;
-  static constexpr int kGroup = 32;
-  static constexpr int kLines = 1;
-  static constexpr Element kMinusZero = 0x8000;
-  struct Part {
-    IVec pairs;
-  };
-  static GYRATOR_SIMD Part LoadPart(const Element* group, int /*part*/) { return {ILoad(group)}; }
-  static GYRATOR_SIMD Vec MultiplyAdd(const Part& x, const Part& w, Vec acc) {
-    return _mm512_dpbf16_ps(acc, (__m512bh)x.pairs, (__m512bh)w.pairs);
-  }
-  static GYRATOR_SIMD void StorePart(float* line, int64_t /*next*/, int /*part*/, const Part& p) {
-    Store(line, FromBits(p.pairs));
-  }
-  static GYRATOR_SIMD Vec MultiplyAddLine(Vec x, Vec w, Vec acc) {
-    return MultiplyAdd({Bits(x)}, {Bits(w)}, acc);
+  using Part = IVec;
+  static GYRATOR_SIMD Part LoadPart(const uint16_t* line, int /*part*/) { return ILoad(line); }
+  static GYRATOR_SIMD Vec MultiplyAdd(Part x, Part w, Vec acc) {
+    return _mm512_dpbf16_ps(acc, (__m512bh)x, (__m512bh)w);
   }
 };
 
-// vpdpbusd takes unsigned by signed bytes: weights go in as w + 128 (exact for every int8), and
-// 128 times the sum of the activations is taken off. A packed group of 32 holds 8 steps of 4 bytes.
+// vpdpbusd takes unsigned by signed bytes: weights go in as w + 128 (exact for every int8), and 128
+// times the sum of the activations is taken off before.
 struct Int8Format {
-  static constexpr int kSteps = 8;
-  static constexpr bool kNeedsSum = true;
-  static GYRATOR_SIMD __m256i Offset(__m256i w) {
-    return _mm256_xor_si256(w, _mm256_set1_epi8(-128));
-  }
-  static GYRATOR_SIMD __m256i Dot(__m256i w, __m256i q) {
-    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), Offset(w), q);
-  }
-  static GYRATOR_SIMD IVec DotStart(int32_t q_sum) { return ISet(-128 * q_sum); }
-  static GYRATOR_SIMD IVec Step(IVec acc, IVec w, IVec q) { return _mm512_dpbusd_epi32(acc, w, q); }
-  static GYRATOR_SIMD IVec Start(const uint32_t* steps, int64_t stride) {
-    IVec sum = ISet(0);
-    for (int s = 0; s < kSteps; ++s) sum = Step(sum, ISet(0x01010101), ILoad(steps + s * stride));
-    return IAdd(ShiftLeft<7>(IXor(sum, ISet(-1))), ISet(128));  // -128 sum
-  }
-  static GYRATOR_SIMD void PackWeights(const int8_t* q, uint32_t* steps) {
-    const __m256i w = Offset(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(steps), w);
-  }
-  static GYRATOR_SIMD void PackFours(__m256i fours, int i, uint32_t* steps, int64_t stride) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(steps + i * stride), fours);
+  using Weights = IVec;
+  static GYRATOR_SIMD Weights Prepare(IVec w) { return IXor(w, ISet(static_cast<int32_t>(0x80808080u))); }
+  static GYRATOR_SIMD IVec Start(int32_t start) { return ISet(start); }
+  static GYRATOR_SIMD IVec Step(IVec acc, Weights w, IVec q) {
+    return _mm512_dpbusd_epi32(acc, w, q);
   }
 };
-
-GYRATOR_SIMD IVec SumEach(const __m256i (&v)[kLanes]) {
-  __m256i eights[2];
-  for (int i = 0; i < 2; ++i) {
-    const __m256i* u = v + 8 * i;
-    const __m256i low =
-        _mm256_hadd_epi32(_mm256_hadd_epi32(u[0], u[1]), _mm256_hadd_epi32(u[2], u[3]));
-    const __m256i high =
-        _mm256_hadd_epi32(_mm256_hadd_epi32(u[4], u[5]), _mm256_hadd_epi32(u[6], u[7]));
-    eights[i] = _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
-                                 _mm256_permute2x128_si256(low, high, 0x31));
-  }
-  return _mm512_inserti64x4(_mm512_castsi256_si512(eights[0]), eights[1], 1);
-}
 
 }  // namespace
 }  // namespace gyrator

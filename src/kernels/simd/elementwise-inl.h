@@ -19,8 +19,15 @@ void RoundBf16(const float* x, uint16_t* y, int64_t count) {
   });
 }
 
-bool Quantize(const float* x, int8_t* q, float* scale, int64_t count) {
-  constexpr int kVecs = 32 / kLanes;
+// -128 times the sum of 32 small integers, which f32 holds exactly.
+GYRATOR_SIMD int32_t StartOf(const IVec (&q)[2 * kParts]) {
+  Vec lanes[kParts];
+  for (int p = 0; p < kParts; ++p) lanes[p] = ToFloat(IAdd(q[p], q[p + kParts]));
+  return static_cast<int32_t>(-128.0f * Fold(lanes));
+}
+
+bool Quantize(const float* x, const QuantizedOut& out, int64_t count) {
+  constexpr int kVecs = 2 * kParts;
   const IVec magnitude = ISet(0x7fffffff);
   for (int64_t g = 0; g < count / 32; ++g) {
     Vec values[kVecs];
@@ -33,11 +40,13 @@ bool Quantize(const float* x, int8_t* q, float* scale, int64_t count) {
     }
     if (Any(Unordered(bad))) return false;
     const float top = MaxLane(amax);
-    scale[g] = top / 127.0f;
-    const Vec inverse = Set(scale[g] == 0.0f ? 0.0f : 127.0f / top);
+    const float scale = top / 127.0f;
+    out.scale[g] = scale;
+    const Vec inverse = Set(scale == 0.0f ? 0.0f : 127.0f / top);
     IVec rounded[kVecs];
     for (int v = 0; v < kVecs; ++v) rounded[v] = RoundToInt(Mul(values[v], inverse));
-    StoreInt8(q + g * 32, rounded);
+    StoreInt8(out.q + g * 32, rounded);
+    if (out.start != nullptr) out.start[g] = StartOf(rounded);
   }
   return true;
 }

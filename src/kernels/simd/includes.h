@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/bf16_operand.h"
 #include "kernels/exp.h"
-#include "kernels/int8_part.h"
 #include "kernels/ops.h"
 #include "kernels/ref/ops_ref.h"

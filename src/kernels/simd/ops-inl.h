@@ -4,9 +4,10 @@
 #include "kernels/simd/vector-inl.h"
 //
 #include "kernels/simd/elementwise-inl.h"
-#include "kernels/simd/matmul-inl.h"
+#include "kernels/simd/f32-inl.h"
 //
 #include "kernels/simd/attention-inl.h"
+#include "kernels/simd/bf16-inl.h"
 #include "kernels/simd/int8-inl.h"
 
 namespace gyrator {
@@ -16,9 +17,9 @@ constexpr Ops MakeOps(std::string_view name) {
   return {
       .name = name,
       .bf16_numerics = "bf16.dp.v1",
-      .bf16_layout = Bf16Layout::kRows,
-      .matmul_f32 = MatMulLanes<F32Format>,
-      .matmul_bf16 = MatMulLanes<Bf16Format>,
+      .bf16_layout = Bf16Layout::kTiles,
+      .matmul_f32 = MatMulF32,
+      .matmul_bf16 = MatMulBf16,
       .matmul_int8 = MatMulInt8,
       .round_bf16 = RoundBf16,
       .quantize = Quantize,

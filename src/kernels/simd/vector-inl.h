@@ -1,4 +1,4 @@
-// What both vector layers share: exp, rounding to bf16, small transposes. Include after one of
+// What both vector layers share: exp, rounding to bf16, folds of many sums. Include after one of
 // them.
 #pragma once
 
@@ -23,23 +23,25 @@ GYRATOR_SIMD float ScalarExp(float x) { return First(VectorExp(Set(x))); }
 
 GYRATOR_SIMD Vec RoundToBf16(Vec x) { return FromBits(ShiftLeft<16>(Bf16Bits(x))); }
 
-// rows[i] lane j -> rows[j] lane i, for 8 x 8 lanes of 32 bits.
-GYRATOR_SIMD void Transpose8x8(__m256i (&rows)[8]) {
-  __m256i a[8], b[8];
-  for (int i = 0; i < 4; ++i) {
-    a[2 * i] = _mm256_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-    a[2 * i + 1] = _mm256_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+// The folds of the 16 sums of each of 8 columns, which lie one after the other: the order of Fold.
+GYRATOR_SIMD void FoldEight(const float* sums, float* to) {
+  __m256 eights[8], fours[4];
+  for (int c = 0; c < 8; ++c) {
+    eights[c] = _mm256_add_ps(_mm256_loadu_ps(sums + c * 16), _mm256_loadu_ps(sums + c * 16 + 8));
   }
+  for (int c = 0; c < 4; ++c) {  // columns c and c + 4
+    fours[c] = _mm256_add_ps(_mm256_permute2f128_ps(eights[c], eights[c + 4], 0x20),
+                             _mm256_permute2f128_ps(eights[c], eights[c + 4], 0x31));
+  }
+  __m256 twos[2];
   for (int i = 0; i < 2; ++i) {
-    for (int j = 0; j < 2; ++j) {
-      b[4 * i + 2 * j] = _mm256_unpacklo_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-      b[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-    }
+    const __m256d a = _mm256_castps_pd(fours[2 * i]);
+    const __m256d b = _mm256_castps_pd(fours[2 * i + 1]);
+    twos[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+                            _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
   }
-  for (int i = 0; i < 4; ++i) {
-    rows[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
-    rows[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
-  }
+  _mm256_storeu_ps(to, _mm256_add_ps(_mm256_shuffle_ps(twos[0], twos[1], 0x88),
+                                     _mm256_shuffle_ps(twos[0], twos[1], 0xdd)));
 }
 
 }  // namespace

@@ -1,0 +1,32 @@
+// From a stored matrix to the right operand of products, in the layout that the kernels read
+// (kernels/panels.h). Internal to model/.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/thread_pool.h"
+#include "gyrator/types.h"
+#include "kernels/panels.h"
+#include "model/weights.h"
+
+namespace gyrator {
+
+// Bytes of the operand of `rows` x `cols` weights, a multiple of the cache line; nullopt when they
+// overflow. f32: [rows, cols]; bf16: panels; int8: the q of all panels, then their scales.
+std::optional<uint64_t> OperandBytes(ComputeType compute, int64_t rows, int64_t cols);
+
+// Whether the stored bytes are the operand: f32 that lies at a multiple of 4.
+bool IsOperand(const Matrix& matrix, ComputeType compute);
+
+// Packs all of `matrix` into `operand` [OperandBytes], on all threads. Values are rounded once; to
+// int8 by QuantizeQ8_0, or not at all when they are stored in its groups. False when a value is one
+// that int8 cannot hold: not finite, or a scale beyond f16; the operand is then unspecified.
+bool PackMatrix(const Matrix& matrix, ComputeType compute, std::byte* operand, ThreadPool* threads);
+
+// The operand from column `column` on. REQUIRES column % 16 == 0.
+const float* F32WeightsAt(const Matrix& matrix, int64_t column);
+const uint16_t* Bf16WeightsAt(const Matrix& matrix, int64_t column);
+Int8Panels Int8WeightsAt(const Matrix& matrix, int64_t column);
+
+}  // namespace gyrator
