@@ -256,19 +256,19 @@ TEST_F(SmallGguf, AnElementTypeThatIsNotReadSaysWhichAreAndWhatToDo) {
     const Status status = LoadWith([](GgufWriter*) {}, type);
     EXPECT_EQ(Code::kUnsupported, status.code()) << status.ToString();
     for (const char* text :
-         {"token_embd.weight", "expected f32, f16, bf16 or q8_0", "llama-quantize"}) {
+         {"token_embd.weight", "expected one of f32, f16, bf16, q8_0, q4_0", "llama-quantize"}) {
       EXPECT_NE(std::string::npos, status.message().find(text)) << status.message();
     }
   }
-  // A type of ggml that has no DType: 3 is q4_1.
+  // A type of ggml that has no DType: 9 is q8_1.
   ASSERT_TRUE(LoadWith([](GgufWriter*) {}).ok());
   std::string bytes = *ReadSmallFile(path_, 1 << 24);
   const size_t at = bytes.find("blk.0.attn_q.weight") + 19 + 4 + 2 * 8;
-  bytes[at] = 3;
+  bytes[at] = 9;
   WriteAllOf(path_, bytes);
   const Status status = Model::Load(path_, {}).status();
   EXPECT_EQ(Code::kUnsupported, status.code()) << status.ToString();
-  for (const char* text : {"q4_1", "expected f32, f16, bf16 or q8_0", "llama-quantize"}) {
+  for (const char* text : {"q8_1", "q6_K, iq4_nl, iq4_xs, mxfp4", "llama-quantize"}) {
     EXPECT_NE(std::string::npos, status.message().find(text)) << status.message();
   }
 }

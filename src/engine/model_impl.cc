@@ -143,7 +143,7 @@ std::string ModelImpl::numerics() const {
     case ComputeType::kBF16:
       return std::string(ops_->bf16_numerics);
     case ComputeType::kInt8:
-      return "int8.v1";
+      return loaded_.weights.requantized ? "int8.q8.v1" : "int8.v1";
   }
   return {};
 }

@@ -228,8 +228,7 @@ Result<uint64_t> StoredBytes(const GgmlType& type, const Shape& shape) {
                               std::string(type.name));
   }
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<uint64_t>(*elements) / type.block,
-                             static_cast<uint64_t>(type.bytes), &bytes)) {
+  if (__builtin_mul_overflow(static_cast<uint64_t>(*elements / type.block), type.bytes, &bytes)) {
     return Status::Corruption("shape " + ShapeText(shape) + " overflows 64 bits");
   }
   return bytes;
@@ -250,8 +249,8 @@ Status ReadTensorClaim(ByteReader* reader, uint64_t alignment, TensorClaim* clai
     return Status::Corruption("offset " + std::to_string(claim->offset) + " is not aligned to " +
                               std::to_string(alignment));
   }
-  const GgmlType* type = FindGgmlType(type_id);
-  if (type == nullptr) {
+  const std::optional<GgmlType> type = FindGgmlType(type_id);
+  if (!type) {
     claim->entry.foreign_type = "ggml type " + std::to_string(type_id);
     return {};
   }

@@ -13,6 +13,7 @@
 #include "formats/lfs_pointer.h"
 #include "formats/safetensors.h"
 #include "model/family.h"
+#include "tensor/weight_format.h"
 
 namespace gyrator {
 
@@ -113,14 +114,8 @@ Result<LoadedModel> Finish(LoadedModel model, SourceFormat format,
 }  // namespace
 
 ComputeType DefaultCompute(DType stored) {
-  switch (stored) {
-    case DType::kBF16:
-      return ComputeType::kBF16;
-    case DType::kQ8_0:
-      return ComputeType::kInt8;
-    default:
-      return ComputeType::kF32;
-  }
+  if (FormatOf(stored).is_block()) return ComputeType::kInt8;
+  return stored == DType::kBF16 ? ComputeType::kBF16 : ComputeType::kF32;
 }
 
 Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,

@@ -44,7 +44,7 @@ Result<LoadedModel> LoadModel(const std::string& path, const ModelLoadOptions& o
 Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,
                               const ModelLoadOptions& options);
 
-// F32, F16: f32. BF16: bf16. Q8_0: int8.
+// F32, F16: f32. BF16: bf16. All block types: int8.
 ComputeType DefaultCompute(DType stored);
 
 // Names the content of weight files, whatever is computed with it: SHA-256 of one line

@@ -43,7 +43,12 @@ std::string DTypeAdvice(SourceFormat format) {
   if (format == SourceFormat::kHuggingFace) {
     return "; expected F32, F16 or BF16: save the model in one of them";
   }
-  return "; expected f32, f16, bf16 or q8_0: take such a file of the model, or make one "
+  std::string read;
+  for (const WeightFormat& known : AllFormats()) {
+    if (known.is_weight()) read += (read.empty() ? "" : ", ") + std::string(known.name);
+  }
+  return "; expected one of " + read +
+         ": take such a file of the model, or make one "
          "(llama-quantize --allow-requantize IN.gguf OUT.gguf Q8_0)";
 }
 
@@ -78,7 +83,8 @@ class Loader {
   // The tensor as a matrix in the operand format.
   Result<Matrix> MakeOperand(const std::string& name, const TensorView& view);
   Result<const float*> MakeVector(const std::string& name, const TensorView& view);
-  Result<std::byte*> MakeConverted(const std::string& name, const TensorView& view, DType to);
+  Result<std::byte*> MakeConverted(const std::string& name, const Conversion& conversion);
+  Result<const std::byte*> InPlace(const std::string& name, const TensorView& view);
 
   void Advance(const TensorView& view) {
     bytes_done_ += view.bytes.size();
@@ -110,7 +116,7 @@ Status Loader::CheckOne(const TensorSpec& spec, const std::string& name) const {
     return Status::Corruption("tensor " + name + ": expected shape " + ShapeText(shape) +
                               ", found " + ShapeText(view.shape));
   }
-  if (!IsWeightDType(view.dtype)) {
+  if (!FormatOf(view.dtype).is_weight()) {
     return Status::Unsupported("tensor " + name + ": found " + std::string(DTypeName(view.dtype)) +
                                DTypeAdvice(source_.format));
   }
@@ -144,20 +150,24 @@ Status Loader::CheckNames() {
   return {};
 }
 
-Result<std::byte*> Loader::MakeConverted(const std::string& name, const TensorView& view,
-                                         DType to) {
-  const auto bytes = TensorBytes(to, view.shape);
+Result<std::byte*> Loader::MakeConverted(const std::string& name, const Conversion& conversion) {
+  const auto bytes = TensorBytes(conversion.to, conversion.from.shape);
   if (!bytes) return Status::Corruption("tensor " + name + ": too large");
   GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer buffer, AllocateAligned(*bytes, "tensor " + name));
-  if (!Convert(view, to, buffer.get(), options_.threads)) {
-    return Status::Corruption("tensor " + name +
-                              ": expected finite values within the range of int8 groups, found "
-                              "others; use --compute f32 or bf16");
-  }
+  const ConversionFault fault = ConvertAll(conversion, buffer.get(), options_.threads);
+  GYRATOR_RETURN_IF_ERROR(FaultStatus(fault, name, conversion.from.dtype));
   std::byte* data = buffer.get();
   weights_.owners.push_back(std::shared_ptr<const void>(
       buffer.release(), [](const void* memory) { std::free(const_cast<void*>(memory)); }));
   return data;
+}
+
+// The bytes of a tensor that is used where it lies.
+Result<const std::byte*> Loader::InPlace(const std::string& name, const TensorView& view) {
+  if (!ScalesAreFinite(view, options_.threads)) {
+    return FaultStatus(ConversionFault::kScale, name, view.dtype);
+  }
+  return view.bytes.data();
 }
 
 Result<Matrix> Loader::MakeOperand(const std::string& name, const TensorView& view) {
@@ -165,15 +175,13 @@ Result<Matrix> Loader::MakeOperand(const std::string& name, const TensorView& vi
   matrix.dtype = OperandDType(options_.compute);
   matrix.rows = view.shape[0];
   matrix.cols = view.shape[1];
-  if (view.dtype == DType::kQ8_0 && matrix.dtype == DType::kQ8_0 &&
-      !ScalesAreFinite(view, options_.threads)) {
-    return Status::Corruption("tensor " + name + ": expected finite scales, found others");
-  }
   if (view.dtype == matrix.dtype && IsAligned(view)) {
-    matrix.data = view.bytes.data();
+    GYRATOR_ASSIGN_OR_RETURN(matrix.data, InPlace(name, view));
     return matrix;
   }
-  GYRATOR_ASSIGN_OR_RETURN(matrix.data, MakeConverted(name, view, matrix.dtype));
+  const Conversion conversion = PlanConversion(view, matrix.dtype, options_.threads);
+  weights_.requantized = weights_.requantized || conversion.requantizes();
+  GYRATOR_ASSIGN_OR_RETURN(matrix.data, MakeConverted(name, conversion));
   return matrix;
 }
 
@@ -181,7 +189,8 @@ Result<const float*> Loader::MakeVector(const std::string& name, const TensorVie
   if (view.dtype == DType::kF32 && IsAligned(view)) {
     return reinterpret_cast<const float*>(view.bytes.data());
   }
-  GYRATOR_ASSIGN_OR_RETURN(std::byte * data, MakeConverted(name, view, DType::kF32));
+  GYRATOR_ASSIGN_OR_RETURN(
+      std::byte * data, MakeConverted(name, PlanConversion(view, DType::kF32, options_.threads)));
   return reinterpret_cast<const float*>(data);
 }
 
@@ -193,7 +202,8 @@ Status Loader::LoadOne(const TensorSpec& spec, int32_t layer) {
     GYRATOR_ASSIGN_OR_RETURN(const float* vector, MakeVector(name, view));
     (spec.per_layer() ? target.*spec.layer_vector : weights_.*spec.model_vector) = vector;
   } else if (spec.model_matrix == &Weights::embedding) {
-    weights_.embedding = {view.bytes.data(), view.dtype, view.shape[0], view.shape[1]};
+    GYRATOR_ASSIGN_OR_RETURN(const std::byte* data, InPlace(name, view));
+    weights_.embedding = {data, view.dtype, view.shape[0], view.shape[1]};
   } else {
     GYRATOR_ASSIGN_OR_RETURN(const Matrix matrix, MakeOperand(name, view));
     (spec.per_layer() ? target.*spec.layer_matrix : weights_.*spec.model_matrix) = matrix;

@@ -55,6 +55,9 @@ struct Weights {
   const float* final_norm = nullptr;                // [hidden]
   std::vector<LayerWeights> layers;                 // [num_layers]
   std::vector<std::shared_ptr<const void>> owners;  // mappings and converted tensors
+  // Whether an int8 matrix was stored in blocks that have no exact int8 form: it was unpacked and
+  // quantized a second time (model/convert.h), which is recorded as numerics of its own.
+  bool requantized = false;
 };
 
 // Where the tensors of `config` lie and under which names.
@@ -71,9 +74,10 @@ struct WeightOptions {
 
 // Checks that each tensor of the family's table is there with its shape and that no other is, then
 // makes the operands. Needs no instruction set: conversions are defined by tensor/dtype.h and, to
-// int8, by QuantizeQ8_0. kCorruption: missing or unexpected tensor, wrong shape, values that int8
-// cannot hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8
-// cannot group by 32; kExhausted: memory. All name the tensor.
+// int8, by model/convert.h. kCorruption: missing or unexpected tensor, wrong shape, a stored scale
+// that is not finite, values that int8 cannot hold (not finite, or a scale beyond f16);
+// kUnsupported: element type, a width that int8 cannot group by 32; kExhausted: memory. All name
+// the tensor.
 Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
                             const WeightOptions& options);
 

@@ -141,16 +141,19 @@ TEST(Convert, RoundsOnce) {
   ThreadPool threads(2);
   const TensorView wide = {DType::kF32, {kCount}, std::as_bytes(std::span(source))};
   std::vector<uint16_t> bf16(kCount);
-  ASSERT_TRUE(Convert(wide, DType::kBF16, reinterpret_cast<std::byte*>(bf16.data()), &threads));
+  const auto convert = [&threads](const TensorView& from, DType to, auto* out) {
+    return ConvertAll(PlanConversion(from, to, &threads), reinterpret_cast<std::byte*>(out),
+                      &threads) == ConversionFault::kNone;
+  };
+  ASSERT_TRUE(convert(wide, DType::kBF16, bf16.data()));
   std::vector<BlockQ8_0> blocks(kCount / 32);
-  ASSERT_TRUE(Convert(wide, DType::kQ8_0, reinterpret_cast<std::byte*>(blocks.data()), &threads));
+  ASSERT_TRUE(convert(wide, DType::kQ8_0, blocks.data()));
   std::vector<uint16_t> f16(kCount), from_f16(kCount), from_blocks(kCount);
   std::ranges::transform(source, f16.begin(), F32ToF16);
   const TensorView half = {DType::kF16, {kCount}, std::as_bytes(std::span(f16))};
   const TensorView q8 = {DType::kQ8_0, {kCount}, std::as_bytes(std::span(blocks))};
-  ASSERT_TRUE(Convert(half, DType::kBF16, reinterpret_cast<std::byte*>(from_f16.data()), &threads));
-  ASSERT_TRUE(
-      Convert(q8, DType::kBF16, reinterpret_cast<std::byte*>(from_blocks.data()), &threads));
+  ASSERT_TRUE(convert(half, DType::kBF16, from_f16.data()));
+  ASSERT_TRUE(convert(q8, DType::kBF16, from_blocks.data()));
   for (size_t i = 0; i < source.size(); ++i) {
     ASSERT_EQ(F32ToBF16(source[i]), bf16[i]);
     ASSERT_EQ(F32ToBF16(F16ToF32(f16[i])), from_f16[i]);
