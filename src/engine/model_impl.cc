@@ -8,7 +8,7 @@
 #include "base/thread_pool.h"
 #include "base/wall.h"
 #include "engine/model_path.h"
-#include "formats/gguf.h"
+#include "formats/gguf_parts.h"
 
 namespace gyrator {
 
@@ -49,7 +49,7 @@ Result<OpenedModel> OpenBoth(const std::string& path, const TextOptions& text,
     GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(path, options));
     return model;
   }
-  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, OpenGguf(path));
   GYRATOR_ASSIGN_OR_RETURN(model.text,
                            OrNone(TextModelImpl::FromGguf(file, path, text), path, &model.missing));
   GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(file, path, options));

@@ -69,6 +69,10 @@ TEST_F(ModelPathTest, AFolderOfGgufFilesListsThem) {
                 {"config.json", "give one of them: ", "/g/b.gguf"});
   Put("g/a.gguf");
   ExpectRefused(folder_ + "/g", Code::kNotFound, {"/g/a.gguf, " + folder_ + "/g/b.gguf"});
+  Put("g/aa-00001-of-00002.gguf");
+  Put("g/aa-00002-of-00002.gguf");  // none that can be given
+  ExpectRefused(folder_ + "/g", Code::kNotFound,
+                {"aa-00001-of-00002.gguf, " + folder_ + "/g/b.gguf"});
   for (int i = 10; i < 20; ++i) Put("g/c" + std::to_string(i) + ".gguf");
   ExpectRefused(folder_ + "/g", Code::kNotFound, {"c15.gguf, ..."});
 }

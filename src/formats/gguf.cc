@@ -331,6 +331,15 @@ Result<GgufFile> GgufFile::Parse(ByteSpan bytes, std::shared_ptr<const void> own
   return file;
 }
 
+Status GgufFile::AddPart(const GgufFile& part) {
+  for (const TensorIndex::Entry& entry : part.tensors().entries()) {
+    GYRATOR_RETURN_IF_ERROR(tensors_.Add(entry));
+  }
+  for (const auto& file : part.tensors().files()) tensors_.AddFile(file);
+  ++num_parts_;
+  return {};
+}
+
 Status GgufFile::ParseAll(ByteSpan bytes) {
   ByteReader reader(bytes);
   GYRATOR_ASSIGN_OR_RETURN(const ByteSpan magic, reader.Take(kMagic.size()));

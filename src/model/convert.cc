@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -16,6 +17,8 @@ namespace {
 constexpr int64_t kGroup = 32;          // values of a BlockQ8_0
 constexpr int64_t kTile = 512;          // values converted at a time; a multiple of every block
 constexpr int64_t kGrain = 64 * kTile;  // values of a thread's smallest range
+
+constexpr float kBelowHalf = 0x1.fffffep-2f;  // the largest f32 below 0.5
 
 // Where value `index` of a tensor begins; `index` is a multiple of the format's block.
 int64_t OffsetOf(const WeightFormat& format, int64_t index) {
@@ -69,11 +72,10 @@ bool QuantizeQ8_0(const float* x, BlockQ8_0* out) {
   out->scale = F32ToF16(scale);
   if (largest >= 0x7f800000 || (out->scale & 0x7c00u) == 0x7c00u) return false;
   for (int i = 0; i < kGroup; ++i) {
-    // Truncation of |v| + 0.5 would err just below a half; the rest is exact here (|v| < 128).
+    // To the nearest integer, halves away from zero: adding a half itself would round the values
+    // just below one up. (Compared with rounding by cases for every f32 up to 128.)
     const float v = x[i] * inverse;
-    const auto whole = static_cast<int32_t>(v);
-    const float rest = v - static_cast<float>(whole);
-    out->q[i] = static_cast<int8_t>(whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0));
+    out->q[i] = static_cast<int8_t>(static_cast<int32_t>(v + std::copysign(kBelowHalf, v)));
   }
   return true;
 }

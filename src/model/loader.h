@@ -35,12 +35,14 @@ struct LoadedModel {
   Weights weights;
 };
 
-// `path` is a Hugging Face folder (config.json, *.safetensors) or one .gguf file.
+// `path` is a Hugging Face folder (config.json, *.safetensors), a .gguf file or the first part of a
+// split one.
 // kNotFound; kCorruption and kUnsupported name file, field or tensor, what was expected and what
 // was found; kExhausted when converted weights do not fit into memory.
 Result<LoadedModel> LoadModel(const std::string& path, const ModelLoadOptions& options);
 // The model of an opened file, for callers that read other things from the same file: two opens of
-// one path may give two files. kUnsupported also for a part of a split file: parts are not joined.
+// one path may give two files. kUnsupported also for a part of a split file to which the others
+// were not added (OpenGguf adds them).
 Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,
                               const ModelLoadOptions& options);
 
