@@ -3,17 +3,10 @@
 #include <algorithm>
 
 #include "base/philox.h"
-#include "tensor/dtype.h"
 
 namespace gyrator {
 
 namespace {
-
-double MatrixBytes(const Matrix& m) {
-  const BlockLayout layout = LayoutOf(m.dtype);
-  return static_cast<double>(m.rows) * static_cast<double>(m.cols) *
-         static_cast<double>(layout.bytes) / static_cast<double>(layout.elements);
-}
 
 double MatrixOps(const Matrix& m) {
   return 2.0 * static_cast<double>(m.rows) * static_cast<double>(m.cols);
@@ -31,11 +24,10 @@ TokenCost CountCost(const Weights& weights, const PagedKv& kv) {
   for (const LayerWeights& layer : weights.layers) {
     for (const Matrix* m :
          {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-      cost.weight_bytes += MatrixBytes(*m);
       cost.layer_ops += MatrixOps(*m);
     }
   }
-  cost.weight_bytes += MatrixBytes(weights.head);
+  cost.weight_bytes = static_cast<double>(OperandBytes(weights));
   cost.head_ops = MatrixOps(weights.head);
   cost.kv_bytes = static_cast<double>(kv.block_bytes()) * kv.num_layers / kBlockPositions;
   return cost;

@@ -254,7 +254,7 @@ TEST_F(SmallGguf, ASplitFileIsTheWholeOne) {
   }
   const std::string first = root_ + "/parts-00001-of-00003.gguf";
   const auto whole = Model::Load(golden + "whole.gguf", {});
-  const auto parts = Model::Load(first, {.digest_cache = cache});
+  const auto parts = Model::Load(first, {.compute = {}, .digest_cache = cache});
   ASSERT_TRUE(whole.ok()) << whole.status().ToString();
   ASSERT_TRUE(parts.ok()) << parts.status().ToString();
   EXPECT_EQ((*whole)->info().parameters, (*parts)->info().parameters);
@@ -265,10 +265,10 @@ TEST_F(SmallGguf, ASplitFileIsTheWholeOne) {
   EXPECT_EQ(bytes, (*parts)->info().file_bytes);
   EXPECT_EQ(*(*whole)->WeightsDigest(false), *(*parts)->WeightsDigest(false));
   // The cache knows the files by the stamps of all of them.
-  EXPECT_TRUE((*Model::Load(first, {.digest_cache = cache}))->KnownWeightsDigest());
+  EXPECT_TRUE((*Model::Load(first, {.compute = {}, .digest_cache = cache}))->KnownWeightsDigest());
   std::filesystem::last_write_time(root_ + "/parts-00003-of-00003.gguf",
                                    std::filesystem::file_time_type::clock::now());
-  EXPECT_FALSE((*Model::Load(first, {.digest_cache = cache}))->KnownWeightsDigest());
+  EXPECT_FALSE((*Model::Load(first, {.compute = {}, .digest_cache = cache}))->KnownWeightsDigest());
 
   auto engine = MakeEngine(*whole, {.context = 64});
   auto session = MakeSession(*engine, 1);

@@ -26,6 +26,7 @@ class ModelImpl final : public Model {
   const Status& text_status() const override { return text_status_; }
   Result<std::string> WeightsDigest(bool recompute) const override;
   std::optional<std::string> KnownWeightsDigest() const override { return digest_.Known(); }
+  Result<double> AddedError() const override;
 
   const LoadedModel& loaded() const { return loaded_; }
   // Null when the model's folder has no tokenizer: token ids only.

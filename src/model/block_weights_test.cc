@@ -226,6 +226,26 @@ TEST(BlockWeights, BadScalesAreRefusedByTensorAndType) {
   }
 }
 
+// A tied embedding is read as the head.
+TEST(BlockWeights, BadScalesOfATiedEmbeddingAreRefused) {
+  ModelConfig config = OneLayer();
+  config.tied_head = true;
+  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ6_K}) {
+    const WeightFormat& format = FormatOf(dtype);
+    MadeTensors tensors = OneFormat(config, format);
+    for (const ComputeType compute : kComputes) {
+      EXPECT_TRUE(Load(config, tensors.index(), compute).ok()) << format.name;
+    }
+    std::ranges::fill(std::span(tensors.bytes("token_embd.weight")).last(format.bytes),
+                      std::byte{0xff});
+    for (const ComputeType compute : kComputes) {
+      const Status status = Load(config, tensors.index(), compute).status();
+      EXPECT_EQ(Code::kCorruption, status.code()) << format.name;
+      EXPECT_NE(std::string::npos, status.message().find("tensor token_embd.weight: "));
+    }
+  }
+}
+
 // Values beyond what a group of int8 can have: finite, so that f32 takes them.
 TEST(BlockWeights, ValuesBeyondInt8AreRefusedUnderInt8Alone) {
   const ModelConfig config = OneLayer();

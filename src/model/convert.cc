@@ -85,6 +85,18 @@ void Widen(DType dtype, const std::byte* bytes, int64_t begin, int64_t count, fl
   format.unpack(bytes + OffsetOf(format, begin), count / format.elements, out);
 }
 
+DType OperandDType(ComputeType compute) {
+  switch (compute) {
+    case ComputeType::kF32:
+      return DType::kF32;
+    case ComputeType::kBF16:
+      return DType::kBF16;
+    case ComputeType::kInt8:
+      return DType::kQ8_0;
+  }
+  return DType::kF32;
+}
+
 Conversion PlanConversion(const TensorView& from, DType to, ThreadPool* threads) {
   const WeightFormat& format = FormatOf(from.dtype);
   const bool has_map = to == DType::kQ8_0 && format.exact_q8 != nullptr;

@@ -16,6 +16,9 @@
 
 namespace gyrator {
 
+// What the matrices of a compute type hold: kF32, kBF16 or kQ8_0.
+DType OperandDType(ComputeType compute);
+
 // How one tensor is converted: decided once for all of it, then done range by range.
 struct Conversion {
   TensorView from;  // of a type that is a weight

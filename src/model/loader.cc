@@ -98,6 +98,7 @@ Status OpenFolder(LoadedModel* model) {
 // What follows when config and tensors are known.
 Result<LoadedModel> Finish(LoadedModel model, SourceFormat format,
                            const ModelLoadOptions& options) {
+  model.format = format;
   model.stored = StoredDType(model.tensors);
   model.compute = options.compute.value_or(DefaultCompute(model.stored));
   model.parameters = CountParameters(model.config);

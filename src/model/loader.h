@@ -32,6 +32,7 @@ struct LoadedModel {
   DType stored = DType::kF32;  // of the matrices: the dtype that holds most of their bytes
   int64_t parameters = 0;      // elements of all tensors of the table; a tied head counts once
   TensorIndex tensors;         // as stored, with the mapped files that a digest is of
+  SourceFormat format = SourceFormat::kHuggingFace;  // of the names in `tensors`
   Weights weights;
 };
 

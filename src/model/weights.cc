@@ -12,18 +12,6 @@ namespace gyrator {
 
 namespace {
 
-DType OperandDType(ComputeType compute) {
-  switch (compute) {
-    case ComputeType::kF32:
-      return DType::kF32;
-    case ComputeType::kBF16:
-      return DType::kBF16;
-    case ComputeType::kInt8:
-      return DType::kQ8_0;
-  }
-  return DType::kF32;
-}
-
 size_t AlignmentOf(DType dtype) {
   return dtype == DType::kF32 ? alignof(float) : alignof(uint16_t);
 }
@@ -202,8 +190,9 @@ Status Loader::LoadOne(const TensorSpec& spec, int32_t layer) {
     GYRATOR_ASSIGN_OR_RETURN(const float* vector, MakeVector(name, view));
     (spec.per_layer() ? target.*spec.layer_vector : weights_.*spec.model_vector) = vector;
   } else if (spec.model_matrix == &Weights::embedding) {
-    GYRATOR_ASSIGN_OR_RETURN(const std::byte* data, InPlace(name, view));
-    weights_.embedding = {data, view.dtype, view.shape[0], view.shape[1]};
+    // TieHead reads all of a tied one anyway, and checks it so.
+    if (!config_.tied_head) GYRATOR_RETURN_IF_ERROR(InPlace(name, view).status());
+    weights_.embedding = {view.bytes.data(), view.dtype, view.shape[0], view.shape[1]};
   } else {
     GYRATOR_ASSIGN_OR_RETURN(const Matrix matrix, MakeOperand(name, view));
     (spec.per_layer() ? target.*spec.layer_matrix : weights_.*spec.model_matrix) = matrix;
@@ -227,6 +216,20 @@ Status Loader::TieHead() {
 Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
                             const WeightOptions& options) {
   return Loader(config, source, options).Run();
+}
+
+uint64_t OperandBytes(const Weights& weights) {
+  const auto bytes = [](const Matrix& matrix) {
+    return TensorBytes(matrix.dtype, {matrix.rows, matrix.cols}).value_or(0);
+  };
+  uint64_t total = bytes(weights.head);
+  for (const LayerWeights& layer : weights.layers) {
+    for (const Matrix* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+      total += bytes(*matrix);
+    }
+  }
+  return total;
 }
 
 void WidenRow(const Matrix& embedding, int64_t row, float* out) {

@@ -85,6 +85,10 @@ Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& sourc
 // half away from zero, stored scale = f16(d). False when a value is not finite or d exceeds f16.
 bool QuantizeQ8_0(const float* x, BlockQ8_0* out);
 
+// Bytes of the matrices that are multiplied, wherever they lie. A tied head counts, the embedding
+// does not.
+uint64_t OperandBytes(const Weights& weights);
+
 // Row `row` of an embedding of any stored format, widened without rounding into out [cols].
 void WidenRow(const Matrix& embedding, int64_t row, float* out);
 

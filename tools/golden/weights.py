@@ -1,6 +1,6 @@
-"""Makes tests/golden/weights: blocks of every quantized type, and what the gguf package reads in them.
+"""Makes tests/golden/weights and fuzz/corpus/block_weights: blocks, and what the gguf package reads in them.
 
-For each type:
+For each block type:
   <type>.blocks.npy  uint8 [n, bytes of a block]: random blocks, and blocks at the ends of the format
   <type>.values.npy  float32 [n, elements of a block]: the package's dequantization
   <type>.q8_0.npy    uint8 [n * elements / 32, 34]: the package's Q8_0 of those values
@@ -8,7 +8,7 @@ mixed.gguf is a Llama of two layers, written by the package, whose matrices have
 read; mixed.txt has the SHA-256 of each of its tensors as f32, by the package. whole.gguf is a tiny
 model in one file, and parts-0000N-of-00003.gguf the same model as the package splits it. versions.json
 says what made them. Reproducible: all is drawn from one seed. All scales are finite: others are
-refused, and their bits are nobody's promise.
+refused, and their bits are nobody's promise. (mxfp4 has two exponents more, whose large values overflow.)
 
     python tools/golden/weights.py
 """
@@ -24,6 +24,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", "tests", "golden", "weights"))
+CORPUS = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", "fuzz", "corpus", "block_weights"))
 SEED = 20261201
 
 # Name, ggml's type, byte offsets of the f16 scales in a block.
@@ -32,6 +33,10 @@ FORMATS = [("q4_0", Type.Q4_0, [0]), ("q4_1", Type.Q4_1, [0, 2]), ("q5_0", Type.
            ("q3_K", Type.Q3_K, [108]), ("q4_K", Type.Q4_K, [0, 2]), ("q5_K", Type.Q5_K, [0, 2]),
            ("q6_K", Type.Q6_K, [208]), ("iq4_nl", Type.IQ4_NL, [0]), ("iq4_xs", Type.IQ4_XS, [0]),
            ("mxfp4", Type.MXFP4, [])]
+
+# Values of DType (include/gyrator/types.h), the first byte of an input of the fuzz target.
+DTYPES = {"q8_0": 13, "q4_0": 14, "q4_1": 15, "q5_0": 16, "q5_1": 17, "q2_K": 18, "q3_K": 19, "q4_K": 20, "q5_K": 21,
+          "q6_K": 22, "iq4_nl": 23, "iq4_xs": 24, "mxfp4": 25}
 
 # The largest f16, the smallest normal one, the largest and the smallest denormal, zeros, one.
 SCALES = [0x7BFF, 0xFBFF, 0x0400, 0x03FF, 0x83FF, 0x0001, 0x8001, 0x0000, 0x8000, 0x3C00]
@@ -84,6 +89,8 @@ def write_blocks():
         values = gguf.quants.dequantize(blocks, kind)
         with np.errstate(all="ignore"):
             quantized = gguf.quants.quantize(values, Type.Q8_0)
+        with open(os.path.join(CORPUS, name), "wb") as file:
+            file.write(bytes([DTYPES[name]]) + blocks.tobytes())
         np.save(os.path.join(ROOT, name + ".blocks.npy"), blocks)
         np.save(os.path.join(ROOT, name + ".values.npy"), values)
         np.save(os.path.join(ROOT, name + ".q8_0.npy"), quantized.reshape(-1, 34))
@@ -184,8 +191,9 @@ def write_parts():
 
 
 def main():
-    shutil.rmtree(ROOT, ignore_errors=True)
-    os.makedirs(ROOT)
+    for folder in (ROOT, CORPUS):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
     write_blocks()
     write_mixed()
     write_parts()
