@@ -69,12 +69,18 @@ TEST_F(ModelPathTest, AFolderOfGgufFilesListsThem) {
                 {"config.json", "give one of them: ", "/g/b.gguf"});
   Put("g/a.gguf");
   ExpectRefused(folder_ + "/g", Code::kNotFound, {"/g/a.gguf, " + folder_ + "/g/b.gguf"});
-  Put("g/aa-00001-of-00002.gguf");
-  Put("g/aa-00002-of-00002.gguf");  // none that can be given
-  ExpectRefused(folder_ + "/g", Code::kNotFound,
-                {"aa-00001-of-00002.gguf, " + folder_ + "/g/b.gguf"});
   for (int i = 10; i < 20; ++i) Put("g/c" + std::to_string(i) + ".gguf");
   ExpectRefused(folder_ + "/g", Code::kNotFound, {"c15.gguf, ..."});
+}
+
+// A later part of a split file is none that can be given.
+TEST_F(ModelPathTest, AFolderOfPartsListsTheFirst) {
+  Put("g/m-00002-of-00002.gguf");
+  Put("g/m-00001-of-00002.gguf");
+  Put("g/z.gguf");
+  ExpectRefused(
+      folder_ + "/g", Code::kNotFound,
+      {"give one of them: " + folder_ + "/g/m-00001-of-00002.gguf, " + folder_ + "/g/z.gguf"});
 }
 
 TEST_F(ModelPathTest, AFolderWithoutAModelSaysWhatItLacks) {

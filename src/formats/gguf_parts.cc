@@ -80,6 +80,16 @@ Status AddPart(const std::string& path, const PartNumber& expected, GgufFile* wh
   return whole->AddPart(*part).Annotate(path + ": gguf");
 }
 
+// A file without the number has the tensors that it has; the model misses those that it lacks.
+Status CheckNumTensors(const GgufFile& whole) {
+  const uint64_t found = whole.tensors().entries().size();
+  GYRATOR_ASSIGN_OR_RETURN(const auto total, whole.GetOr<uint64_t>("split.tensors.count", found));
+  if (total == found) return {};
+  return Status::Corruption("split.tensors.count is " + std::to_string(total) + ", found " +
+                            std::to_string(found) + " tensors in " +
+                            std::to_string(whole.num_parts()) + " parts");
+}
+
 }  // namespace
 
 Status CheckIsFirstPart(const GgufFile& file, const std::string& path) {
@@ -100,19 +110,13 @@ Result<GgufFile> OpenGguf(const std::string& path) {
                                    "; expected a name that ends in " + ending +
                                    ", beside the other parts: they are found by their names");
   }
-  auto total = file.Get<uint64_t>("split.tensors.count");
-  if (!total.ok()) return Status::Corruption(path + ": gguf: " + total.status().message());
   const std::string prefix = path.substr(0, path.size() - ending.size());
   for (uint64_t i = 1; i < first->count; ++i) {
     const PartNumber part = {.index = i, .count = first->count};
     GYRATOR_RETURN_IF_ERROR(
         AddPart(prefix + EndingOf(part), part, &file).Annotate(path + ": " + Described(part)));
   }
-  if (file.tensors().entries().size() != *total) {
-    return Status::Corruption(path + ": gguf: split.tensors.count is " + std::to_string(*total) +
-                              ", found " + std::to_string(file.tensors().entries().size()) +
-                              " tensors in " + std::to_string(first->count) + " parts");
-  }
+  GYRATOR_RETURN_IF_ERROR(CheckNumTensors(file).Annotate(path + ": gguf"));
   return file;
 }
 

@@ -1,8 +1,9 @@
 // GGUF files that were split into several, as llama.cpp and the gguf package split them.
 //
 // NAME-00001-of-00003.gguf has the metadata and some of the tensors; NAME-00002-of-00003.gguf and
-// the others have the other tensors. In each part split.no counts from 0, split.count is the number
-// of parts, and split.tensors.count the number of tensors of all parts.
+// the others have the other tensors. In each part split.no counts from 0 and split.count is the
+// number of parts; split.tensors.count, which some writers leave out, is the number of tensors of
+// all parts.
 #pragma once
 
 #include <string>
