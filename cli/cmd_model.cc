@@ -30,17 +30,41 @@ Json JsonOf(const ModelInfo& info) {
           {"rope", info.rope}};
 }
 
+Json JsonOf(const std::vector<StoredBytes>& stored) {
+  Json sizes = Json::object();
+  for (const StoredBytes& of : stored) sizes[std::string(DTypeName(of.dtype))] = of.bytes;
+  return sizes;
+}
+
+// "q4_K 480.2 MB, f32 1.1 MB"
+std::string TextOf(const std::vector<StoredBytes>& stored) {
+  std::string text;
+  for (const StoredBytes& of : stored) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", DTypeName(of.dtype),
+                        BytesText(static_cast<uint64_t>(of.bytes)));
+  }
+  return text;
+}
+
 }  // namespace
 
 Status RunModelInfo(const ModelInfoArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            OpenModel(args.model, &progress));
+  GYRATOR_ASSIGN_OR_RETURN(const double added_error, model->AddedError());
+  progress.Clear();
   Json info = JsonOf(model->info());
   if (context.json) {
+    info["stored_bytes"] = JsonOf(model->info().stored_bytes);
+    info["memory_bytes"] = model->info().operand_bytes;
+    info["added_error"] = added_error;
     info["notes"] = model->info().notes;
     return PrintJson(info);
   }
+  info["stored_bytes"] = TextOf(model->info().stored_bytes);
+  info["memory_bytes"] = BytesText(static_cast<uint64_t>(model->info().operand_bytes));
+  info["added_error"] = fmt::format("{:.2g} %", 100 * added_error);
   std::string text;
   for (const auto& [key, value] : info.items()) {
     text +=

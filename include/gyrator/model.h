@@ -79,12 +79,19 @@ struct ModelOptions {
   Progress progress = {};
 };
 
+struct StoredBytes {
+  DType dtype = DType::kF32;
+  int64_t bytes = 0;
+};
+
 struct ModelInfo {
   std::string path, name, family, isa, numerics;
   ComputeType compute = ComputeType::kF32;
   DType stored = DType::kF32;
   int64_t parameters = 0;
   int64_t file_bytes = 0;
+  std::vector<StoredBytes> stored_bytes;  // of the tensors of each type, most first
+  int64_t operand_bytes = 0;  // of the matrices as they are multiplied, mapped or in memory
   int32_t num_layers = 0, hidden = 0, num_heads = 0, num_kv_heads = 0, head_dim = 0, ffn = 0,
           vocab = 0;
   int32_t context_max = 0;
@@ -114,6 +121,10 @@ class Model {
   // That digest when nothing has to be hashed for it: this object or an earlier one of the same
   // files hashed them.
   virtual std::optional<std::string> KnownWeightsDigest() const = 0;
+  // The error that conversion to the compute type adds to the stored matrices, which may have been
+  // rounded before: root of the sum of squared differences over the sum of squares. Converts all
+  // weights once more: seconds for a large model, with progress.
+  virtual Result<double> AddedError() const = 0;
 };
 
 }  // namespace gyrator

@@ -3,15 +3,10 @@
 #include <algorithm>
 
 #include "base/philox.h"
-#include "model/pack.h"
 
 namespace gyrator {
 
 namespace {
-
-double MatrixBytes(ComputeType compute, const Matrix& m) {
-  return static_cast<double>(OperandBytes(compute, m.rows, m.cols).value_or(0));
-}
 
 double MatrixOps(const Matrix& m) {
   return 2.0 * static_cast<double>(m.rows) * static_cast<double>(m.cols);
@@ -29,11 +24,10 @@ TokenCost CountCost(const Weights& weights, const PagedKv& kv) {
   for (const LayerWeights& layer : weights.layers) {
     for (const Matrix* m :
          {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-      cost.weight_bytes += MatrixBytes(weights.compute, *m);
       cost.layer_ops += MatrixOps(*m);
     }
   }
-  cost.weight_bytes += MatrixBytes(weights.compute, weights.head);
+  cost.weight_bytes = static_cast<double>(OperandBytes(weights));
   cost.head_ops = MatrixOps(weights.head);
   cost.kv_bytes = static_cast<double>(kv.block_bytes()) * kv.num_layers / kBlockPositions;
   return cost;

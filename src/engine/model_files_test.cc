@@ -211,25 +211,16 @@ class SmallGguf : public testing::Test {
   const std::string zeros_ = std::string(64 * 32 * 8, '\0');
 };
 
+// What split files are refused for: src/formats/gguf_parts_test.cc.
 TEST_F(SmallGguf, APartOfASplitFileIsNamedAsOne) {
   ASSERT_TRUE(LoadWith([](GgufWriter*) {}).ok()) << LoadWith([](GgufWriter*) {}).ToString();
-  const struct {
-    uint32_t index, count;
-    const char* told;
-  } parts[] = {{0, 2, "part 1 of a GGUF file that is split into 2"},
-               {1, 2, "part 2 of a GGUF file that is split into 2"},
-               {11, 30, "part 12 of a GGUF file that is split into 30"}};
-  for (const auto& part : parts) {
-    const Status status = LoadWith([&](GgufWriter* writer) {
-      writer->Set<uint16_t>("split.no", static_cast<uint16_t>(part.index));
-      writer->Set<uint16_t>("split.count", static_cast<uint16_t>(part.count));
-      writer->Set<int32_t>("split.tensors.count", 99);
-    });
-    EXPECT_EQ(Code::kUnsupported, status.code()) << status.ToString();
-    for (const std::string& text : {std::string(part.told), path_, std::string("--merge")}) {
-      EXPECT_NE(std::string::npos, status.message().find(text)) << status.message();
-    }
-  }
+  const Status status = LoadWith([&](GgufWriter* writer) {
+    writer->Set<uint16_t>("split.no", 0);
+    writer->Set<uint16_t>("split.count", 2);
+    writer->Set<int32_t>("split.tensors.count", 99);
+  });
+  EXPECT_EQ(Code::kInvalidArgument, status.code()) << status.ToString();
+  EXPECT_NE(std::string::npos, status.message().find("ends in -00001-of-00002.gguf"));
   // One part is the whole.
   const Status whole =
       LoadWith([](GgufWriter* writer) { writer->Set<uint16_t>("split.count", 1); });
@@ -239,16 +230,74 @@ TEST_F(SmallGguf, APartOfASplitFileIsNamedAsOne) {
   EXPECT_EQ(Code::kCorruption, damaged.code()) << damaged.ToString();
 }
 
-// A part without the keys of a model is a part before it is anything else.
+// A part without the keys of a model is a part before it is anything else, for both sides.
 TEST_F(SmallGguf, TheSecondPartIsNotSaidToBeDamaged) {
   GgufWriter writer;
   writer.Set<uint16_t>("split.no", 1);
   writer.Set<uint16_t>("split.count", 3);
   writer.AddTensor("blk.7.attn_q.weight", DType::kF32, {32, 32}, AsBytes(zeros_).first(4096));
-  ASSERT_TRUE(writer.WriteFile(path_).ok());
-  const Status status = Model::Load(path_, {}).status();
-  EXPECT_EQ(Code::kUnsupported, status.code()) << status.ToString();
-  EXPECT_NE(std::string::npos, status.message().find("part 2 of a GGUF file"));
+  const std::string path = root_ + "/m-00002-of-00003.gguf";
+  ASSERT_TRUE(writer.WriteFile(path).ok());
+  for (const Status& status : {Model::Load(path, {}).status(), TextModel::Load(path).status()}) {
+    EXPECT_EQ(Code::kInvalidArgument, status.code()) << status.ToString();
+    EXPECT_NE(std::string::npos, status.message().find("part 2 of a GGUF file"));
+    EXPECT_NE(std::string::npos, status.message().find(root_ + "/m-00001-of-00003.gguf"));
+  }
+}
+
+// A file in parts is the model of the whole file: its digest, its size, its contexts.
+TEST_F(SmallGguf, ASplitFileIsTheWholeOne) {
+  const std::string golden = kGolden + "weights/", cache = root_ + "/digests";
+  for (const char* part :
+       {"parts-00001-of-00003.gguf", "parts-00002-of-00003.gguf", "parts-00003-of-00003.gguf"}) {
+    std::filesystem::copy(golden + part, root_);
+  }
+  const std::string first = root_ + "/parts-00001-of-00003.gguf";
+  const auto whole = Model::Load(golden + "whole.gguf", {});
+  const auto parts = Model::Load(first, {.compute = {}, .digest_cache = cache});
+  ASSERT_TRUE(whole.ok()) << whole.status().ToString();
+  ASSERT_TRUE(parts.ok()) << parts.status().ToString();
+  EXPECT_EQ((*whole)->info().parameters, (*parts)->info().parameters);
+  int64_t bytes = 0;
+  for (const auto& file : std::filesystem::directory_iterator(root_)) {
+    bytes += static_cast<int64_t>(file.file_size());
+  }
+  EXPECT_EQ(bytes, (*parts)->info().file_bytes);
+  EXPECT_EQ(*(*whole)->WeightsDigest(false), *(*parts)->WeightsDigest(false));
+  // The cache knows the files by the stamps of all of them.
+  EXPECT_TRUE((*Model::Load(first, {.compute = {}, .digest_cache = cache}))->KnownWeightsDigest());
+  std::filesystem::last_write_time(root_ + "/parts-00003-of-00003.gguf",
+                                   std::filesystem::file_time_type::clock::now());
+  EXPECT_FALSE((*Model::Load(first, {.compute = {}, .digest_cache = cache}))->KnownWeightsDigest());
+
+  auto engine = MakeEngine(*whole, {.context = 64});
+  auto session = MakeSession(*engine, 1);
+  ASSERT_TRUE(session->Complete(std::vector<TokenId>{3, 1}, Steps(2)).ok());
+  const auto saved = session->Save({.root = root_, .name = {}});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  auto other = MakeEngine(*parts, {.context = 64});
+  LoadReport report;
+  EXPECT_TRUE(other->LoadSession(saved->folder, &report).ok());
+  EXPECT_TRUE(report.notes.empty());
+}
+
+// Blocks that were quantized again are numerics of their own: a context of "int8.v1" is not theirs.
+TEST(BlockNumerics, AreRecordedWhereWeightsWereQuantizedAgain) {
+  const struct {
+    const char* path;
+    std::optional<ComputeType> compute;
+    const char* numerics;
+  } cases[] = {{"weights/mixed.gguf", {}, "int8.q8.v1"},
+               {"weights/mixed.gguf", ComputeType::kF32, "f32.v1"},
+               {"weights/whole.gguf", {}, "int8.v1"},
+               {"models/qwen2.q8_0.gguf", {}, "int8.v1"},
+               {"models/qwen2.f32.gguf", ComputeType::kInt8, "int8.v1"},
+               {"models/qwen2_yarn.bf16.gguf", ComputeType::kInt8, "int8.v1"}};
+  for (const auto& test : cases) {
+    const auto model = Model::Load(kGolden + test.path, {.compute = test.compute});
+    ASSERT_TRUE(model.ok()) << model.status().ToString();
+    EXPECT_EQ(test.numerics, (*model)->info().numerics) << test.path;
+  }
 }
 
 TEST_F(SmallGguf, AnElementTypeThatIsNotReadSaysWhichAreAndWhatToDo) {
@@ -256,19 +305,19 @@ TEST_F(SmallGguf, AnElementTypeThatIsNotReadSaysWhichAreAndWhatToDo) {
     const Status status = LoadWith([](GgufWriter*) {}, type);
     EXPECT_EQ(Code::kUnsupported, status.code()) << status.ToString();
     for (const char* text :
-         {"token_embd.weight", "expected f32, f16, bf16 or q8_0", "llama-quantize"}) {
+         {"token_embd.weight", "expected one of f32, f16, bf16, q8_0, q4_0", "llama-quantize"}) {
       EXPECT_NE(std::string::npos, status.message().find(text)) << status.message();
     }
   }
-  // A type of ggml that has no DType: 3 is q4_1.
+  // A type of ggml that has no DType: 9 is q8_1.
   ASSERT_TRUE(LoadWith([](GgufWriter*) {}).ok());
   std::string bytes = *ReadSmallFile(path_, 1 << 24);
   const size_t at = bytes.find("blk.0.attn_q.weight") + 19 + 4 + 2 * 8;
-  bytes[at] = 3;
+  bytes[at] = 9;
   WriteAllOf(path_, bytes);
   const Status status = Model::Load(path_, {}).status();
   EXPECT_EQ(Code::kUnsupported, status.code()) << status.ToString();
-  for (const char* text : {"q4_1", "expected f32, f16, bf16 or q8_0", "llama-quantize"}) {
+  for (const char* text : {"q8_1", "q6_K, iq4_nl, iq4_xs, mxfp4", "llama-quantize"}) {
     EXPECT_NE(std::string::npos, status.message().find(text)) << status.message();
   }
 }

@@ -1,6 +1,7 @@
 #include "engine/model_impl.h"
 
 #include <algorithm>
+#include <functional>
 #include <thread>
 #include <utility>
 
@@ -8,7 +9,9 @@
 #include "base/thread_pool.h"
 #include "base/wall.h"
 #include "engine/model_path.h"
-#include "formats/gguf.h"
+#include "formats/gguf_parts.h"
+#include "model/added_error.h"
+#include "tensor/weight_format.h"
 
 namespace gyrator {
 
@@ -49,7 +52,7 @@ Result<OpenedModel> OpenBoth(const std::string& path, const TextOptions& text,
     GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(path, options));
     return model;
   }
-  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, OpenGguf(path));
   GYRATOR_ASSIGN_OR_RETURN(model.text,
                            OrNone(TextModelImpl::FromGguf(file, path, text), path, &model.missing));
   GYRATOR_ASSIGN_OR_RETURN(model.loaded, LoadModel(file, path, options));
@@ -66,6 +69,21 @@ void CompareVocabularies(OpenedModel* model) {
                                 ": a text that needs a later id is refused");
 }
 
+// Bytes of the tensors of each type, most first.
+std::vector<StoredBytes> CountStored(const TensorIndex& tensors) {
+  std::vector<StoredBytes> stored;
+  for (const WeightFormat& format : AllFormats()) {
+    int64_t bytes = 0;
+    for (const TensorIndex::Entry& entry : tensors.entries()) {
+      const bool of_this = entry.foreign_type.empty() && entry.view.dtype == format.dtype;
+      if (of_this) bytes += static_cast<int64_t>(entry.view.bytes.size());
+    }
+    if (bytes > 0) stored.push_back({format.dtype, bytes});
+  }
+  std::ranges::stable_sort(stored, std::ranges::greater(), &StoredBytes::bytes);
+  return stored;
+}
+
 ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
   const ModelConfig& config = loaded.config;
   ModelInfo info{.path = loaded.path,
@@ -76,6 +94,8 @@ ModelInfo Describe(const LoadedModel& loaded, const Ops& ops) {
                  .compute = loaded.compute,
                  .stored = loaded.stored,
                  .parameters = loaded.parameters,
+                 .stored_bytes = CountStored(loaded.tensors),
+                 .operand_bytes = static_cast<int64_t>(OperandBytes(loaded.weights)),
                  .num_layers = config.num_layers,
                  .hidden = config.hidden,
                  .num_heads = config.num_heads,
@@ -143,7 +163,7 @@ std::string ModelImpl::numerics() const {
     case ComputeType::kBF16:
       return std::string(ops_->bf16_numerics);
     case ComputeType::kInt8:
-      return "int8.v1";
+      return loaded_.weights.requantized ? "int8.q8.v1" : "int8.v1";
   }
   return {};
 }
@@ -155,6 +175,13 @@ Result<std::string> ModelImpl::WeightsDigest(bool recompute) const {
   };
   return BehindWall("hashing the weights",
                     [&] { return recompute ? digest_.Recompute(hash) : digest_.Get(hash); });
+}
+
+Result<double> ModelImpl::AddedError() const {
+  return BehindWall("measuring the weights", [this]() -> Result<double> {
+    ThreadPool threads(ThreadCount(options_.threads));
+    return gyrator::AddedError(loaded_, &threads, options_.progress);
+  });
 }
 
 }  // namespace gyrator

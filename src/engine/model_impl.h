@@ -26,12 +26,15 @@ class ModelImpl final : public Model {
   const Status& text_status() const override { return text_status_; }
   Result<std::string> WeightsDigest(bool recompute) const override;
   std::optional<std::string> KnownWeightsDigest() const override { return digest_.Known(); }
+  Result<double> AddedError() const override;
 
   const LoadedModel& loaded() const { return loaded_; }
   // Null when the model's folder has no tokenizer: token ids only.
   const TextModelImpl* text_impl() const { return text_.get(); }
   const Ops& ops() const { return *ops_; }
-  // What a snapshot records of the arithmetic: "f32.v1", "int8.v1", "bf16.dp.v1", "bf16.amx.v1".
+  // What a snapshot records of the arithmetic: "f32.v1", "int8.v1", "bf16.dp.v1", "bf16.amx.v1", or
+  // "int8.q8.v1" where weights were quantized a second time: kernels that multiply the stored
+  // blocks themselves will have other numbers, and are not to go on with such a context.
   std::string numerics() const;
 
  private:

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/gguf_parts.h"
+
 namespace gyrator {
 
 namespace {
@@ -58,7 +60,10 @@ Status NotAModelFolder(const std::string& path) {
   std::vector<std::string> files;
   std::error_code error;
   for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() == ".gguf") files.push_back(it->path().string());
+    if (it->path().extension() != ".gguf" || IsNameOfLaterPart(it->path().filename().string())) {
+      continue;  // no file that can be given
+    }
+    files.push_back(it->path().string());
   }
   if (error) return Unreadable(path, error);
   std::ranges::sort(files);

@@ -73,6 +73,16 @@ TEST_F(ModelPathTest, AFolderOfGgufFilesListsThem) {
   ExpectRefused(folder_ + "/g", Code::kNotFound, {"c15.gguf, ..."});
 }
 
+// A later part of a split file is none that can be given.
+TEST_F(ModelPathTest, AFolderOfPartsListsTheFirst) {
+  Put("g/m-00002-of-00002.gguf");
+  Put("g/m-00001-of-00002.gguf");
+  Put("g/z.gguf");
+  ExpectRefused(
+      folder_ + "/g", Code::kNotFound,
+      {"give one of them: " + folder_ + "/g/m-00001-of-00002.gguf, " + folder_ + "/g/z.gguf"});
+}
+
 TEST_F(ModelPathTest, AFolderWithoutAModelSaysWhatItLacks) {
   ExpectRefused(folder_, Code::kNotFound, {"expected a model folder with a config.json"});
   Put("readme.md");

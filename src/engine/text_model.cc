@@ -7,7 +7,7 @@
 #include "base/sha256.h"
 #include "engine/messages.h"
 #include "engine/model_path.h"
-#include "formats/gguf.h"
+#include "formats/gguf_parts.h"
 
 namespace gyrator {
 
@@ -131,8 +131,8 @@ std::optional<TokenId> TextModelImpl::EndOfEarlierReply() const {
   const auto opening = tokenizer_->Encode(text.substr(0, first), {.add_special = false});
   const auto between =
       tokenizer_->Encode(Stripped(text.substr(behind, next - behind)), {.add_special = false});
-  const auto after_user = tokenizer_->Encode(Stripped(text.substr(first + kUserWords.size())),
-                                             {.add_special = false});
+  const auto after_user =
+      tokenizer_->Encode(Stripped(text.substr(first + kUserWords.size())), {.add_special = false});
   const auto opens =
       std::mismatch(between.rbegin(), between.rend(), opening.rbegin(), opening.rend()).first;
   if (opens.base() != between.begin()) {
@@ -175,7 +175,9 @@ Result<std::shared_ptr<const TextModelImpl>> TextModelImpl::Open(const std::stri
     GYRATOR_RETURN_IF_ERROR(CheckFolderOptions(options));
     return Make(Tokenizer::FromHuggingFace(path), path);
   }
+  // Of a split file the first part has the tokenizer; the others need not be there.
   GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  GYRATOR_RETURN_IF_ERROR(CheckIsFirstPart(file, path));
   return FromGguf(file, path, options);
 }
 

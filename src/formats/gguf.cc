@@ -228,8 +228,7 @@ Result<uint64_t> StoredBytes(const GgmlType& type, const Shape& shape) {
                               std::string(type.name));
   }
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<uint64_t>(*elements) / type.block,
-                             static_cast<uint64_t>(type.bytes), &bytes)) {
+  if (__builtin_mul_overflow(static_cast<uint64_t>(*elements / type.block), type.bytes, &bytes)) {
     return Status::Corruption("shape " + ShapeText(shape) + " overflows 64 bits");
   }
   return bytes;
@@ -250,8 +249,8 @@ Status ReadTensorClaim(ByteReader* reader, uint64_t alignment, TensorClaim* clai
     return Status::Corruption("offset " + std::to_string(claim->offset) + " is not aligned to " +
                               std::to_string(alignment));
   }
-  const GgmlType* type = FindGgmlType(type_id);
-  if (type == nullptr) {
+  const std::optional<GgmlType> type = FindGgmlType(type_id);
+  if (!type) {
     claim->entry.foreign_type = "ggml type " + std::to_string(type_id);
     return {};
   }
@@ -330,6 +329,15 @@ Result<GgufFile> GgufFile::Parse(ByteSpan bytes, std::shared_ptr<const void> own
   GYRATOR_RETURN_IF_ERROR(file.ParseAll(bytes).Annotate("gguf"));
   file.tensors_.AddOwner(std::move(owner));
   return file;
+}
+
+Status GgufFile::AddPart(const GgufFile& part) {
+  for (const TensorIndex::Entry& entry : part.tensors().entries()) {
+    GYRATOR_RETURN_IF_ERROR(tensors_.Add(entry));
+  }
+  for (const auto& file : part.tensors().files()) tensors_.AddFile(file);
+  ++num_parts_;
+  return {};
 }
 
 Status GgufFile::ParseAll(ByteSpan bytes) {

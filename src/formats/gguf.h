@@ -48,11 +48,18 @@ struct GgufValue {
 // Every view that it gives is valid while the file, a copy, or one of tensors().owners() lives.
 class GgufFile {
  public:
-  // Maps and parses. MappedFile's errors; kCorruption (damaged), kUnsupported (version, byte
-  // order). Messages begin with the path.
+  // Maps and parses one file. MappedFile's errors; kCorruption (damaged), kUnsupported (version,
+  // byte order). Messages begin with the path. A part of a split file is a file with some of the
+  // tensors: OpenGguf of gguf_parts.h joins them.
   static Result<GgufFile> Open(const std::string& path);
   // Parses `bytes`, which `owner` keeps alive.
   static Result<GgufFile> Parse(ByteSpan bytes, std::shared_ptr<const void> owner);
+
+  // Adds the tensors and the mapped files of another part of the same split file, whose metadata is
+  // left out. kCorruption: a tensor that is here already. See gguf_parts.h, which checks that the
+  // parts belong together.
+  Status AddPart(const GgufFile& part);
+  int64_t num_parts() const { return num_parts_; }
 
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
@@ -90,6 +97,7 @@ class GgufFile {
 
   uint32_t version_ = 0;
   uint64_t alignment_ = 32;
+  int64_t num_parts_ = 1;
   TensorIndex tensors_;
   std::vector<std::string_view> keys_;
   std::unordered_map<std::string_view, GgufValue> values_;

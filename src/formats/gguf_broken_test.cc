@@ -46,6 +46,7 @@ class Bytes {
 
 constexpr uint32_t kF32 = 0;
 constexpr uint32_t kQ4_K = 12;
+constexpr uint32_t kIQ2_XXS = 16;  // read by nobody here
 constexpr uint64_t kHuge = ~uint64_t{0};
 
 struct BrokenFile {
@@ -154,7 +155,7 @@ std::vector<BrokenFile> BrokenTensors() {
       {"data cut", one({3}, kF32, 0, 11), bad, "12 bytes at offset 0 of the data, have 11"},
       {"no data", one({1}, kF32, 0, 0), bad, "have 0"},
       {"no padding, no data", Bytes().Head(1, 0).Tensor("the.tensor", {1}, kF32, 0), bad, "have 0"},
-      {"foreign data cut", one({256}, kQ4_K, 0, 143), bad, "144 bytes"},
+      {"foreign data cut", one({256}, kIQ2_XXS, 0, 65), bad, "66 bytes"},
       {"unknown type beyond the file", one({1}, 99, 64, 32), bad, "offset 64"},
       {"a petabyte that is not there", one({1000000, 1000000, 1000}, kF32, 0, 4), bad, "have 4"},
       {"name twice",
@@ -184,6 +185,42 @@ void ExpectRefused(const std::vector<BrokenFile>& files) {
 TEST(GgufBroken, Heads) { ExpectRefused(BrokenHeads()); }
 TEST(GgufBroken, Metadata) { ExpectRefused(BrokenMetadata()); }
 TEST(GgufBroken, Tensors) { ExpectRefused(BrokenTensors()); }
+
+// Every block type, by its number in ggml: data that ends one byte early, rows of half a block, and
+// a tensor of two rows that is whole.
+TEST(GgufBroken, BlockTypes) {
+  const struct {
+    uint32_t type;
+    uint64_t elements, bytes;
+    DType dtype;
+  } types[] = {
+      {2, 32, 18, DType::kQ4_0},    {3, 32, 20, DType::kQ4_1},    {6, 32, 22, DType::kQ5_0},
+      {7, 32, 24, DType::kQ5_1},    {8, 32, 34, DType::kQ8_0},    {10, 256, 84, DType::kQ2_K},
+      {11, 256, 110, DType::kQ3_K}, {12, 256, 144, DType::kQ4_K}, {13, 256, 176, DType::kQ5_K},
+      {14, 256, 210, DType::kQ6_K}, {20, 32, 18, DType::kIQ4_NL}, {23, 256, 136, DType::kIQ4_XS},
+      {39, 32, 17, DType::kMXFP4}};
+  for (const auto& [type, elements, bytes, dtype] : types) {
+    SCOPED_TRACE(DTypeName(dtype));
+    const auto file = [&](uint64_t columns, uint64_t data_bytes) {
+      return Bytes()
+          .Head(1, 0)
+          .Tensor("the.tensor", {columns, 2}, type, 0)
+          .Align()
+          .Zeros(data_bytes);
+    };
+    const Bytes whole = file(elements, 2 * bytes);
+    const auto parsed = GgufFile::Parse(AsBytes(whole.text()), nullptr);
+    ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
+    const auto view = parsed->tensors().Get("the.tensor");
+    ASSERT_TRUE(view.ok()) << view.status().ToString();
+    EXPECT_EQ(dtype, view->dtype);
+    EXPECT_EQ(2 * bytes, view->bytes.size());
+    const std::string cut = "have " + std::to_string(2 * bytes - 1);
+    const std::string half = "rows of " + std::to_string(elements / 2);
+    ExpectRefused({{"cut", file(elements, 2 * bytes - 1), Code::kCorruption, cut.c_str()},
+                   {"half", file(elements / 2, 2 * bytes), Code::kCorruption, half.c_str()}});
+  }
+}
 
 TEST(Gguf, OddButWholeFilesAreRead) {
   const auto parse = [](const Bytes& bytes) {
@@ -241,17 +278,17 @@ TEST(Gguf, AlignmentOfTheFileIsUsed) {
 TEST(Gguf, ForeignTypesAreListedAndRefusedWhenUsed) {
   const Bytes bytes = Bytes()
                           .Head(2, 0)
-                          .Tensor("quantized", {512, 2}, kQ4_K, 0)
-                          .Tensor("new", {5}, 99, 576)
+                          .Tensor("quantized", {512, 2}, kIQ2_XXS, 0)
+                          .Tensor("new", {5}, 99, 288)
                           .Align()
-                          .Zeros(640);
+                          .Zeros(320);
   const auto file = GgufFile::Parse(AsBytes(bytes.text()), nullptr);
   ASSERT_TRUE(file.ok()) << file.status().ToString();
   EXPECT_EQ((Shape{2, 512}), file->tensors().entries()[0].view.shape);
   const auto quantized = file->tensors().Get("quantized");
   EXPECT_EQ(Code::kUnsupported, quantized.status().code());
   EXPECT_NE(std::string::npos, quantized.status().message().find("'quantized'"));
-  EXPECT_NE(std::string::npos, quantized.status().message().find("q4_K"));
+  EXPECT_NE(std::string::npos, quantized.status().message().find("iq2_xxs"));
   EXPECT_NE(std::string::npos, file->tensors().Get("new").status().message().find("ggml type 99"));
 }
 

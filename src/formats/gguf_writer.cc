@@ -85,13 +85,13 @@ void GgufWriter::SetArray(std::string_view key, std::span<const T> values) {
 void GgufWriter::AddTensor(std::string_view name, DType dtype, const Shape& shape,
                            TensorSource source) {
   const std::string quoted = "tensor '" + std::string(name) + "'";
-  const GgmlType* type = FindGgmlType(dtype);
+  const std::optional<uint32_t> type = GgmlTypeId(dtype);
   const auto bytes = TensorBytes(dtype, shape);
   if (name.empty() || name.size() > kTensorNameBytesMax) {
     return Refuse(quoted + ": name of " + std::to_string(name.size()) + " bytes, expected 1 to " +
                   std::to_string(kTensorNameBytesMax));
   }
-  if (type == nullptr) return Refuse(quoted + ": no type for " + std::string(DTypeName(dtype)));
+  if (!type) return Refuse(quoted + ": no type for " + std::string(DTypeName(dtype)));
   if (!bytes || shape.size() > kDimsMax) {
     return Refuse(quoted + ": shape " + ShapeText(shape) + " of " + std::string(DTypeName(dtype)));
   }
@@ -101,7 +101,7 @@ void GgufWriter::AddTensor(std::string_view name, DType dtype, const Shape& shap
   for (size_t i = shape.size(); i > 0; --i) {
     Append(&tensor_infos_, static_cast<uint64_t>(shape[i - 1]));
   }
-  Append(&tensor_infos_, type->id);
+  Append(&tensor_infos_, *type);
   Append(&tensor_infos_, data_bytes_);
   data_bytes_ += *bytes + PaddingAfter(*bytes);
   tensors_.push_back({std::string(name), *bytes, std::move(source)});

@@ -1,7 +1,7 @@
 // Writing of GGUF v3 files, little-endian, alignment 32: the bytes that the gguf package writes.
 //
 // Tensors are declared first and their bytes asked for one tensor at a time, so a file larger than
-// memory can be written. Does not convert or quantize: kQ8_0 tensors are given as BlockQ8_0 bytes.
+// memory can be written. Does not convert or quantize: tensors of block types are given as blocks.
 // The format: docs/formats/gguf.md.
 #pragma once
 
@@ -34,7 +34,7 @@ class GgufWriter {
   void SetArray(std::string_view key, std::span<const T> values);
 
   // `shape` outermost first. `source` is called once, by Write, and must give exactly
-  // TensorBytes(dtype, shape) bytes. kF32, kF16, kBF16, kQ8_0, kI8 .. kI64, kF64.
+  // TensorBytes(dtype, shape) bytes. Every type that is a weight, kI8 .. kI64 and kF64.
   void AddTensor(std::string_view name, DType dtype, const Shape& shape, TensorSource source);
   // The same from memory that lives until Write returns.
   void AddTensor(std::string_view name, DType dtype, const Shape& shape, ByteSpan bytes);

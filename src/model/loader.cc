@@ -8,11 +8,12 @@
 #include <thread>
 
 #include "base/mapped_file.h"
-#include "formats/gguf.h"
+#include "formats/gguf_parts.h"
 #include "formats/hf_config.h"
 #include "formats/lfs_pointer.h"
 #include "formats/safetensors.h"
 #include "model/family.h"
+#include "tensor/weight_format.h"
 
 namespace gyrator {
 
@@ -59,15 +60,12 @@ void UseOwnHead(LoadedModel* model) {
       "file's own head is used");
 }
 
-// A part of a split model has some of its tensors.
+// A part alone has some of the tensors only, and may have no metadata of a model.
 Status CheckIsWhole(const GgufFile& file) {
-  GYRATOR_ASSIGN_OR_RETURN(const auto count, file.GetOr<uint64_t>("split.count", 1));
-  if (count <= 1) return {};
-  GYRATOR_ASSIGN_OR_RETURN(const auto index, file.GetOr<uint64_t>("split.no", 0));
-  return Status::Unsupported(
-      "part " + std::to_string(index + 1) + " of a GGUF file that is split into " +
-      std::to_string(count) +
-      ": expected a whole file; join the parts first (llama-gguf-split --merge FIRST_PART WHOLE)");
+  GYRATOR_ASSIGN_OR_RETURN(const auto count, file.GetOr<int64_t>("split.count", 1));
+  if (count <= 1 || count == file.num_parts()) return {};
+  return Status::Unsupported("expected all " + std::to_string(count) +
+                             " parts of the GGUF file, found " + std::to_string(file.num_parts()));
 }
 
 Status OpenGguf(const GgufFile& file, LoadedModel* model) {
@@ -100,6 +98,7 @@ Status OpenFolder(LoadedModel* model) {
 // What follows when config and tensors are known.
 Result<LoadedModel> Finish(LoadedModel model, SourceFormat format,
                            const ModelLoadOptions& options) {
+  model.format = format;
   model.stored = StoredDType(model.tensors);
   model.compute = options.compute.value_or(DefaultCompute(model.stored));
   model.parameters = CountParameters(model.config);
@@ -113,14 +112,8 @@ Result<LoadedModel> Finish(LoadedModel model, SourceFormat format,
 }  // namespace
 
 ComputeType DefaultCompute(DType stored) {
-  switch (stored) {
-    case DType::kBF16:
-      return ComputeType::kBF16;
-    case DType::kQ8_0:
-      return ComputeType::kInt8;
-    default:
-      return ComputeType::kF32;
-  }
+  if (FormatOf(stored).is_block()) return ComputeType::kInt8;
+  return stored == DType::kBF16 ? ComputeType::kBF16 : ComputeType::kF32;
 }
 
 Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,
@@ -134,7 +127,7 @@ Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,
 Result<LoadedModel> LoadModel(const std::string& path, const ModelLoadOptions& options) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(path, ignored)) {
-    GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+    GYRATOR_ASSIGN_OR_RETURN(const GgufFile file, OpenGguf(path));
     return LoadModel(file, path, options);
   }
   LoadedModel model;

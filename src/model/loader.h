@@ -32,19 +32,22 @@ struct LoadedModel {
   DType stored = DType::kF32;  // of the matrices: the dtype that holds most of their bytes
   int64_t parameters = 0;      // elements of all tensors of the table; a tied head counts once
   TensorIndex tensors;         // as stored, with the mapped files that a digest is of
+  SourceFormat format = SourceFormat::kHuggingFace;  // of the names in `tensors`
   Weights weights;
 };
 
-// `path` is a Hugging Face folder (config.json, *.safetensors) or one .gguf file.
+// `path` is a Hugging Face folder (config.json, *.safetensors), a .gguf file or the first part of a
+// split one.
 // kNotFound; kCorruption and kUnsupported name file, field or tensor, what was expected and what
 // was found; kExhausted when converted weights do not fit into memory.
 Result<LoadedModel> LoadModel(const std::string& path, const ModelLoadOptions& options);
 // The model of an opened file, for callers that read other things from the same file: two opens of
-// one path may give two files. kUnsupported also for a part of a split file: parts are not joined.
+// one path may give two files. kUnsupported also for a part of a split file to which the others
+// were not added (OpenGguf adds them).
 Result<LoadedModel> LoadModel(const GgufFile& file, const std::string& path,
                               const ModelLoadOptions& options);
 
-// F32, F16: f32. BF16: bf16. Q8_0: int8.
+// F32, F16: f32. BF16: bf16. All block types: int8.
 ComputeType DefaultCompute(DType stored);
 
 // Names the content of weight files, whatever is computed with it: SHA-256 of one line

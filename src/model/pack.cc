@@ -6,7 +6,6 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/ops.h"
-#include "model/convert.h"
 
 namespace gyrator {
 
@@ -21,96 +20,64 @@ uint64_t Int8Bytes(int64_t rows, int64_t cols) {  // of q
 // The operand of one matrix; each panel is made by one thread, a part of k at a time.
 class Packer {
  public:
-  Packer(const Matrix& matrix, ComputeType compute, std::byte* operand)
-      : matrix_(matrix), compute_(compute), operand_(operand) {}
+  Packer(const Matrix& matrix, std::byte* operand) : matrix_(matrix), operand_(operand) {}
 
-  // False as PackMatrix.
-  bool PackPanel(int64_t panel) const {
+  ConversionFault PackPanel(int64_t panel) const {
     const int64_t first = panel * kPanelColumns;
     const int64_t count = std::min(kPanelColumns, matrix_.rows - first);
     if (count < kPanelColumns) ClearPanel(panel);
-    bool ok = true;
     for (int64_t at = 0; at < matrix_.cols; at += kPart) {
       const int64_t some = std::min(kPart, matrix_.cols - at);
       for (int64_t row = first; row < first + count; ++row) {
-        ok = PackPart(row, at, some) && ok;
+        const ConversionFault fault = PackPart(row, at, some);
+        if (fault != ConversionFault::kNone) return fault;
       }
     }
-    return ok;
+    return ConversionFault::kNone;
   }
 
  private:
   static constexpr int64_t kPart = 512;  // values: a panel's part stays in the first cache
 
+  // The columns that a last panel lacks.
   void ClearPanel(int64_t panel) const {
     const int64_t groups = NumPanelGroups(matrix_.cols);
-    if (compute_ == ComputeType::kBF16) {
-      std::fill_n(Bf16() + panel * groups * kPanelTile, groups * kPanelTile, uint16_t{0});
-    } else if (compute_ == ComputeType::kInt8) {
-      std::fill_n(Int8().q + panel * groups * kPanelTile, groups * kPanelTile, int8_t{0});
-      std::fill_n(Int8().scale + panel * groups * kPanelColumns, groups * kPanelColumns,
-                  uint16_t{0});
+    const int64_t group = panel * groups;
+    if (matrix_.source.to == DType::kBF16) {
+      std::fill_n(Bf16() + group * kPanelTile, groups * kPanelTile, uint16_t{0});
+    } else if (matrix_.source.to == DType::kQ8_0) {
+      std::fill_n(Int8().q + group * kPanelTile, groups * kPanelTile, int8_t{0});
+      std::fill_n(Int8().scale + group * kPanelColumns, groups * kPanelColumns, uint16_t{0});
     }
   }
 
-  bool PackPart(int64_t row, int64_t at, int64_t count) const {
-    if (compute_ == ComputeType::kInt8 && matrix_.stored == DType::kQ8_0) {
-      PackStoredBlocks(row, at, count);
-      return true;
+  // `count` values of a row, from column `at` on.
+  ConversionFault PackPart(int64_t row, int64_t at, int64_t count) const {
+    alignas(float) std::byte converted[kPart * sizeof(float)];
+    const ConversionFault fault =
+        ConvertRange(matrix_.source, row * matrix_.cols + at, count, converted);
+    if (fault != ConversionFault::kNone) return fault;
+    if (matrix_.source.to == DType::kF32) {
+      std::memcpy(operand_ + (row * matrix_.cols + at) * int64_t{sizeof(float)}, converted,
+                  static_cast<size_t>(count) * sizeof(float));
+      return fault;
     }
-    float values[kPart];
-    Widen(matrix_.stored, matrix_.bytes, row * matrix_.cols + at, count, values);
-    switch (compute_) {
-      case ComputeType::kF32:
-        std::copy_n(values, count,
-                    reinterpret_cast<float*>(operand_) + row * matrix_.cols + at);
-        return true;
-      case ComputeType::kBF16:
-        PackBf16(row, at, count, values);
-        return true;
-      case ComputeType::kInt8:
-        return PackInt8(row, at, count, values);
-    }
-    return false;
-  }
-
-  void PackBf16(int64_t row, int64_t at, int64_t count, const float* values) const {
-    uint16_t rounded[kPart];
-    std::transform(values, values + count, rounded, F32ToBF16);
     for (int64_t i = 0; i < count; i += kPanelGroup) {
-      SetBf16Column(rounded + i, std::min(kPanelGroup, count - i), row % kPanelColumns,
-                    Bf16() + GroupOf(row, at + i) * kPanelTile);
+      const int64_t group =
+          row / kPanelColumns * NumPanelGroups(matrix_.cols) + (at + i) / kPanelGroup;
+      if (matrix_.source.to == DType::kBF16) {
+        SetBf16Column(reinterpret_cast<const uint16_t*>(converted) + i,
+                      std::min(kPanelGroup, count - i), row % kPanelColumns,
+                      Bf16() + group * kPanelTile);
+      } else {
+        SetInt8Column(reinterpret_cast<const BlockQ8_0*>(converted)[i / kPanelGroup],
+                      row % kPanelColumns, Int8().q + group * kPanelTile,
+                      Int8().scale + group * kPanelColumns);
+      }
     }
+    return fault;
   }
 
-  bool PackInt8(int64_t row, int64_t at, int64_t count, const float* values) const {
-    bool ok = true;
-    for (int64_t i = 0; i < count; i += kPanelGroup) {
-      BlockQ8_0 block;
-      ok = QuantizeQ8_0(values + i, &block) && ok;
-      SetBlock(row, at + i, block);
-    }
-    return ok;
-  }
-
-  void PackStoredBlocks(int64_t row, int64_t at, int64_t count) const {
-    for (int64_t i = 0; i < count; i += kPanelGroup) {
-      BlockQ8_0 block;
-      const int64_t index = (row * matrix_.cols + at + i) / kPanelGroup;
-      std::memcpy(&block, matrix_.bytes + index * int64_t{sizeof(block)}, sizeof(block));
-      SetBlock(row, at + i, block);
-    }
-  }
-
-  void SetBlock(int64_t row, int64_t at, const BlockQ8_0& block) const {
-    const int64_t group = GroupOf(row, at);
-    SetInt8Column(block, row % kPanelColumns, Int8().q + group * kPanelTile,
-                  Int8().scale + group * kPanelColumns);
-  }
-
-  int64_t GroupOf(int64_t row, int64_t at) const {
-    return row / kPanelColumns * NumPanelGroups(matrix_.cols) + at / kPanelGroup;
-  }
   uint16_t* Bf16() const { return reinterpret_cast<uint16_t*>(operand_); }
   struct Int8Memory {
     int8_t* q;
@@ -122,7 +89,6 @@ class Packer {
   }
 
   const Matrix& matrix_;
-  const ComputeType compute_;
   std::byte* const operand_;
 };
 
@@ -147,22 +113,22 @@ std::optional<uint64_t> OperandBytes(ComputeType compute, int64_t rows, int64_t 
   return std::nullopt;
 }
 
-bool IsOperand(const Matrix& matrix, ComputeType compute) {
-  return compute == ComputeType::kF32 && matrix.stored == DType::kF32 &&
-         reinterpret_cast<uintptr_t>(matrix.bytes) % alignof(float) == 0;
+bool IsOperand(const TensorView& stored, ComputeType compute) {
+  return compute == ComputeType::kF32 && stored.dtype == DType::kF32 &&
+         reinterpret_cast<uintptr_t>(stored.bytes.data()) % alignof(float) == 0;
 }
 
-bool PackMatrix(const Matrix& matrix, ComputeType compute, std::byte* operand,
-                ThreadPool* threads) {
-  const Packer packer(matrix, compute, operand);
-  std::atomic<bool> ok{true};
+ConversionFault PackMatrix(const Matrix& matrix, std::byte* operand, ThreadPool* threads) {
+  const Packer packer(matrix, operand);
+  std::atomic<ConversionFault> fault{ConversionFault::kNone};
   threads->ParallelFor(NumPanels(matrix.rows), 1, [&](int64_t begin, int64_t end) {
     const FloatEnvironment environment;
     for (int64_t panel = begin; panel < end; ++panel) {
-      if (!packer.PackPanel(panel)) ok.store(false, std::memory_order_relaxed);
+      const ConversionFault found = packer.PackPanel(panel);
+      if (found != ConversionFault::kNone) fault.store(found, std::memory_order_relaxed);
     }
   });
-  return ok.load(std::memory_order_relaxed);
+  return fault.load(std::memory_order_relaxed);
 }
 
 const float* F32WeightsAt(const Matrix& matrix, int64_t column) {

@@ -8,7 +8,9 @@
 #include "base/thread_pool.h"
 #include "gyrator/types.h"
 #include "kernels/panels.h"
+#include "model/convert.h"
 #include "model/weights.h"
+#include "tensor/tensor_view.h"
 
 namespace gyrator {
 
@@ -17,12 +19,11 @@ namespace gyrator {
 std::optional<uint64_t> OperandBytes(ComputeType compute, int64_t rows, int64_t cols);
 
 // Whether the stored bytes are the operand: f32 that lies at a multiple of 4.
-bool IsOperand(const Matrix& matrix, ComputeType compute);
+bool IsOperand(const TensorView& stored, ComputeType compute);
 
-// Packs all of `matrix` into `operand` [OperandBytes], on all threads. Values are rounded once; to
-// int8 by QuantizeQ8_0, or not at all when they are stored in its groups. False when a value is one
-// that int8 cannot hold: not finite, or a scale beyond f16; the operand is then unspecified.
-bool PackMatrix(const Matrix& matrix, ComputeType compute, std::byte* operand, ThreadPool* threads);
+// Packs all of `matrix` into `operand` [OperandBytes], on all threads. The operand is unspecified
+// after a fault.
+ConversionFault PackMatrix(const Matrix& matrix, std::byte* operand, ThreadPool* threads);
 
 // The operand from column `column` on. REQUIRES column % 16 == 0.
 const float* F32WeightsAt(const Matrix& matrix, int64_t column);

@@ -24,7 +24,12 @@ std::string DTypeAdvice(SourceFormat format) {
   if (format == SourceFormat::kHuggingFace) {
     return "; expected F32, F16 or BF16: save the model in one of them";
   }
-  return "; expected f32, f16, bf16 or q8_0: take such a file of the model, or make one "
+  std::string read;
+  for (const WeightFormat& known : AllFormats()) {
+    if (known.is_weight()) read += (read.empty() ? "" : ", ") + std::string(known.name);
+  }
+  return "; expected one of " + read +
+         ": take such a file of the model, or make one "
          "(llama-quantize --allow-requantize IN.gguf OUT.gguf Q8_0)";
 }
 
@@ -42,7 +47,6 @@ class Loader {
     GYRATOR_RETURN_IF_ERROR(AllocateOperands());
     const auto load = [&](const TensorSpec& spec, int32_t layer) { return LoadOne(spec, layer); };
     GYRATOR_RETURN_IF_ERROR(ForEachTensor(load));
-    if (config_.tied_head) GYRATOR_RETURN_IF_ERROR(TieHead());
     return std::move(weights_);
   }
 
@@ -51,7 +55,7 @@ class Loader {
   Status CheckNames();
   Status CheckOne(const TensorSpec& spec, const std::string& name) const;
   Status LoadOne(const TensorSpec& spec, int32_t layer);
-  Status TieHead();
+  Status SetEmbedding(const std::string& name, const TensorView& view);
 
   // body(spec, layer) for every tensor of the table; layer 0 for those of the model.
   template <class Body>
@@ -100,7 +104,7 @@ Status Loader::CheckOne(const TensorSpec& spec, const std::string& name) const {
     return Status::Corruption("tensor " + name + ": expected shape " + ShapeText(shape) +
                               ", found " + ShapeText(view.shape));
   }
-  if (!IsWeightDType(view.dtype)) {
+  if (!FormatOf(view.dtype).is_weight()) {
     return Status::Unsupported("tensor " + name + ": found " + std::string(DTypeName(view.dtype)) +
                                DTypeAdvice(source_.format));
   }
@@ -131,10 +135,6 @@ Status Loader::CheckNames() {
   return {};
 }
 
-Matrix StoredMatrix(const TensorView& view) {
-  return {view.dtype, view.bytes.data(), view.shape[0], view.shape[1]};
-}
-
 Status Loader::AllocateOperands() {
   uint64_t bytes = 0;
   const auto count = [&](const TensorSpec& spec, int32_t layer) -> Status {
@@ -142,7 +142,7 @@ Status Loader::AllocateOperands() {
     if (spec.is_vector() || (embedding && !config_.tied_head)) return {};
     const std::string name = TensorName(spec, source_.format, layer);
     GYRATOR_ASSIGN_OR_RETURN(const TensorView view, source_.tensors->Get(name));
-    if (IsOperand(StoredMatrix(view), options_.compute)) return {};
+    if (IsOperand(view, options_.compute)) return {};
     const auto one = OperandBytes(options_.compute, view.shape[0], view.shape[1]);
     if (!one) return Status::Corruption("tensor " + name + ": too large");
     bytes += *one;
@@ -158,18 +158,16 @@ Status Loader::AllocateOperands() {
 }
 
 Status Loader::Pack(const std::string& name, const TensorView& view, Matrix* matrix) {
-  if (matrix->stored == DType::kQ8_0 && !ScalesAreFinite(view, options_.threads)) {
-    return Status::Corruption("tensor " + name + ": expected finite scales, found others");
-  }
-  if (IsOperand(*matrix, options_.compute)) {
-    matrix->operand = matrix->bytes;
+  *matrix = {.source = PlanConversion(view, OperandDType(options_.compute), options_.threads),
+             .rows = view.shape[0],
+             .cols = view.shape[1]};
+  if (IsOperand(view, options_.compute)) {
+    matrix->operand = view.bytes.data();
     return {};
   }
-  if (!PackMatrix(*matrix, options_.compute, next_operand_, options_.threads)) {
-    return Status::Corruption("tensor " + name +
-                              ": expected finite values within the range of int8 groups, found "
-                              "others; use --compute f32 or bf16");
-  }
+  weights_.requantized = weights_.requantized || matrix->source.requantizes();
+  const ConversionFault fault = PackMatrix(*matrix, next_operand_, options_.threads);
+  GYRATOR_RETURN_IF_ERROR(FaultStatus(fault, name, view.dtype));
   matrix->operand = next_operand_;
   next_operand_ += *OperandBytes(options_.compute, matrix->rows, matrix->cols);
   source_.tensors->Release(view.bytes);
@@ -181,11 +179,13 @@ Result<const float*> Loader::MakeVector(const std::string& name, const TensorVie
   if (view.dtype == DType::kF32 && reinterpret_cast<uintptr_t>(stored) % alignof(float) == 0) {
     return stored;
   }
-  const auto count = static_cast<uint64_t>(view.shape[0]);
   GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer buffer,
-                           AllocateAligned(count * sizeof(float), "tensor " + name));
+                           AllocateAligned(static_cast<uint64_t>(view.shape[0]) * sizeof(float),
+                                           "tensor " + name));
+  const Conversion conversion = PlanConversion(view, DType::kF32, options_.threads);
+  const ConversionFault fault = ConvertAll(conversion, buffer.get(), options_.threads);
+  GYRATOR_RETURN_IF_ERROR(FaultStatus(fault, name, view.dtype));
   auto* data = reinterpret_cast<float*>(buffer.get());
-  Widen(view.dtype, view.bytes.data(), 0, view.shape[0], data);
   weights_.owners.push_back(std::shared_ptr<const void>(
       buffer.release(), [](const void* memory) { std::free(const_cast<void*>(memory)); }));
   return data;
@@ -198,25 +198,22 @@ Status Loader::LoadOne(const TensorSpec& spec, int32_t layer) {
   if (spec.is_vector()) {
     GYRATOR_ASSIGN_OR_RETURN(const float* vector, MakeVector(name, view));
     (spec.per_layer() ? target.*spec.layer_vector : weights_.*spec.model_vector) = vector;
+  } else if (spec.model_matrix == &Weights::embedding) {
+    GYRATOR_RETURN_IF_ERROR(SetEmbedding(name, view));
   } else {
     Matrix& matrix = spec.per_layer() ? target.*spec.layer_matrix : weights_.*spec.model_matrix;
-    matrix = StoredMatrix(view);
-    const bool embedding = spec.model_matrix == &Weights::embedding;
-    if (!embedding) GYRATOR_RETURN_IF_ERROR(Pack(name, view, &matrix));
+    GYRATOR_RETURN_IF_ERROR(Pack(name, view, &matrix));
   }
   Advance(view);
   return {};
 }
 
-Status Loader::TieHead() {
-  for (const TensorSpec& spec : family_.tensors()) {
-    if (spec.model_matrix != &Weights::embedding) continue;
-    const std::string name = TensorName(spec, source_.format, 0);
-    GYRATOR_ASSIGN_OR_RETURN(const TensorView view, source_.tensors->Get(name));
-    weights_.head = weights_.embedding;
-    GYRATOR_RETURN_IF_ERROR(Pack(name, view, &weights_.head));
-  }
-  return {};
+Status Loader::SetEmbedding(const std::string& name, const TensorView& view) {
+  weights_.embedding = {.source = {.from = view}, .rows = view.shape[0], .cols = view.shape[1]};
+  if (config_.tied_head) return Pack(name, view, &weights_.head);  // which reads and checks it all
+  const bool finite = ScalesAreFinite(view, options_.threads);
+  source_.tensors->Release(view.bytes);
+  return finite ? Status() : FaultStatus(ConversionFault::kScale, name, view.dtype);
 }
 
 }  // namespace
@@ -226,8 +223,23 @@ Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& sourc
   return Loader(config, source, options).Run();
 }
 
+uint64_t OperandBytes(const Weights& weights) {
+  const auto bytes = [&](const Matrix& matrix) {
+    return OperandBytes(weights.compute, matrix.rows, matrix.cols).value_or(0);
+  };
+  uint64_t total = bytes(weights.head);
+  for (const LayerWeights& layer : weights.layers) {
+    for (const Matrix* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+      total += bytes(*matrix);
+    }
+  }
+  return total;
+}
+
 void WidenRow(const Matrix& matrix, int64_t row, float* out) {
-  Widen(matrix.stored, matrix.bytes, row * matrix.cols, matrix.cols, out);
+  const TensorView& stored = matrix.source.from;
+  Widen(stored.dtype, stored.bytes.data(), row * matrix.cols, matrix.cols, out);
 }
 
 }  // namespace gyrator

@@ -17,6 +17,7 @@
 #include "gyrator/status.h"
 #include "gyrator/types.h"
 #include "model/config.h"
+#include "model/convert.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor_view.h"
 
@@ -27,8 +28,7 @@ enum class SourceFormat : uint8_t { kHuggingFace, kGguf };
 
 // [rows, cols]: rows are outputs.
 struct Matrix {
-  DType stored = DType::kF32;         // as the file holds it:
-  const std::byte* bytes = nullptr;   // row-major, may be unaligned
+  Conversion source;  // where it is stored, and what becomes of it
   int64_t rows = 0;
   int64_t cols = 0;
   const std::byte* operand = nullptr;  // as products read it (model/pack.h); null: only stored
@@ -57,6 +57,9 @@ struct Weights {
   const float* final_norm = nullptr;                // [hidden]
   std::vector<LayerWeights> layers;                 // [num_layers]
   std::vector<std::shared_ptr<const void>> owners;  // mappings and converted tensors
+  // Whether an int8 matrix was stored in blocks that have no exact int8 form: it was unpacked and
+  // quantized a second time (model/convert.h), which is recorded as numerics of its own.
+  bool requantized = false;
 };
 
 // Where the tensors of `config` lie and under which names.
@@ -73,9 +76,10 @@ struct WeightOptions {
 
 // Checks that each tensor of the family's table is there with its shape and that no other is, then
 // makes the operands, and lets go of the mapped pages that it has read. Needs no instruction set:
-// conversions are defined by tensor/dtype.h and, to int8, by QuantizeQ8_0. kCorruption: missing or unexpected tensor, wrong shape, values that int8
-// cannot hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8
-// cannot group by 32; kExhausted: memory. All name the tensor.
+// conversions are defined by tensor/dtype.h and, to int8, by model/convert.h. kCorruption: missing
+// or unexpected tensor, wrong shape, a stored scale that is not finite, values that int8 cannot hold
+// (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8 cannot group by
+// 32; kExhausted: memory. All name the tensor.
 Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
                             const WeightOptions& options);
 
@@ -83,7 +87,11 @@ Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& sourc
 // half away from zero, stored scale = f16(d). False when a value is not finite or d exceeds f16.
 bool QuantizeQ8_0(const float* x, BlockQ8_0* out);
 
-// Row `row` as it is stored, widened without rounding into out [cols].
+// Bytes of the matrices that are multiplied, wherever they lie. A tied head counts, the embedding
+// does not.
+uint64_t OperandBytes(const Weights& weights);
+
+// Row `row` as it is stored, as f32 without rounding, into out [cols].
 void WidenRow(const Matrix& matrix, int64_t row, float* out);
 
 }  // namespace gyrator

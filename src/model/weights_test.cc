@@ -38,18 +38,18 @@ TEST(Weights, AreUsedWhereTheyLieWhenTheFormatFits) {
   for (const auto& test : cases) {
     const LoadedModel model = MustLoad(GoldenPath(test.path), test.compute);
     const Weights& weights = model.weights;
-    EXPECT_TRUE(Within(weights.embedding.bytes, model.tensors)) << test.path;
+    EXPECT_TRUE(Within(weights.embedding.source.from.bytes.data(), model.tensors)) << test.path;
     EXPECT_EQ(test.in_place, Within(weights.head.operand, model.tensors)) << test.path;
     for (const LayerWeights& layer : weights.layers) {
       for (const Matrix* matrix :
            {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-        EXPECT_TRUE(Within(matrix->bytes, model.tensors)) << test.path;
+        EXPECT_TRUE(Within(matrix->source.from.bytes.data(), model.tensors)) << test.path;
         EXPECT_EQ(test.in_place, Within(matrix->operand, model.tensors)) << test.path;
         EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(matrix->operand) % (test.in_place ? 4 : 64));
       }
     }
     if (model.config.tied_head && test.in_place) {
-      EXPECT_EQ(weights.embedding.bytes, weights.head.operand);
+      EXPECT_EQ(weights.embedding.source.from.bytes.data(), weights.head.operand);
     }
   }
 }
@@ -148,16 +148,19 @@ TEST(Convert, RoundsOnce) {
   ThreadPool threads(2);
   const TensorView wide = {DType::kF32, {kCount}, std::as_bytes(std::span(source))};
   std::vector<uint16_t> bf16(kCount);
-  ASSERT_TRUE(Convert(wide, DType::kBF16, reinterpret_cast<std::byte*>(bf16.data()), &threads));
+  const auto convert = [&threads](const TensorView& from, DType to, auto* out) {
+    return ConvertAll(PlanConversion(from, to, &threads), reinterpret_cast<std::byte*>(out),
+                      &threads) == ConversionFault::kNone;
+  };
+  ASSERT_TRUE(convert(wide, DType::kBF16, bf16.data()));
   std::vector<BlockQ8_0> blocks(kCount / 32);
-  ASSERT_TRUE(Convert(wide, DType::kQ8_0, reinterpret_cast<std::byte*>(blocks.data()), &threads));
+  ASSERT_TRUE(convert(wide, DType::kQ8_0, blocks.data()));
   std::vector<uint16_t> f16(kCount), from_f16(kCount), from_blocks(kCount);
   std::ranges::transform(source, f16.begin(), F32ToF16);
   const TensorView half = {DType::kF16, {kCount}, std::as_bytes(std::span(f16))};
   const TensorView q8 = {DType::kQ8_0, {kCount}, std::as_bytes(std::span(blocks))};
-  ASSERT_TRUE(Convert(half, DType::kBF16, reinterpret_cast<std::byte*>(from_f16.data()), &threads));
-  ASSERT_TRUE(
-      Convert(q8, DType::kBF16, reinterpret_cast<std::byte*>(from_blocks.data()), &threads));
+  ASSERT_TRUE(convert(half, DType::kBF16, from_f16.data()));
+  ASSERT_TRUE(convert(q8, DType::kBF16, from_blocks.data()));
   for (size_t i = 0; i < source.size(); ++i) {
     ASSERT_EQ(F32ToBF16(source[i]), bf16[i]);
     ASSERT_EQ(F32ToBF16(F16ToF32(f16[i])), from_f16[i]);

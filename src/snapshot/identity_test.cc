@@ -94,8 +94,12 @@ TEST(Identity, OnlyBf16ContinuesWithOtherNumericsAndSaysSo) {
       CheckIdentity(Config("bf16", "bf16.amx.v1"), Config("bf16", "bf16.fma.v1"), {});
   ASSERT_TRUE(notes.ok());
   EXPECT_THAT(*notes, ::testing::ElementsAre(HasSubstr("bf16.amx.v1")));
-  EXPECT_EQ(CheckIdentity(Config("int8", "int8.v2"), Config("int8", "int8.v1"), {}).status().name(),
-            "model_mismatch");
+  for (const char* other : {"int8.v2", "int8.q8.v1"}) {
+    for (const auto& [saved, live] : {std::pair(other, "int8.v1"), std::pair("int8.v1", other)}) {
+      EXPECT_EQ(CheckIdentity(Config("int8", saved), Config("int8", live), {}).status().name(),
+                "model_mismatch");
+    }
+  }
 }
 
 TEST(Identity, BareFoldersAreComparedByWhatTheySay) {

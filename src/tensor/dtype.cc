@@ -1,40 +1,10 @@
 #include "tensor/dtype.h"
 
+#include "tensor/weight_format.h"
+
 namespace gyrator {
 
-std::string_view DTypeName(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return "f32";
-    case DType::kF16:
-      return "f16";
-    case DType::kBF16:
-      return "bf16";
-    case DType::kI8:
-      return "i8";
-    case DType::kI16:
-      return "i16";
-    case DType::kI32:
-      return "i32";
-    case DType::kI64:
-      return "i64";
-    case DType::kU8:
-      return "u8";
-    case DType::kU16:
-      return "u16";
-    case DType::kU32:
-      return "u32";
-    case DType::kU64:
-      return "u64";
-    case DType::kF64:
-      return "f64";
-    case DType::kBool:
-      return "bool";
-    case DType::kQ8_0:
-      return "q8_0";
-  }
-  return "unknown";
-}
+std::string_view DTypeName(DType dtype) { return FormatOf(dtype).name; }
 
 std::string_view ComputeTypeName(ComputeType compute) {
   switch (compute) {
@@ -60,28 +30,8 @@ std::string_view CacheTypeName(DType dtype) {
 }
 
 BlockLayout LayoutOf(DType dtype) {
-  switch (dtype) {
-    case DType::kI8:
-    case DType::kU8:
-    case DType::kBool:
-      return {1, 1};
-    case DType::kF16:
-    case DType::kBF16:
-    case DType::kI16:
-    case DType::kU16:
-      return {1, 2};
-    case DType::kF32:
-    case DType::kI32:
-    case DType::kU32:
-      return {1, 4};
-    case DType::kI64:
-    case DType::kU64:
-    case DType::kF64:
-      return {1, 8};
-    case DType::kQ8_0:
-      return {32, sizeof(BlockQ8_0)};
-  }
-  return {1, 1};
+  const WeightFormat& format = FormatOf(dtype);
+  return {format.elements, format.bytes};
 }
 
 float F16ToF32(uint16_t bits) {

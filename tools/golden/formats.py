@@ -204,11 +204,11 @@ def make_gguf(root):
     gguf_writer(path, GGUF_VALUES, tensors)
     read = gguf.GGUFReader(path)
     assert [t.name for t in read.tensors] == [e["name"] for e in entries]
-    foreign = gguf.quants.quantize(rng.standard_normal((2, 32)).astype(np.float32),
-                                   gguf.GGMLQuantizationType.Q4_0)
+    foreign = gguf.quants.quantize(rng.standard_normal((2, 256)).astype(np.float32),
+                                   gguf.GGMLQuantizationType.TQ2_0)
     last = draw(rng, "f32", (8,))
     gguf_writer(os.path.join(folder, "foreign.gguf"), {},
-                [("of.q4_0", foreign, gguf.GGMLQuantizationType.Q4_0), ("last", last, None)])
+                [("of.tq2_0", foreign, gguf.GGMLQuantizationType.TQ2_0), ("last", last, None)])
     gguf_writer(os.path.join(folder, "aligned.gguf"), {},
                 [("first", draw(rng, "f32", (3,)), None), ("last", draw(rng, "f32", (64,)), None)],
                 alignment=256)
