@@ -106,7 +106,8 @@ struct BrokenConfig {
 };
 
 constexpr BrokenConfig kBroken[] = {
-    {"llama2", R"({"model_type": "gpt2"})", Code::kUnsupported, "found gpt2"},
+    {"llama2", R"({"model_type": "gpt2"})", Code::kUnsupported,
+     "one of llama, mistral, qwen2, qwen3, found gpt2"},
     {"llama2", R"({"model_type": "mixtral"})", Code::kUnsupported, "mixtral"},
     {"llama2", R"({"model_type": null})", Code::kCorruption, "model_type"},
     {"llama2", R"({"architectures": ["LlamaForSequenceClassification"]})", Code::kUnsupported,
@@ -289,7 +290,8 @@ TEST(Config, RefusesBrokenGgufMetadataByName) {
     const char* message;
   } cases[] = {
       {GgufMetadata().Arch(""), Code::kCorruption, "general.architecture"},
-      {GgufMetadata().Arch("gemma2"), Code::kUnsupported, "found gemma2"},
+      {GgufMetadata().Arch("gemma2"), Code::kUnsupported,
+       "expected one of llama, qwen2, qwen3, found gemma2"},
       {GgufMetadata().Without("block_count"), Code::kCorruption, "llama.block_count"},
       {GgufMetadata().Without("attention.layer_norm_rms_epsilon"), Code::kCorruption, "epsilon"},
       {GgufMetadata().Without("vocab_size"), Code::kCorruption, "token_embd.weight"},

@@ -27,6 +27,19 @@ exits "model info" 0 "$gyrator" model info
 contains "of the shipped model" "gyrator-chat.gguf" "$(cat "$work/out")"
 exits "model info in JSON" 0 "$gyrator" model info --json
 contains "has the family" '"family":"llama"' "$(cat "$work/out")"
+contains "its stored bytes by type" '"stored_bytes":{"q8_0":' "$(cat "$work/out")"
+contains "and what conversion adds" '"added_error":0.0' "$(cat "$work/out")"
+golden=$source_dir/tests/golden/weights
+exits "model info of a file of all types" 0 "$gyrator" model info -m "$golden/mixed.gguf"
+contains "names them" "q6_K 13.4 kB" "$(cat "$work/out")"
+contains "says what was quantized again" "int8.q8.v1" "$(cat "$work/out")"
+exits "a model in parts" 0 "$gyrator" run -m "$golden/parts-00001-of-00003.gguf" --tokens 1,2 -n 1
+exits "verifies" 0 "$gyrator" model verify -m "$golden/parts-00001-of-00003.gguf"
+digest=$(grep sha256 "$work/out")
+exits "as the whole file does" 0 "$gyrator" model verify -m "$golden/whole.gguf"
+equal "with the same digest" "$digest" "$(grep sha256 "$work/out")"
+exits "another part than the first" 2 "$gyrator" model info -m "$golden/parts-00002-of-00003.gguf"
+contains "names the first" "parts-00001-of-00003.gguf" "$(cat "$work/err")"
 exits "model verify" 0 "$gyrator" model verify -m "$random_model"
 contains "says the digest" "sha256" "$(cat "$work/out")"
 exits "digests are remembered" 0 test -e "$GYRATOR_HOME/cache/digests"
