@@ -185,7 +185,7 @@ Pace EngineLoop::RunRound(bool overdue) {
       })) {
     return Pace::kSoon;
   }
-  const uint64_t now = NowNs();
+  const uint64_t now = clock_();
   for (Request* request : running_) {
     if (request->awaits && !request->late) request->late_since_ns = now;
     request->late = request->awaits;
@@ -217,7 +217,7 @@ Status EngineLoop::CheckTokens(std::span<const TokenId> tokens) const {
 }
 
 void EngineLoop::Submit(Request* request) {
-  request->started_ns = NowNs();
+  request->started_ns = clock_();
   request->rank = {
       static_cast<int64_t>(counted_.tokens_decoded) + kPriorityRows * request->options->priority,
       tickets_++};
@@ -376,7 +376,7 @@ void EngineLoop::Advance(Request* request) {
     if (Status status = Extend(request); !status.ok()) Refuse(request, std::move(status));
     return;
   }
-  request->NoteFirstToken(NowNs());
+  request->NoteFirstToken(clock_());
   const auto sampled = static_cast<int32_t>(request->reply.tokens.size());
   const GenerateOptions& options = *request->options;
   if (options.tokens_max >= 0 && sampled >= options.tokens_max) {
@@ -385,11 +385,11 @@ void EngineLoop::Advance(Request* request) {
   const TextModelImpl* text = model_->text_impl();
   const std::span<const TokenId> ends =
       text == nullptr ? std::span<const TokenId>() : text->end_of_generation();
-  const uint64_t began = NowNs();
+  const uint64_t began = clock_();
   const TokenId token = request->session->sampler_state().Sample(
       request->session->cache().logits(), Spoken(*request),
       options.ignore_end ? ends : std::span<const TokenId>());
-  counted_.sample_ns += NowNs() - began;
+  counted_.sample_ns += clock_() - began;
   if (!options.ignore_end && std::binary_search(ends.begin(), ends.end(), token)) {
     TellToken(request, {});
     return Finish(request, StopReason::kEndOfGeneration);
@@ -477,7 +477,7 @@ void EngineLoop::Finish(Request* request, StopReason reason) {
     const int32_t unread = request->prompt_length - sequences_->tokens(slot).size();
     request->reply.tokens_decoded -= std::clamp(unread, 0, request->reply.tokens_decoded);
   }
-  const uint64_t now = NowNs();
+  const uint64_t now = clock_();
   request->EndWait(now);
   request->NoteFirstToken(now);
   request->TellTimes(now);

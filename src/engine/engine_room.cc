@@ -29,7 +29,7 @@ void EngineLoop::Release(SlotId slot) {
 
 void EngineLoop::Queue(Request* request) {
   request->state = RequestState::kWaiting;
-  request->BeginWait(NowNs());
+  request->BeginWait(clock_());
   const auto place = std::upper_bound(waiting_.begin(), waiting_.end(), request, RanksBefore);
   if (place == waiting_.begin()) blocked_ = false;
   waiting_.insert(place, request);
@@ -59,7 +59,7 @@ void EngineLoop::Admit() {
       continue;
     }
     request->state = RequestState::kRunning;
-    request->EndWait(NowNs());
+    request->EndWait(clock_());
     if (request->session->cache().sequence().cp() == std::ssize(request->tokens)) {
       Advance(request);
     }

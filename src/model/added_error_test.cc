@@ -33,9 +33,8 @@ TEST(AddedError, IsThatOfTheOperands) {
       const LoadedModel used = MustLoad(GoldenPath(name), compute);
       double error = 0, total = 0;
       const auto compare = [&](const Matrix& w, const Matrix& v) {
-        std::vector<float> a(static_cast<size_t>(w.rows * w.cols)), b(a.size());
-        Widen(w.dtype, static_cast<const std::byte*>(w.data), 0, w.rows * w.cols, a.data());
-        Widen(v.dtype, static_cast<const std::byte*>(v.data), 0, w.rows * w.cols, b.data());
+        const std::vector<float> a = OperandValues(w, ComputeType::kF32);
+        const std::vector<float> b = OperandValues(v, compute);
         for (size_t i = 0; i < a.size(); ++i) {
           error += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
           total += double{a[i]} * a[i];

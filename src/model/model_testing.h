@@ -61,6 +61,9 @@ struct RunArgs {
 // Logits of all positions by Forward, [tokens, vocab].
 std::vector<float> RunForward(const RunArgs& args, std::span<const TokenId> tokens);
 
+// The operand of a matrix as numbers, [rows, cols], read by the layout of kernels/panels.h.
+std::vector<float> OperandValues(const Matrix& matrix, ComputeType compute);
+
 // Calls of operator new since the program began, on all threads.
 int64_t NumAllocations();
 

@@ -81,16 +81,23 @@ struct Int8Out {
 
 template <int kRows, int kVectors>
 void MultiplyInt8(const Int8Tile<kVectors>& tile, const Int8Out& out) {
+  const bool whole = out.count >= kVectors * kLanes;  // of columns
   Vec sums[kRows][kVectors] = {};
   for (int r = 0; r < kRows && !out.first; ++r) {
     for (int v = 0; v < kVectors; ++v) {
-      sums[r][v] = LoadFirst(out.y + r * out.stride + v * kLanes, out.count - v * kLanes);
+      const float* from = out.y + r * out.stride + v * kLanes;
+      sums[r][v] = whole ? Load(from) : LoadFirst(from, out.count - v * kLanes);
     }
   }
   MultiplyInt8Tile<kRows, kVectors>(tile, sums);
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
-      StoreFirst(out.y + r * out.stride + v * kLanes, sums[r][v], out.count - v * kLanes);
+      float* to = out.y + r * out.stride + v * kLanes;
+      if (whole) {
+        Store(to, sums[r][v]);
+      } else {
+        StoreFirst(to, sums[r][v], out.count - v * kLanes);
+      }
     }
   }
 }
