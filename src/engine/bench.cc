@@ -43,12 +43,11 @@ Result<BenchRow> BenchPrefill(EngineImpl& engine, const MachineLimits& limits,
   const TokenCost cost = CountCost(engine.model_impl().loaded().weights, engine.kv());
   BenchRow row{.test = "prefill " + std::to_string(tokens), .tokens = tokens};
   const auto once = [&](int i) -> Result<double> {
-    // Another prompt each time: of an equal one nothing would be left to compute.
     const std::vector<TokenId> prompt =
         RandomTokens(tokens, engine.model().info().vocab, static_cast<uint64_t>(i) + 1);
-    // The prompts of another length begin as this one does.
+    // Prompts that begin alike would share what is computed already.
     SessionOptions alone;
-    alone.cache_namespace = "prefill " + std::to_string(test);
+    alone.cache_namespace = "prefill " + std::to_string(test) + ", " + std::to_string(i);
     GYRATOR_ASSIGN_OR_RETURN(auto session, engine.NewSession(alone));
     GYRATOR_ASSIGN_OR_RETURN(const Reply reply, session->Complete(prompt, {.tokens_max = 0}));
     if (reply.tokens_decoded != tokens) {
