@@ -62,11 +62,13 @@ def gyrator_logits(args, path, compute, kv_dtype, ids):
     """The same by the command, through a file that is gone again when this returns."""
     with tempfile.TemporaryDirectory(dir=args.out.parent) as work:
         file = os.path.join(work, "logits.npy")
-        subprocess.run(
+        done = subprocess.run(
             [str(args.gyrator), "run", "-m", str(path), "--tokens", ",".join(map(str, ids)), "-n", "1",
              "--ignore-eos", "--temp", "0", "-c", str(len(ids) + 1), "-t", str(args.threads),
              "--compute", compute, "--kv-dtype", kv_dtype, "--dump-logits", file, "--logits-all"],
-            check=True, stdout=subprocess.DEVNULL)
+            capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(done.stderr.strip().splitlines()[-1])
         logits = np.load(file)
     # The row of the last position is there once: it is the first step's.
     if len(logits) != len(ids):
