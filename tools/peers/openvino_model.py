@@ -1,10 +1,11 @@
-"""Makes a folder of an OpenVINO model from a GGUF file.
+"""Makes a folder of an OpenVINO model.
 
-usage: openvino_model.py IN.gguf OUT_FOLDER [int8]
+usage: openvino_model.py read IN.gguf OUT_FOLDER      as OpenVINO GenAI reads the file (F16, Q8_0, Q4_0,
+                                                      Q4_1, Q4_K_M): it saves what it made of it
+       openvino_model.py int8 IN_FOLDER OUT_FOLDER    weights compressed by nncf, symmetric, with a scale
+                                                      for each channel: OpenVINO's own 8-bit format
 
-OpenVINO GenAI reads the file itself (F16, Q8_0, Q4_0, Q4_1, Q4_K_M) and saves what it made of it. With
-int8 the weights of an F16 file are compressed by nncf, symmetric, with a scale for each channel:
-OpenVINO's own 8-bit format.
+OUT_FOLDER appears whole or not at all.
 """
 import pathlib
 import shutil
@@ -12,11 +13,11 @@ import sys
 import tempfile
 
 
-def read(source, folder):
+def read(source, target):
     """OpenVINO saves its model beside the GGUF file: give it a link in a folder of its own."""
     import openvino_genai
 
-    link = folder / "model.gguf"
+    link = target / "model.gguf"
     link.symlink_to(source.resolve())
     openvino_genai.LLMPipeline(str(link), "CPU", enable_save_ov_model=True)
     link.unlink()
@@ -34,18 +35,13 @@ def compress(source, target):
 
 
 def main():
-    if len(sys.argv) not in (3, 4) or sys.argv[3:] not in ([], ["int8"]):
+    if len(sys.argv) != 4 or sys.argv[1] not in ("read", "int8"):
         raise SystemExit(__doc__)
-    source, target = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    source, target = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        made = pathlib.Path(work) / "read"
+        made = pathlib.Path(work) / "made"
         made.mkdir()
-        read(source, made)
-        if sys.argv[3:]:
-            smaller = pathlib.Path(work) / "int8"
-            smaller.mkdir()
-            compress(made, smaller)
-            made = smaller
+        (read if sys.argv[1] == "read" else compress)(source, made)
         made.rename(target)
 
 

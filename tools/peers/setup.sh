@@ -55,11 +55,12 @@ make_models() {
     if [[ $name == 1b-* ]]; then source=$models/1b-bf16.gguf; fi
     make "$models/$name.gguf" rewrite "${name##*-}" "$source" "$models/$name.gguf"
   done
-  make "$models/1b-f16.openvino" openvino "$models/1b-f16.gguf" "$models/1b-f16.openvino"
-  make "$models/1b-int8.openvino" openvino "$models/1b-f16.gguf" "$models/1b-int8.openvino" int8
-  make "$models/1b-q4_k_m.openvino" openvino "$models/1b-q4_k_m.gguf" "$models/1b-q4_k_m.openvino"
-  make "$models/smollm2-int8.openvino" openvino "$models/smollm2-f16.gguf" "$models/smollm2-int8.openvino" int8
-  make "$models/smollm2-q4_1.openvino" openvino "$models/smollm2-q4_1.gguf" "$models/smollm2-q4_1.openvino"
+  for name in 1b-f16 1b-q4_k_m smollm2-f16 smollm2-q4_1; do
+    make "$models/$name.openvino" openvino read "$models/$name.gguf" "$models/$name.openvino"
+  done
+  for name in 1b smollm2; do
+    make "$models/$name-int8.openvino" openvino int8 "$models/$name-f16.openvino" "$models/$name-int8.openvino"
+  done
 }
 
 make_text() {
