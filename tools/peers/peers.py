@@ -79,15 +79,19 @@ def last_json(words):
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines:
         return json.loads(lines[-1])
-    said = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-    return {"error": f"exit code {done.returncode}: {said[-1][:300]}"}
+    said = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+    try:
+        said = json.loads(said)["error"]["message"]  # gyrator --json
+    except (ValueError, KeyError, TypeError):
+        pass
+    return {"error": f"exit code {done.returncode}: {said[:300]}"}
 
 
 def measured(engine, case, test, args):
     """{"rate": median of one process, ...} or {"error": ...}"""
     found = last_json(command(engine, case, test, args))
     if "error" in found:
-        return found
+        return {"error": found["error"].replace(f"{args.peers / 'models'}{os.sep}", "")}
     if engine != "gyrator":
         return {"rate": report.median(found["rates"]), "repetitions": len(found["rates"]),
                 "version": found["version"], "isa": found["isa"], "settings": found["settings"]}

@@ -80,15 +80,14 @@ def main():
     args = arguments()
     rates = measure(args)
     core = openvino.Core()
-    device = {name: str(core.get_property("CPU", name))
-              for name in ("INFERENCE_PRECISION_HINT", "KV_CACHE_PRECISION", "OPTIMIZATION_CAPABILITIES")}
+    precision, kv = (core.get_property("CPU", name).get_type_name()
+                     for name in ("INFERENCE_PRECISION_HINT", "KV_CACHE_PRECISION"))
     print(json.dumps({
         "rates": rates,
         "version": f"OpenVINO GenAI {genai.__version__}",
-        "isa": device["OPTIMIZATION_CAPABILITIES"],
+        "isa": " ".join(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
         "settings": f"LATENCY, {args.threads} threads, attention {args.backend or 'as it chooses'}, "
-                    f"precision {args.precision or device['INFERENCE_PRECISION_HINT']}, "
-                    f"KV {device['KV_CACHE_PRECISION']}, scheduler as it chooses",
+                    f"precision {args.precision or precision}, KV {kv}, scheduler as it chooses",
     }))
 
 
