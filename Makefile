@@ -4,6 +4,7 @@
 
 help:
 	@echo "make chat     build the command and chat with the shipped model (ARGS='--context NAME')"
+	@echo "              MODEL=smollm2: with SmolLM2-135M-Instruct, fetched once (98 MB, Apache-2.0)"
 	@echo "make test     release build with the trainer, unit and end-to-end tests"
 	@echo "make build    the command only: build/bin/gyrator"
 	@echo "make bench    measure this machine and a Llama-3.2-1B-shaped model"
@@ -13,8 +14,10 @@ help:
 	@echo "make model    remake the shipped model (an hour and more)"
 	@echo "make format   clang-format over all sources"
 
+BUILD = build
 chat: build
-	@build/bin/gyrator chat $(ARGS)
+	@$(if $(MODEL),model=$$(tools/fetch.sh $(MODEL)) &&) \
+	  $(BUILD)/bin/gyrator chat $(if $(MODEL),-m "$$model") $(ARGS)
 
 build:
 	@tools/setup.sh core
@@ -22,6 +25,7 @@ build:
 
 test:
 	@tools/setup.sh core test train
+	@tools/fetch.sh smollm2 >/dev/null || true  # tests/run.sh says at the end what it means
 	@tools/build.sh tests
 	@tools/build.sh clients
 	@tests/run.sh build

@@ -31,17 +31,27 @@ std::string TextOf(const MachineLimits& limits) {
 }
 
 Json JsonOf(const BenchRow& row) {
-  return {{"test", row.test},  {"tokens", row.tokens}, {"tokens_s", row.tokens_s},
-          {"gb_s", row.gb_s},  {"gop_s", row.gop_s},   {"limit_tokens_s", row.limit_tokens_s},
-          {"share", row.share}};
+  return {{"test", row.test},
+          {"tokens", row.tokens},
+          {"tokens_s", row.tokens_s},
+          {"gb_s", row.gb_s},
+          {"gop_s", row.gop_s},
+          {"limit_tokens_s", row.limit_tokens_s},
+          {"share", row.share},
+          {"tokens_s_min", row.tokens_s_min},
+          {"tokens_s_max", row.tokens_s_max},
+          {"repetitions", row.repetitions}};
 }
 
 std::string TextOf(const std::vector<BenchRow>& rows) {
-  std::string text = fmt::format("{:18} {:>10} {:>8} {:>9} {:>12} {:>6}\n", "test", "tokens/s",
-                                 "GB/s", "GOP/s", "limit t/s", "share");
+  std::string text =
+      fmt::format("{:18} {:>10} {:>19} {:>5} {:>8} {:>9} {:>12} {:>6}\n", "test", "tokens/s",
+                  "least to most", "of", "GB/s", "GOP/s", "limit t/s", "share");
   for (const BenchRow& row : rows) {
-    text += fmt::format("{:18} {:>10.1f} {:>8.1f} {:>9.1f} {:>12.1f} {:>5.0f}%\n", row.test,
-                        row.tokens_s, row.gb_s, row.gop_s, row.limit_tokens_s, 100 * row.share);
+    text += fmt::format(
+        "{:18} {:>10.1f} {:>8.1f} - {:>8.1f} {:>5} {:>8.1f} {:>9.1f} {:>12.1f} {:>5.0f}%\n",
+        row.test, row.tokens_s, row.tokens_s_min, row.tokens_s_max, row.repetitions, row.gb_s,
+        row.gop_s, row.limit_tokens_s, 100 * row.share);
   }
   return text;
 }
@@ -130,7 +140,8 @@ Status RunBenchCommand(const BenchArgs& args, const Context& context) {
   const BenchOptions options = {.prefill = args.prefill,
                                 .decode_tokens = args.decode_tokens,
                                 .depths = args.depths,
-                                .repetitions = args.repetitions};
+                                .repetitions = args.repetitions,
+                                .seconds = args.seconds};
   GYRATOR_ASSIGN_OR_RETURN(const std::vector<BenchRow> rows, RunBench(*engine, limits, options));
   progress.Clear();
   return Print(context, model->info(), limits, rows);

@@ -270,12 +270,19 @@ void AddModels(CLI::App* app, Parse* parse) {
       ->check(CLI::IsMember({"limits", "batch"}));
   AddModel(bench, &parse->bench.model, parse);
   AddEngine(bench, &parse->bench.engine, parse);
-  bench->add_option("-p,--n-prompt", parse->prefill, "prompt lengths (512; batch: 512,2048)");
-  bench->add_option("-n,--n-gen", parse->bench.decode_tokens, "tokens to generate (32)")
+  bench->add_option("-p,--n-prompt", parse->prefill,
+                    "prompt lengths, 0: none (512; batch: 512,2048)");
+  bench->add_option("-n,--n-gen", parse->bench.decode_tokens, "tokens to generate, 0: none (32)")
       ->check(CLI::Range(0, 1 << 20));
   bench->add_option("-d,--n-depth", parse->depths, "depths to generate at (0; batch: 256)");
-  bench->add_option("-r,--repetitions", parse->bench.repetitions, "medians of this many (3)")
+  bench
+      ->add_option("-r,--repetitions", parse->bench.repetitions,
+                   "medians of at least this many (3)")
       ->check(CLI::Range(1, 1000));
+  bench
+      ->add_option("--seconds", parse->bench.seconds,
+                   "repeat each test until its runs took this long (2; not of a batch)")
+      ->check(CLI::Range(0.0, 3600.0));
   bench->add_option("--parallel", parse->bench.parallel, "sessions of a batch (16; -np)")
       ->check(CLI::Range(1, 1024));
   bench

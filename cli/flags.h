@@ -163,6 +163,7 @@ struct BenchArgs {
   int32_t decode_tokens = 32;
   std::vector<int32_t> depths;  // 0; of a batch the first counts: 256
   int repetitions = 3;
+  double seconds = 2;          // and until a test took this long; not of a batch
   int parallel = 16;           // sessions of a batch
   int32_t prompt_long = 8192;  // beside which a session decodes
 };

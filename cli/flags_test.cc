@@ -355,6 +355,8 @@ TEST(Flags, ABenchOfABatchHasItsOwnDefaults) {
   EXPECT_EQ(model.what, BenchWhat::kModel);
   EXPECT_THAT(model.prefill, ElementsAre(512));
   EXPECT_THAT(model.depths, ElementsAre(0));
+  EXPECT_EQ(model.seconds, 2);
+  EXPECT_EQ(Parsed<BenchArgs>({"bench", "--seconds", "0.5"}).seconds, 0.5);
   const BenchArgs batch = Parsed<BenchArgs>({"bench", "batch"});
   EXPECT_EQ(batch.what, BenchWhat::kBatch);
   EXPECT_THAT(batch.prefill, ElementsAre(512, 2048));

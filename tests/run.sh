@@ -7,7 +7,8 @@
 #
 # A test program counts by what it reports: gtest programs by their XML, end-to-end scripts by their
 # .count file ("passed failed"), fuzz replays as one test each. A program that fails without a failed
-# test of its own (crash, leak, time-out) counts as one more failure.
+# test of its own (crash, leak, time-out) counts as one more failure. A .note file says what a test
+# could not try on this machine.
 set -uo pipefail
 build=${1:?usage: tests/run.sh BUILD_FOLDER [ctest arguments]}
 shift
@@ -49,5 +50,6 @@ if [[ -f $results/kernels_test.xml ]]; then
     echo "instructions that this CPU lacks: $lacks; their kernels were tested by portable twins alone"
   fi
 fi
+cat "$results"/*.note 2>/dev/null  # what could not be tried here
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

@@ -3,7 +3,8 @@
 # names the exact packages and stops with exit code 3. Makes no call to a package manager when all is
 # there.
 #
-# usage: tools/setup.sh GROUP...   groups: core test lanes train golden format
+# usage: tools/setup.sh GROUP...   groups: core test lanes train golden format pip
+#   pip  pip alone, in .venv: it fetches models (tools/fetch.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -76,15 +77,19 @@ for requirement in sys.argv[1:]:
 PYTHON
 }
 
+# Makes .venv where there is none that works.
+need_venv() {
+  if .venv/bin/python -c '' 2>/dev/null; then return; fi
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then need_packages python3 python3-venv; fi
+  say "making .venv"
+  python3 -m venv --clear .venv
+}
+
 need_wheels() {
   local missing
   missing=$(missing_wheels "$@")
   [[ -n $missing ]] || return 0
-  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then need_packages python3 python3-venv; fi
-  if ! .venv/bin/python -c '' 2>/dev/null; then
-    say "making .venv"
-    python3 -m venv --clear .venv
-  fi
+  need_venv
   # shellcheck disable=SC2086
   say "pip install" $missing
   # shellcheck disable=SC2086
@@ -97,6 +102,7 @@ need_wheels() {
 
 packages=()
 wheels=()
+venv=0
 for group in "$@"; do
   case $group in
     core) packages+=($core) ;;
@@ -105,8 +111,10 @@ for group in "$@"; do
     train) wheels+=($train_pip) ;;
     golden) wheels+=($golden_pip) ;;
     format) wheels+=($format_pip) ;;
+    pip) venv=1 ;;
     *) say "unknown group $group"; exit 2 ;;
   esac
 done
 if (( ${#packages[@]} )); then need_packages "${packages[@]}"; fi
+if (( venv )); then need_venv; fi
 if (( ${#wheels[@]} )); then need_wheels "${wheels[@]}"; fi

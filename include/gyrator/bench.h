@@ -27,7 +27,10 @@ Result<MachineLimits> MeasureLimits(const std::string& isa, int threads);
 struct BenchRow {
   std::string test;  // "prefill 512", "decode at 128", ...
   int32_t tokens = 0;
-  double tokens_s = 0;
+  double tokens_s = 0;  // median of the repetitions
+  double tokens_s_min = 0;
+  double tokens_s_max = 0;
+  int repetitions = 0;
   double gb_s = 0;   // bytes that must be read / time (decode)
   double gop_s = 0;  // multiply-adds x 2 / time (prefill)
   double limit_tokens_s = 0;
@@ -35,11 +38,13 @@ struct BenchRow {
 };
 
 struct BenchOptions {
-  std::vector<int32_t> prefill = {512};
-  int32_t decode_tokens = 32;
+  std::vector<int32_t> prefill = {512};  // 0: no such test
+  int32_t decode_tokens = 32;            // 0: none at any depth
   std::vector<int32_t> depths = {0};
-  int repetitions = 3;
+  int repetitions = 3;  // of each test, after one that is not counted
+  double seconds = 2;   // and more repetitions, at most 1,000, until they took this long
 };
+// kInvalidArgument when nothing is left to measure.
 Result<std::vector<BenchRow>> RunBench(Engine& engine, const MachineLimits& limits,
                                        const BenchOptions& options);
 

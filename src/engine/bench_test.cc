@@ -29,6 +29,48 @@ EngineOptions OneThread(int32_t context) {
   return options;
 }
 
+TEST(Bench, RepeatsAShortTestUntilItsTimeIsUp) {
+  const auto model = LoadGolden("qwen2", ComputeType::kInt8);
+  BenchOptions options = {.prefill = {8, 16}, .decode_tokens = 4, .depths = {0, 20}};
+  const auto run = [&] { return RunBench(*MakeEngine(model, OneThread(64)), kLimits, options); };
+  options.seconds = 0.05;
+  const auto rows = run();
+  ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+  std::vector<std::string> tests;
+  for (const BenchRow& row : *rows) {
+    tests.push_back(row.test);
+    EXPECT_GT(row.repetitions, 3) << row.test;
+    EXPECT_GE(row.repetitions * row.tokens / row.tokens_s_min, options.seconds * 0.99) << row.test;
+    EXPECT_GT(row.tokens_s_min, 0) << row.test;
+    EXPECT_LE(row.tokens_s_min, row.tokens_s) << row.test;
+    EXPECT_LE(row.tokens_s, row.tokens_s_max) << row.test;
+  }
+  EXPECT_THAT(tests,
+              testing::ElementsAre("prefill 8", "prefill 16", "decode at 0", "decode at 20"));
+  options.seconds = 0;
+  options.repetitions = 2;
+  const auto twice = run();
+  ASSERT_TRUE(twice.ok()) << twice.status().ToString();
+  for (const BenchRow& row : *twice) EXPECT_EQ(2, row.repetitions) << row.test;
+}
+
+TEST(Bench, AZeroLeavesATestOut) {
+  const auto model = LoadGolden("qwen2", ComputeType::kInt8);
+  BenchOptions options = {.prefill = {0}, .decode_tokens = 1, .repetitions = 1, .seconds = 0};
+  const auto only = [&] {  // the one test that is left, or why there is none
+    const auto rows = RunBench(*MakeEngine(model, OneThread(64)), kLimits, options);
+    if (!rows.ok()) return rows.status().message();
+    return rows->size() == 1 ? rows->front().test : std::to_string(rows->size()) + " tests";
+  };
+  EXPECT_EQ("decode at 0", only());
+  options.decode_tokens = 0;
+  EXPECT_THAT(only(), HasSubstr("a prompt or a token expected"));
+  options.prefill = {0, 5};
+  EXPECT_EQ("prefill 5", only());
+  options.repetitions = 0;
+  EXPECT_THAT(only(), HasSubstr("at least one repetition"));
+}
+
 TEST(BatchBench, EveryFigureIsHeldAgainstAnother) {
   const auto model = LoadGolden("qwen2", ComputeType::kInt8);
   const BatchBenchOptions options = {.sessions = 3,

@@ -125,6 +125,13 @@ for lengths in 4,8 8,4 4,4,4 5; do
   exits "lists of lengths: $lengths" 0 "$gyrator" bench -m "$random_model" -p $lengths -d 0,4 -n 1 -r 2 -t 1
   equal "a line for each: $lengths" "$(tr ',' '\n' <<<"$lengths" | wc -l)" "$(grep -c '^prefill' "$work/out")"
 done
+bench=("$gyrator" bench -m "$random_model" -t 1 --seconds 0.1)
+exits "bench: no prompt" 0 "${bench[@]}" -p 0 -n 2 -d 0,4
+equal "leaves decoding" "decode at 0 decode at 4" "$(grep -oE '^(prefill|decode at) [0-9]+' "$work/out" | xargs)"
+exits "bench: no token" 0 "${bench[@]}" -p 4 -n 0 --json
+contains "leaves the prompt, with its spread" '"tokens_s_max":' "$(cat "$work/out")"
+equal "and no more" "1 0" "$(grep -o '"test":"[a-z]*' "$work/out" | grep -c prefill) $(grep -c decode "$work/out")"
+exits "bench: neither" 2 "${bench[@]}" -p 0 -n 0
 "$gyrator" chat --temp -1 2>"$work/err"
 contains "numbers are short" "from 0 to 1e+06 expected, found -1" "$(cat "$work/err")"
 

@@ -33,5 +33,10 @@ contains "lists are read once" "apt-get update" "$(cat "$calls")"
 contains "what is missing is installed" "install -y --no-install-recommends" "$(cat "$calls")"
 contains "and nothing else" "cmake libedit-dev" "$(tail -n 1 "$calls")"
 equal "one install" 1 "$(grep -c ' install ' <(sed 's/^/ /' "$calls"))"
+mkdir -p "$work/tree/.venv/bin"
+ln -s "$(command -v true)" "$work/tree/.venv/bin/python"
+: >"$calls"
+exits "pip is there with an environment" 0 setup pip
+equal "nothing was called for it" "" "$(cat "$calls")"
 exits "an unknown group" 2 setup everything
 finish
