@@ -64,6 +64,7 @@ GYRATOR_SIMD Vec ToFloat(IVec a) { return _mm256_cvtepi32_ps(a); }
 GYRATOR_SIMD IVec RoundToInt(Vec a) { return _mm256_cvtps_epi32(a); }
 
 GYRATOR_SIMD void Prefetch(const void* p) { __builtin_prefetch(p); }  // faults never
+GYRATOR_SIMD void PrefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 // Masks. False for a NaN, but Unordered.
 GYRATOR_SIMD Mask Less(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }

@@ -60,6 +60,7 @@ GYRATOR_SIMD Vec ToFloat(IVec a) { return _mm512_cvtepi32_ps(a); }
 GYRATOR_SIMD IVec RoundToInt(Vec a) { return _mm512_cvtps_epi32(a); }
 
 GYRATOR_SIMD void Prefetch(const void* p) { __builtin_prefetch(p); }
+GYRATOR_SIMD void PrefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 GYRATOR_SIMD Mask Less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 GYRATOR_SIMD Mask Unordered(Vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }

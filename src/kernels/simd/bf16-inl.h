@@ -1,26 +1,33 @@
-// Matrix products in bf16.dp.v1 over tiles of activations (bf16_operand.h) and panels of weights
-// (panels.h): lanes run along k, and a line of 32 elements of both is read where it lies.
+// Matrix products in bf16.dp.v1 over panels of weights (panels.h): lanes run along k, and a line of
+// 32 elements of a column is read where it lies. Rows of activations are packed first.
 //
 // Every row and column has 16 sums. One row keeps those of kBf16OneRowColumns columns in registers.
-// More rows go through register tiles of kBf16Rows x kBf16Columns and blocks of k, between which
-// the sums rest in memory.
+// More rows go through register tiles of kBf16Rows x kBf16Columns: the rows of a tile stay in the
+// first cache over the columns of a panel, and the panel in the second over all rows. Between
+// blocks of k the sums rest in memory.
 #pragma once
 
 namespace gyrator {
 namespace {
 
-constexpr int64_t kBf16BlockRows = 64;    // multiple of 16: their sums stay in the second cache
-constexpr int64_t kBf16BlockGroups = 16;  // of k: a panel's part stays in the first cache
-constexpr int64_t kSums = 16;             // of a row and column
+constexpr int64_t kBf16Packed = 192 << 10;  // elements of packed rows: they stay in the second cache
+constexpr int64_t kBf16BlockGroups = 64;    // of k
+constexpr int64_t kBf16FewGroups = 16;      // of k, where one tile has all rows
+constexpr int64_t kBf16RowsMax = 96;        // of a block; multiple of kBf16Rows
+constexpr int64_t kSums = 16;               // of a row and column
 static_assert(kPanelColumns % kBf16Columns == 0 && kPanelColumns % kBf16OneRowColumns == 0);
+static_assert(kBf16RowsMax % kBf16Rows == 0);
 
 using Bf16RowSums = float[kPanelColumns][kSums];
 
-// A part of k of a register tile: the first line of its first row and of its first column.
+// A part of k of a register tile: its packed rows, its first column, and the weights that are
+// prefetched meanwhile: so many lines a group.
 struct Bf16Tile {
   const uint16_t* x;
   const uint16_t* w;
   int64_t groups;
+  const uint16_t* soon;
+  int64_t soon_lines;
 };
 
 // sums += x times w, for part p of the lanes. sums: of the first row, from the first column on.
@@ -33,12 +40,15 @@ GYRATOR_SIMD void MultiplyBf16Part(const Bf16Tile& tile, int p, bool first, Bf16
     for (int j = 0; j < kColumns; ++j) acc[i][j] = Load(at + i * kRowStride + j * kSums);
   }
   for (int64_t g = 0; g < tile.groups; ++g) {
+    for (int64_t i = 0; i < tile.soon_lines; ++i) {
+      PrefetchFar(tile.soon + (g * tile.soon_lines + i) * kPanelGroup);
+    }
     Bf16Format::Part columns[kColumns];
     for (int j = 0; j < kColumns; ++j) {
       columns[j] = Bf16Format::LoadPart(tile.w + g * kPanelTile + j * kPanelGroup, p);
     }
     for (int i = 0; i < kRows; ++i) {
-      const auto row = Bf16Format::LoadPart(tile.x + g * kPanelTile + i * kPanelGroup, p);
+      const auto row = Bf16Format::LoadPart(tile.x + (g * kRows + i) * kPanelGroup, p);
       for (int j = 0; j < kColumns; ++j) {
         acc[i][j] = Bf16Format::MultiplyAdd(row, columns[j], acc[i][j]);
       }
@@ -54,9 +64,12 @@ template <int kRows, int kColumns>
 void MultiplyBf16(const Bf16Tile& tile, bool first, Bf16RowSums* sums) {
   for (int64_t n = 0; n < kPanelColumns; n += kColumns) {
     auto* const from = reinterpret_cast<Bf16RowSums*>(&sums[0][n]);
+    Bf16Tile part = tile;
+    part.w += n * kPanelGroup;
+    part.soon += n / kColumns * tile.groups * tile.soon_lines * kPanelGroup;
     for (int p = 0; p < kParts; ++p) {
-      MultiplyBf16Part<kRows, kColumns>({tile.x, tile.w + n * kPanelGroup, tile.groups}, p, first,
-                                        from);
+      MultiplyBf16Part<kRows, kColumns>(part, p, first, from);
+      part.soon_lines = 0;
     }
   }
 }
@@ -78,24 +91,66 @@ GYRATOR_SIMD void FoldRow(const Bf16RowSums& sums, float* y, int64_t columns) {
   for (int64_t n = 0; n < columns; n += kLanes) StoreFirst(y + n, Load(folded + n), columns - n);
 }
 
-// y of up to kBf16BlockRows rows, from the first of a tile on, and one panel.
-void MatMulBf16Panel(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape) {
-  alignas(64) Bf16RowSums sums[kBf16BlockRows];  // not initialised
+// Rows of activations, packed: [row / kBf16Rows][group][rows of the tile][32], +0 behind k. A last
+// tile has the rows that are left.
+class Bf16Rows {
+ public:
+  Bf16Rows(const uint16_t* x, int64_t rows, int64_t k) : groups_(NumPanelGroups(k)), rows_(rows) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const uint16_t* from = x + r * k;
+      uint16_t* to = packed_ + TileAt(r) + r % kBf16Rows * kPanelGroup;
+      const int64_t stride = RowsOfTile(r) * kPanelGroup;
+      for (int64_t at = 0; at < k; at += kPanelGroup, to += stride) {
+        if (at + kPanelGroup <= k) {
+          std::memcpy(to, from + at, kPanelGroup * sizeof(uint16_t));
+          continue;
+        }
+        for (int64_t i = 0; i < kPanelGroup; ++i) to[i] = at + i < k ? from[at + i] : uint16_t{0};
+      }
+    }
+  }
+
+  int64_t RowsOfTile(int64_t row) const {
+    const int64_t left = rows_ - row / kBf16Rows * kBf16Rows;
+    return left < kBf16Rows ? left : kBf16Rows;
+  }
+  // The tile of `row`, from group `group` on.
+  const uint16_t* At(int64_t row, int64_t group) const {
+    return packed_ + TileAt(row) + group * RowsOfTile(row) * kPanelGroup;
+  }
+
+ private:
+  int64_t TileAt(int64_t row) const {
+    return row / kBf16Rows * kBf16Rows * groups_ * kPanelGroup;
+  }
+
+  const int64_t groups_;
+  const int64_t rows_;
+  alignas(64) uint16_t packed_[kBf16Packed];  // not initialised
+};
+
+// y of the packed rows and one panel. `next`: whether there is another panel behind it.
+void MatMulBf16Panel(const Bf16Rows& x, const uint16_t* w, float* y, const MatMulShape& shape,
+                     bool next) {
+  alignas(64) Bf16RowSums sums[kBf16RowsMax];  // not initialised
   const int64_t all = NumPanelGroups(shape.k);
+  const bool few = shape.num_rows <= kBf16Rows;  // one tile: weights come from memory
   const bool in_registers = shape.num_rows == 1 && kBf16OneRowColumns == kPanelColumns;
-  const int64_t depth = in_registers ? all : kBf16BlockGroups;
-  const int64_t x_stride = Bf16RowTileChunks(shape.k) * kPanelTile;
+  const int64_t depth = in_registers ? all : few ? kBf16FewGroups : kBf16BlockGroups;
   for (int64_t g = 0; g < all; g += depth) {
     const int64_t groups = all - g < depth ? all - g : depth;
-    for (int64_t r = 0; r < shape.num_rows;) {
-      const int64_t in_tile = r % kPanelColumns;
-      const int64_t left = shape.num_rows - r;
-      const int64_t most = kPanelColumns - in_tile < kBf16Rows ? kPanelColumns - in_tile : kBf16Rows;
-      const int64_t rows = left < most ? left : most;
-      const uint16_t* const from =
-          x + r / kPanelColumns * x_stride + g * kPanelTile + in_tile * kPanelGroup;
-      MultiplyBf16Rows<kBf16Rows>(rows, {from, w + g * kPanelTile, groups}, g == 0, sums + r);
-      r += rows;
+    for (int64_t r = 0; r < shape.num_rows; r += kBf16Rows) {
+      Bf16Tile tile = {x.At(r, g), w + g * kPanelTile, groups, w + g * kPanelTile, 0};
+      // Few rows prefetch the next part of the panel, many a fourth of the next panel with each of
+      // four tiles.
+      if (few && !in_registers && (next || g + groups < all)) {
+        tile.soon += groups * kPanelTile;
+        tile.soon_lines = kBf16Columns;
+      } else if (!few && next && r / kBf16Rows < kPanelColumns / kBf16Columns) {
+        tile.soon += all * kPanelTile + r / kBf16Rows * groups * kBf16Columns * kPanelGroup;
+        tile.soon_lines = 1;
+      }
+      MultiplyBf16Rows<kBf16Rows>(x.RowsOfTile(r), tile, g == 0, sums + r);
     }
   }
   for (int64_t r = 0; r < shape.num_rows; ++r) {
@@ -104,16 +159,19 @@ void MatMulBf16Panel(const uint16_t* x, const uint16_t* w, float* y, const MatMu
 }
 
 void MatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape) {
-  const int64_t x_stride = Bf16RowTileChunks(shape.k) * kPanelTile;
+  const int64_t groups = NumPanelGroups(shape.k);
+  const int64_t fit = kBf16Packed / (groups * kPanelGroup) / kBf16Rows * kBf16Rows;
+  if (fit == 0) return RefOps().matmul_bf16(x, w, y, shape);  // wider than any model
+  const int64_t block = fit < kBf16RowsMax ? fit : kBf16RowsMax;
   MatMulShape part = shape;
-  for (int64_t m = 0; m < shape.num_rows; m += kBf16BlockRows) {
-    const int64_t rows = shape.num_rows - m;
-    part.num_rows = rows < kBf16BlockRows ? rows : kBf16BlockRows;
+  for (int64_t m = 0; m < shape.num_rows; m += block) {
+    part.num_rows = shape.num_rows - m < block ? shape.num_rows - m : block;
+    const Bf16Rows rows(x + m * shape.k, part.num_rows, shape.k);
     for (int64_t n = 0; n < shape.num_columns; n += kPanelColumns) {
       const int64_t columns = shape.num_columns - n;
       part.num_columns = columns < kPanelColumns ? columns : kPanelColumns;
-      MatMulBf16Panel(x + m / kPanelColumns * x_stride, w + n * NumPanelGroups(shape.k) * kPanelGroup,
-                      y + m * shape.y_stride + n, part);
+      MatMulBf16Panel(rows, w + n * groups * kPanelGroup, y + m * shape.y_stride + n, part,
+                      columns > kPanelColumns);
     }
   }
 }

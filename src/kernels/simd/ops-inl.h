@@ -17,7 +17,7 @@ constexpr Ops MakeOps(std::string_view name) {
   return {
       .name = name,
       .bf16_numerics = "bf16.dp.v1",
-      .bf16_layout = Bf16Layout::kTiles,
+      .bf16_layout = Bf16Layout::kRows,
       .matmul_f32 = MatMulF32,
       .matmul_bf16 = MatMulBf16,
       .matmul_int8 = MatMulInt8,
