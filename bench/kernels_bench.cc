@@ -17,7 +17,7 @@
 namespace gyrator {
 namespace {
 
-constexpr int64_t kGrain = 96;  // columns
+constexpr int64_t kGrain = 64;  // columns; whole panels
 
 template <class T>
 std::vector<T> RandomBytes(int64_t count) {
@@ -29,10 +29,6 @@ std::vector<T> RandomBytes(int64_t count) {
     if constexpr (std::is_same_v<T, uint16_t>)
       x = F32ToBF16(static_cast<float>(state >> 9) * 0x1p-23f);
     if constexpr (std::is_same_v<T, int8_t>) x = static_cast<int8_t>((state >> 24) % 255 - 127);
-    if constexpr (std::is_same_v<T, BlockQ8_0>) {
-      x.scale = 0x1400;
-      for (int8_t& q : x.q) q = static_cast<int8_t>((state = state * 1664525u + 1013904223u) >> 24);
-    }
   }
   return data;
 }
@@ -41,20 +37,16 @@ struct Sizes {
   int64_t rows, columns, k;
 };
 
-// Runs multiply(shape, weight offset in columns) over enough columns to leave the caches in decode.
+// Runs multiply(shape, first column, y) over enough columns to leave the caches in decode.
 void RunMatMul(benchmark::State& state, const Sizes& s, int64_t weight_bytes,
-               const std::function<void(const MatMulShape&, float*)>& multiply) {
+               const std::function<void(const MatMulShape&, int64_t, float*)>& multiply) {
   ThreadPool pool(static_cast<int>(state.range(0)));
   std::vector<float> y(static_cast<size_t>(s.rows * s.columns));
   for (auto _ : state) {
     pool.ParallelFor(s.columns, kGrain, [&](int64_t begin, int64_t end) {
       const FloatEnvironment environment;
-      multiply({.num_rows = s.rows,
-                .k = s.k,
-                .column_begin = begin,
-                .column_end = end,
-                .y_stride = s.columns},
-               y.data());
+      multiply({.num_rows = s.rows, .k = s.k, .num_columns = end - begin, .y_stride = s.columns},
+               begin, y.data() + begin);
     });
     benchmark::DoNotOptimize(y.data());
   }
@@ -67,25 +59,30 @@ void RunMatMul(benchmark::State& state, const Sizes& s, int64_t weight_bytes,
 
 void MatMulF32(benchmark::State& state, const Ops* ops, Sizes s) {
   const auto x = RandomBytes<float>(s.rows * s.k), w = RandomBytes<float>(s.columns * s.k);
-  RunMatMul(state, s, s.columns * s.k * 4, [&](const MatMulShape& shape, float* y) {
-    ops->matmul_f32(x.data(), w.data(), y, shape);
+  RunMatMul(state, s, s.columns * s.k * 4, [&](const MatMulShape& shape, int64_t n, float* y) {
+    ops->matmul_f32(x.data(), w.data() + n * s.k, y, shape);
   });
 }
 
 void MatMulBf16(benchmark::State& state, const Ops* ops, Sizes s) {
   const auto x = RandomBytes<uint16_t>(Bf16OperandElements(s.rows, s.k));
   const auto w = RandomBytes<uint16_t>(s.columns * s.k);
-  RunMatMul(state, s, s.columns * s.k * 2, [&](const MatMulShape& shape, float* y) {
-    ops->matmul_bf16(x.data(), w.data(), y, shape);
+  RunMatMul(state, s, s.columns * s.k * 2, [&](const MatMulShape& shape, int64_t n, float* y) {
+    ops->matmul_bf16(x.data(), w.data() + n * s.k, y, shape);
   });
 }
 
 void MatMulInt8(benchmark::State& state, const Ops* ops, Sizes s) {
   const auto q = RandomBytes<int8_t>(s.rows * s.k);
   const auto scale = RandomBytes<float>(s.rows * s.k / 32);
-  const auto w = RandomBytes<BlockQ8_0>(s.columns * s.k / 32);
-  RunMatMul(state, s, s.columns * s.k / 32 * 34, [&](const MatMulShape& shape, float* y) {
-    ops->matmul_int8({q.data(), scale.data()}, w.data(), y, shape);
+  const std::vector<int32_t> start(scale.size());
+  const auto w = RandomBytes<int8_t>(s.columns * s.k);
+  const std::vector<uint16_t> w_scale(static_cast<size_t>(s.columns * s.k / 32), 0x1400);
+  const Int8Panels panels = {w.data(), w_scale.data()};
+  const int64_t bytes = s.columns * s.k / 32 * 34;
+  RunMatMul(state, s, bytes, [&](const MatMulShape& shape, int64_t n, float* y) {
+    ops->matmul_int8({q.data(), scale.data(), start.data()}, panels.At(n / kPanelColumns, 0, s.k),
+                     y, shape);
   });
 }
 

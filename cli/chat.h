@@ -44,7 +44,8 @@ class Chat {
 
   // --- Lines (chat_turns.cc). An error ends the talk.
   Status Turn(const std::string& line);
-  // To the message that awaits it, which can be answered as far as that shows; `what` names its line.
+  // To the message that awaits it, which can be answered as far as that shows; `what` names its
+  // line.
   Status Respond(const std::string& what);
   // Whether this reply was cut short by nobody's wish: the line stays owed, as it is saved.
   bool WasCut(const Result<Reply>& reply, const Status& printed) const;

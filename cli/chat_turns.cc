@@ -123,8 +123,8 @@ Status Chat::DropOwed() {
   return Save();
 }
 
-// The user's own Ctrl-C asks for a shorter reply. Whoever ends the process, and an output that takes
-// no more, do not.
+// The user's own Ctrl-C asks for a shorter reply. Whoever ends the process, and an output that
+// takes no more, do not.
 bool Chat::WasCut(const Result<Reply>& reply, const Status& printed) const {
   return reply.ok() && !owes() && reply->stop == StopReason::kCancelled &&
          (Terminated() || !printed.ok());
@@ -162,8 +162,8 @@ Status Chat::Respond(const std::string& what) {
   if (!reply.ok() && IsForGood(reply.status())) {
     return TakeBack(OwedFrom(), what, reply.status(), true);
   }
-  // What was said is kept even when it could not be finished or shown. A line whose reply was cut is
-  // saved already, with the window as it was before; the next start says all of its reply.
+  // What was said is kept even when it could not be finished or shown. A line whose reply was cut
+  // is saved already, with the window as it was before; the next start says all of its reply.
   Status saved;
   if (was_cut) {
     saved = session_->Rewind(session_->transcript().size() - 1);

@@ -1,7 +1,8 @@
 // A model on disk: its text side (tokenizer, chat template) and its weights.
 //
 // A path is a Hugging Face folder or one .gguf file. Both classes are immutable after Load and safe
-// for concurrent use; weights are mapped and used where they lie.
+// for concurrent use. Weights are packed once, at load, for the products of the compute type; the
+// mapped file stays open for the rows of the embedding and for the digest.
 #pragma once
 
 #include <functional>

@@ -70,7 +70,8 @@ TEST(Json, BrokenDocumentsAreRefused) {
   for (const std::string_view text : {"1\0"sv, "1 \0 2"sv, "\0"sv, "[1,\0]"sv, "\"a\0b\""sv}) {
     const auto value = ParseJson(text);
     ASSERT_FALSE(value.ok()) << text;
-    EXPECT_EQ(0u, value.status().message().find("json: a NUL at byte ")) << value.status().message();
+    EXPECT_EQ(0u, value.status().message().find("json: a NUL at byte "))
+        << value.status().message();
   }
 }
 

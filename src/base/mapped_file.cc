@@ -101,8 +101,8 @@ void MappedFile::Release(ByteSpan part) const {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<uintptr_t>(bytes_.data());
   const auto from = std::max(begin, reinterpret_cast<uintptr_t>(part.data()));
-  const auto to = std::min(begin + bytes_.size(),
-                           reinterpret_cast<uintptr_t>(part.data()) + part.size());
+  const auto to =
+      std::min(begin + bytes_.size(), reinterpret_cast<uintptr_t>(part.data()) + part.size());
   const uintptr_t first = (from + page - 1) / page * page;
   const uintptr_t last = to / page * page;
   if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);

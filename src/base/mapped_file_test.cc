@@ -95,5 +95,31 @@ TEST_F(MappedFileTest, ASmallFileHasABound) {
   EXPECT_NE(std::string::npos, larger.message().find("4 bytes, at most 3"));
 }
 
+// Pages that are given back no longer count, and hold the file's bytes when they are read again.
+TEST_F(MappedFileTest, ReleasedPagesAreReadAgain) {
+  constexpr size_t kPage = 4096, kPages = 64;
+  std::string text;
+  for (size_t i = 0; i < kPages * kPage; ++i) text += static_cast<char>('a' + i / kPage % 26);
+  auto file = MappedFile::Open(Write("released", text));
+  ASSERT_TRUE(file.ok());
+  const auto resident = [&] {  // pages that this process has mapped (/proc/self/smaps)
+    std::ifstream maps("/proc/self/smaps");
+    std::string line;
+    bool ours = false;
+    while (std::getline(maps, line)) {
+      if (line.ends_with("/released")) ours = true;
+      if (ours && line.starts_with("Rss:")) return std::stoul(line.substr(4)) * 1024 / kPage;
+    }
+    return 0ul;
+  };
+  EXPECT_EQ(text, AsText(file->bytes()));
+  EXPECT_EQ(kPages, resident());
+  file->Release(file->bytes().subspan(1, 10 * kPage));  // whole pages alone: nine
+  EXPECT_EQ(kPages - 9, resident());
+  file->Release(AsBytes(text));  // not of the file: nothing
+  EXPECT_EQ(kPages - 9, resident());
+  EXPECT_EQ(text, AsText(file->bytes()));
+}
+
 }  // namespace
 }  // namespace gyrator

@@ -30,7 +30,8 @@ using ClockNs = uint64_t (*)();  // steady, in nanoseconds
 
 class EngineLoop {
  public:
-  // `options` without defaults left open. `clock` times passes, whose size depends on it, and requests.
+  // `options` without defaults left open. `clock` times passes, whose size depends on it, and
+  // requests.
   static Result<std::unique_ptr<EngineLoop>> Make(std::shared_ptr<const ModelImpl> model,
                                                   const EngineOptions& options, ClockNs clock);
 

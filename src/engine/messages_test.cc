@@ -86,10 +86,10 @@ TEST(Messages, TemplatesSeeTextWhereContentIsNull) {
 
 // A refusal and a call of the older kind say something too.
 TEST(Messages, AnAssistantThatRefusesNeedsNoContent) {
-  for (const char* said : {R"("refusal":"No.")", R"("function_call":{"name":"f","arguments":""})"}) {
+  for (const char* said :
+       {R"("refusal":"No.")", R"("function_call":{"name":"f","arguments":""})"}) {
     for (const char* content : {R"("content":null,)", ""}) {
-      const auto messages =
-          Read(R"([{"role":"assistant",)" + std::string(content) + said + "}]");
+      const auto messages = Read(R"([{"role":"assistant",)" + std::string(content) + said + "}]");
       ASSERT_EQ(1u, messages.size()) << said;
       EXPECT_EQ("", messages[0].content);
       EXPECT_NE(std::string::npos, messages[0].extras.find(said)) << messages[0].extras;

@@ -44,19 +44,17 @@ std::vector<CallMessages> CallsIn(std::span<const Message> messages) {
   return calls;
 }
 
-// Messages whose ends are looked for, ascending: the one before a call, unless that says nothing, and
-// the last of the call. A system prompt is none, nor are instructions within a call; those between
-// calls are when `instructions`: a template may write them elsewhere.
+// Messages whose ends are looked for, ascending: the one before a call, unless that says nothing,
+// and the last of the call. A system prompt is none, nor are instructions within a call; those
+// between calls are when `instructions`: a template may write them elsewhere.
 std::vector<size_t> Borders(std::span<const Message> messages, std::span<const CallMessages> calls,
                             bool instructions) {
   std::vector<size_t> borders;
   for (const CallMessages& call : calls) {
     const bool instructed = call.first > 0 && messages[call.first - 1].role == "system";
     const bool may_follow =
-        !instructed ||
-        (instructions && call.first > 1 && messages[call.first].role == "assistant");
-    const bool follows =
-        call.first > 0 && may_follow && !IsBlank(messages[call.first - 1].content);
+        !instructed || (instructions && call.first > 1 && messages[call.first].role == "assistant");
+    const bool follows = call.first > 0 && may_follow && !IsBlank(messages[call.first - 1].content);
     if (follows && (borders.empty() || borders.back() != call.first - 1)) {
       borders.push_back(call.first - 1);
     }

@@ -310,7 +310,8 @@ std::unique_ptr<const TextModelImpl> WithSystemsFirst() {
   auto tokenizer = Tokenizer::FromHuggingFace(SourcePath("tests/golden/tokenizer/qwen2"));
   auto chat = ChatTemplate::Parse(
       "{% for m in messages if m.role == 'system' %}<|im_start|>system\n{{ m.content "
-      "}}<|im_end|>\n{% endfor %}{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role "
+      "}}<|im_end|>\n{% endfor %}{% for m in messages if m.role != 'system' %}<|im_start|>{{ "
+      "m.role "
       "}}\n{{ m.content }}<|im_end|>\n{% endfor %}");
   EXPECT_TRUE(tokenizer.ok() && chat.ok());
   return std::make_unique<const TextModelImpl>(*std::move(tokenizer), *std::move(chat));
@@ -327,9 +328,9 @@ PromptLayout LayoutOf(const TextModelImpl& text, const std::vector<Message>& mes
 // Instructions that a template writes elsewhere cost the turn that they are in, and no other one.
 TEST(Prompt, WhereATemplateWritesInstructionsElsewhereOtherTurnsKeepTheirCalls) {
   const auto text = WithSystemsFirst();
-  const std::vector<Message> first = {Of("user", "Ask."), Of("assistant", ""), Of("tool", "1"),
-                                      Of("system", "Be brief."), Of("assistant", ""),
-                                      Of("tool", "2")};
+  const std::vector<Message> first = {Of("user", "Ask."),  Of("assistant", ""),
+                                      Of("tool", "1"),     Of("system", "Be brief."),
+                                      Of("assistant", ""), Of("tool", "2")};
   EXPECT_TRUE(LayoutOf(*text, first).calls.empty());
   std::vector<Message> second = first;
   for (const Message& message : {Of("assistant", "3."), Of("user", "Again."), Of("assistant", ""),

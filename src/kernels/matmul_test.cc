@@ -165,8 +165,8 @@ TEST_P(MatMul, TailsKeepTheSignOfZero) {
   }
 }
 
-// One product, whole; then some rows by some panels, each to its own place. multiply(m, n, shape, y)
-// multiplies rows from m and columns from n on.
+// One product, whole; then some rows by some panels, each to its own place. multiply(m, n, shape,
+// y) multiplies rows from m and columns from n on.
 template <class Multiply>
 void ExpectNoTraceOfTheCut(const Case& whole, Multiply multiply) {
   const auto [rows, columns, k] = whole;

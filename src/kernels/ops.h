@@ -139,8 +139,8 @@ struct Ops {
   // F32ToBF16 of `count` values.
   void (*round_bf16)(const float* x, uint16_t* y, int64_t count);
   // Groups of 32: scale = amax / 127, q = nearest even of x * (127 / amax); a group of zeros has
-  // scale 0 (one whose scale flushes to 0 as well: q is 0 then); start = -128 * sum of q. False when
-  // an input is not finite (outputs then unspecified). REQUIRES count % 32 == 0.
+  // scale 0 (one whose scale flushes to 0 as well: q is 0 then); start = -128 * sum of q. False
+  // when an input is not finite (outputs then unspecified). REQUIRES count % 32 == 0.
   bool (*quantize)(const float* x, const QuantizedOut& out, int64_t count);
 
   // y = (x * (1 / sqrt(lane sum of x*x by fma / dim + eps))) * weight. x may equal y.

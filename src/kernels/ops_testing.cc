@@ -64,8 +64,8 @@ std::vector<uint16_t> PackedBf16(std::span<const uint16_t> rows, int64_t columns
   std::vector<uint16_t> packed(static_cast<size_t>(NumPanels(columns) * groups * kPanelTile));
   for (int64_t n = 0; n < columns; ++n) {
     for (int64_t g = 0; g < groups; ++g) {
-      SetBf16Column(rows.data() + n * k + g * kPanelGroup, std::min(kPanelGroup, k - g * kPanelGroup),
-                    n % kPanelColumns,
+      SetBf16Column(rows.data() + n * k + g * kPanelGroup,
+                    std::min(kPanelGroup, k - g * kPanelGroup), n % kPanelColumns,
                     packed.data() + (n / kPanelColumns * groups + g) * kPanelTile);
     }
   }

@@ -1,12 +1,13 @@
-// The right operand of products in bf16 and int8: weights in the layout that the CPU wants, the same
-// for every instruction set, made once when a model is loaded.
+// The right operand of products in bf16 and int8: weights in the layout that the CPU wants, the
+// same for every instruction set, made once when a model is loaded.
 //
 // A panel is 16 columns of the product, which are 16 rows of the stored matrix. The last panel of a
 // matrix may have fewer; zeros stand in the place of the missing ones.
 //   int8  q     [panel][k / 32][8][16 columns][4 of k]: no dot crosses lanes, and a group of 32 is
 //               the right operand of TDPBSSD. A group has one scale a column.
 //         scale [panel][k / 32][16 columns], f16
-//   bf16  [panel][k / 32, rounded up][16 columns][32 of k]: a tile is the left operand of TDPBF16PS.
+//   bf16  [panel][k / 32, rounded up][16 columns][32 of k]: a tile is the left operand of
+//   TDPBF16PS.
 //         Lanes run along k, because bf16.dp.v1 folds 16 partial sums once. Behind k stands -0,
 //         whose product with the +0 of activations changes no sum.
 // Every read of a kernel is a whole cache line when the panels begin at one.
@@ -19,7 +20,7 @@
 namespace gyrator {
 
 inline constexpr int64_t kPanelColumns = 16;
-inline constexpr int64_t kPanelGroup = 32;  // of k
+inline constexpr int64_t kPanelGroup = 32;                          // of k
 inline constexpr int64_t kPanelTile = kPanelColumns * kPanelGroup;  // elements of a group
 
 constexpr int64_t NumPanels(int64_t columns) {

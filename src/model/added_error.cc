@@ -82,6 +82,7 @@ double AddedError(const LoadedModel& model, ThreadPool* threads, const Progress&
     const Sums added = CompareAll(PlanConversion(view, to, threads), threads);
     sums.error += added.error;
     sums.stored += added.stored;
+    model.tensors.Release(view.bytes);
     done += view.bytes.size();
     if (progress) progress("measuring weights", done, total);
   }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/mapped_file.h"
+#include "base/memory_room.h"
 #include "formats/gguf_parts.h"
 #include "formats/hf_config.h"
 #include "formats/lfs_pointer.h"
@@ -103,7 +104,10 @@ Result<LoadedModel> Finish(LoadedModel model, SourceFormat format,
   model.compute = options.compute.value_or(DefaultCompute(model.stored));
   model.parameters = CountParameters(model.config);
   auto weights = LoadWeights(model.config, {&model.tensors, format},
-                             {model.compute, options.threads, options.progress});
+                             {.compute = model.compute,
+                              .threads = options.threads,
+                              .progress = options.progress,
+                              .memory_room = MemoryRoom()});
   if (!weights.ok()) return std::move(weights).status().Annotate(model.path);
   model.weights = *std::move(weights);
   return model;
@@ -156,6 +160,7 @@ Sha256Digest WeightsDigest(const TensorIndex& tensors, ThreadPool* threads,
       while (!rest.empty()) {
         const ByteSpan piece = rest.first(std::min<uint64_t>(rest.size(), kHashPiece));
         hash.Update(piece);
+        tensors.Release(piece);  // the process holds the weights packed already
         rest = rest.subspan(piece.size());
         const uint64_t now = done.fetch_add(piece.size()) + piece.size();
         if (progress && std::this_thread::get_id() == caller) {

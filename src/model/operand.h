@@ -43,7 +43,7 @@ class Operand {
   int64_t cols_ = 0;
   float* f32_ = nullptr;  // [rows, cols]
   uint16_t* bf16_ = nullptr;
-  int8_t* int8_ = nullptr;  // [rows, cols]
+  int8_t* int8_ = nullptr;    // [rows, cols]
   float* scale_ = nullptr;    // [rows, cols / 32]
   int32_t* start_ = nullptr;  // likewise
 };

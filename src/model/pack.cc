@@ -108,7 +108,8 @@ std::optional<uint64_t> OperandBytes(ComputeType compute, int64_t rows, int64_t 
       return static_cast<uint64_t>(NumPanels(rows) * NumPanelGroups(cols) * kPanelTile) *
              sizeof(uint16_t);
     case ComputeType::kInt8:
-      return RoundUp(Int8Bytes(rows, cols) + Int8Bytes(rows, cols) / kPanelGroup * sizeof(uint16_t));
+      return RoundUp(Int8Bytes(rows, cols) +
+                     Int8Bytes(rows, cols) / kPanelGroup * sizeof(uint16_t));
   }
   return std::nullopt;
 }

@@ -19,6 +19,8 @@ bool IsIgnored(std::string_view name, const ModelConfig& config) {
          (config.tied_head && name == "lm_head.weight");  // equal to the embedding (loader.cc)
 }
 
+std::string MebibytesText(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
 // Behind a refusal of an element type: what is read, and how a file of the model gets there.
 std::string DTypeAdvice(SourceFormat format) {
   if (format == SourceFormat::kHuggingFace) {
@@ -150,6 +152,13 @@ Status Loader::AllocateOperands() {
   };
   GYRATOR_RETURN_IF_ERROR(ForEachTensor(count));
   if (bytes == 0) return {};
+  if (bytes > options_.memory_room) {
+    return Status::Exhausted("weights: " + MebibytesText(bytes) + " are needed in memory, " +
+                             MebibytesText(options_.memory_room) +
+                             " are left; use --compute int8 or a smaller model, or end what "
+                             "else runs")
+        .Named("memory");
+  }
   GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer memory, AllocateHuge(bytes, "weights"));
   next_operand_ = memory.get();
   weights_.owners.push_back(std::shared_ptr<const void>(
@@ -179,9 +188,9 @@ Result<const float*> Loader::MakeVector(const std::string& name, const TensorVie
   if (view.dtype == DType::kF32 && reinterpret_cast<uintptr_t>(stored) % alignof(float) == 0) {
     return stored;
   }
-  GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer buffer,
-                           AllocateAligned(static_cast<uint64_t>(view.shape[0]) * sizeof(float),
-                                           "tensor " + name));
+  GYRATOR_ASSIGN_OR_RETURN(
+      AlignedBuffer buffer,
+      AllocateAligned(static_cast<uint64_t>(view.shape[0]) * sizeof(float), "tensor " + name));
   const Conversion conversion = PlanConversion(view, DType::kF32, options_.threads);
   const ConversionFault fault = ConvertAll(conversion, buffer.get(), options_.threads);
   GYRATOR_RETURN_IF_ERROR(FaultStatus(fault, name, view.dtype));

@@ -1,9 +1,9 @@
 // The weights of a model in the operand format of one compute type.
 //
-// Matrices are packed once, at load, into memory owned here (kernels/panels.h); those in f32 are used
-// where they lie in the mapping when the file holds f32. Norm weights and biases are f32 always; the
-// embedding keeps its stored format and is widened row by row. Immutable after Load: safe for
-// concurrent reads.
+// Matrices are packed once, at load, into memory owned here (kernels/panels.h); those in f32 are
+// used where they lie in the mapping when the file holds f32. Norm weights and biases are f32
+// always; the embedding keeps its stored format and is widened row by row. Immutable after Load:
+// safe for concurrent reads.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory_room.h"
 #include "base/thread_pool.h"
 #include "formats/tensor_file.h"
 #include "gyrator/model.h"
@@ -51,9 +52,9 @@ struct LayerWeights {
 };
 
 struct Weights {
-  ComputeType compute = ComputeType::kF32;  // of the operands
-  Matrix embedding;                         // [vocab, hidden], stored only
-  Matrix head;                              // [vocab, hidden]; tied: of the embedding
+  ComputeType compute = ComputeType::kF32;          // of the operands
+  Matrix embedding;                                 // [vocab, hidden], stored only
+  Matrix head;                                      // [vocab, hidden]; tied: of the embedding
   const float* final_norm = nullptr;                // [hidden]
   std::vector<LayerWeights> layers;                 // [num_layers]
   std::vector<std::shared_ptr<const void>> owners;  // mappings and converted tensors
@@ -70,16 +71,17 @@ struct WeightSource {
 
 struct WeightOptions {
   ComputeType compute = ComputeType::kF32;
-  ThreadPool* threads = nullptr;  // REQUIRED; used during the call only
-  Progress progress;              // "loading weights", in bytes of stored tensors
+  ThreadPool* threads = nullptr;          // REQUIRED; used during the call only
+  Progress progress;                      // "loading weights", in bytes of stored tensors
+  uint64_t memory_room = kNoMemoryBound;  // bytes that packed weights may take (base/memory_room.h)
 };
 
 // Checks that each tensor of the family's table is there with its shape and that no other is, then
 // makes the operands, and lets go of the mapped pages that it has read. Needs no instruction set:
 // conversions are defined by tensor/dtype.h and, to int8, by model/convert.h. kCorruption: missing
-// or unexpected tensor, wrong shape, a stored scale that is not finite, values that int8 cannot hold
-// (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8 cannot group by
-// 32; kExhausted: memory. All name the tensor.
+// or unexpected tensor, wrong shape, a stored scale that is not finite, values that int8 cannot
+// hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8 cannot
+// group by 32; kExhausted: memory. All name the tensor.
 Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
                             const WeightOptions& options);
 

@@ -100,6 +100,22 @@ TEST(Weights, QuantizedAtLoadEqualTheQuantizedFile) {
   }
 }
 
+TEST(Weights, WhatDoesNotFitIntoMemoryIsRefusedBeforeItIsTaken) {
+  const LoadedModel model = MustLoad(GoldenPath("qwen2.q8_0.gguf"), ComputeType::kInt8);
+  const uint64_t need = OperandBytes(model.weights);
+  ThreadPool threads(2);
+  WeightOptions options = {.compute = ComputeType::kInt8, .threads = &threads, .progress = {}};
+  for (const uint64_t room : {need, need - 1}) {
+    options.memory_room = room;
+    const auto weights = LoadWeights(model.config, {&model.tensors, SourceFormat::kGguf}, options);
+    EXPECT_EQ(room == need, weights.ok());
+    if (weights.ok()) continue;
+    EXPECT_EQ(Code::kExhausted, weights.status().code());
+    EXPECT_NE(std::string::npos, weights.status().message().find("MiB are needed in memory"))
+        << weights.status().ToString();
+  }
+}
+
 TEST(QuantizeQ8_0, FollowsTheReferenceOfGgml) {
   float x[32] = {};
   BlockQ8_0 block;

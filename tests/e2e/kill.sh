@@ -63,13 +63,14 @@ wait $process
 equal "Ctrl-C while waiting" 130 $?
 exec 3>&-
 exits "saved on exit" 0 "$gyrator" show waiting
-# --- An interrupt while a prompt is read (a row at a time, so that it takes long) acts between two
-# passes: the line is owed.
+
+# --- An interrupt while a prompt is read (by scalar code, a row at a time, so that it takes long)
+# acts between two passes: the line is owed.
 pending() { "$gyrator" show "$1" --json 2>/dev/null | grep -q '"phase":"pending"'; }
-long=$(printf 'word %.0s' {1..300})
+long=$(printf 'word %.0s' {1..600})
 for signal in INT TERM HUP; do
   mkfifo "$work/$signal"
-  "${chat[@]}" -b 1 --context "prompt_$signal" <"$work/$signal" >"$work/out" 2>"$work/err" &
+  "${chat[@]}" --isa ref -b 1 --context "prompt_$signal" <"$work/$signal" >"$work/out" 2>"$work/err" &
   process=$!
   exec 3>"$work/$signal"
   printf '%s\n' "$long" >&3

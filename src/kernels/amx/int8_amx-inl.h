@@ -82,7 +82,8 @@ struct Int8Part {
 
 // y += x times w. While the dots of a batch are computed, those of the one before are added.
 template <class Tiles>
-void MultiplyInt8Tile(Tiles& tiles, const Int8RowTile& x, const Int8Part& part, const Int8Out& out) {
+void MultiplyInt8Tile(Tiles& tiles, const Int8RowTile& x, const Int8Part& part,
+                      const Int8Out& out) {
   Vec acc[kInt8TileRows][kParts] = {};
   for (int64_t r = 0; r < x.rows && !out.first; ++r) {
     for (int p = 0; p < kParts; ++p) {

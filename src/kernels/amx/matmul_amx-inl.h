@@ -101,7 +101,8 @@ struct AmxProduct {
 
 // Up to two rows of tiles to B, over `chunks` chunks from `first` on.
 template <class Tiles>
-void PackPairs(const AmxTiles& from, int64_t tiles, int64_t first, int64_t chunks, AmxPanel* panel) {
+void PackPairs(const AmxTiles& from, int64_t tiles, int64_t first, int64_t chunks,
+               AmxPanel* panel) {
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     for (int64_t tile = 0; tile < tiles; ++tile) {
       Tiles::Transpose(from.TileAt(tile, first + chunk), kChunk, panel[chunk][tile]);
@@ -162,7 +163,7 @@ void MatMulManyRows(Tiles& tiles, const AmxProduct& all, float* y, int64_t y_str
         for (int64_t n = 0; n < product.columns; n += kPair) {
           const int64_t columns = product.columns - n < kPair ? product.columns - n : kPair;
           PackPairs<Tiles>(product.w.From(n / kTile), NumTiles(columns), first, chunks,
-                             block.panel);
+                           block.panel);
           MultiplyPanel(tiles, block, product, n, first, chunks);
         }
       }

@@ -22,7 +22,7 @@ constexpr int kBf16OneRowColumns = 4;
 constexpr int kInt8Rows = 5;           // likewise in int8: rows x vectors of columns
 constexpr int kInt8Vectors = 1;        // divides kParts, or a multiple of it
 constexpr int kInt8OneRowVectors = 2;  // likewise; streams of one row
-constexpr int kScoreRowsF32 = 4;  // queries of one attention step
+constexpr int kScoreRowsF32 = 4;       // queries of one attention step
 constexpr int kScoreRowsBf16 = 2;
 
 using Vec = __m256;

@@ -136,7 +136,9 @@ struct Bf16Format {
 // times the sum of the activations is taken off before.
 struct Int8Format {
   using Weights = IVec;
-  static GYRATOR_SIMD Weights Prepare(IVec w) { return IXor(w, ISet(static_cast<int32_t>(0x80808080u))); }
+  static GYRATOR_SIMD Weights Prepare(IVec w) {
+    return IXor(w, ISet(static_cast<int32_t>(0x80808080u)));
+  }
   static GYRATOR_SIMD IVec Start(int32_t start) { return ISet(start); }
   static GYRATOR_SIMD IVec Step(IVec acc, Weights w, IVec q) {
     return _mm512_dpbusd_epi32(acc, w, q);

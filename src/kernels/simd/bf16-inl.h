@@ -10,11 +10,12 @@
 namespace gyrator {
 namespace {
 
-constexpr int64_t kBf16Packed = 192 << 10;  // elements of packed rows: they stay in the second cache
-constexpr int64_t kBf16BlockGroups = 64;    // of k
-constexpr int64_t kBf16FewGroups = 16;      // of k, where one tile has all rows
-constexpr int64_t kBf16RowsMax = 96;        // of a block; multiple of kBf16Rows
-constexpr int64_t kSums = 16;               // of a row and column
+constexpr int64_t kBf16Packed = 192
+                                << 10;    // elements of packed rows: they stay in the second cache
+constexpr int64_t kBf16BlockGroups = 64;  // of k
+constexpr int64_t kBf16FewGroups = 16;    // of k, where one tile has all rows
+constexpr int64_t kBf16RowsMax = 96;      // of a block; multiple of kBf16Rows
+constexpr int64_t kSums = 16;             // of a row and column
 static_assert(kPanelColumns % kBf16Columns == 0 && kPanelColumns % kBf16OneRowColumns == 0);
 static_assert(kBf16RowsMax % kBf16Rows == 0);
 
@@ -120,9 +121,7 @@ class Bf16Rows {
   }
 
  private:
-  int64_t TileAt(int64_t row) const {
-    return row / kBf16Rows * kBf16Rows * groups_ * kPanelGroup;
-  }
+  int64_t TileAt(int64_t row) const { return row / kBf16Rows * kBf16Rows * groups_ * kPanelGroup; }
 
   const int64_t groups_;
   const int64_t rows_;

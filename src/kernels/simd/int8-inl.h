@@ -5,9 +5,9 @@
 namespace gyrator {
 namespace {
 
-constexpr int64_t kInt8StepBytes = 4;     // of k that a lane multiplies at once
-constexpr int64_t kInt8BlockRows = 128;   // of activations whose part of k stays in the second cache
-constexpr int64_t kInt8BlockGroups = 16;  // of 32 along k: a panel's part stays in the first cache
+constexpr int64_t kInt8StepBytes = 4;               // of k that a lane multiplies at once
+constexpr int64_t kInt8BlockRows = 24 * kInt8Rows;  // whose part of k stays in the second cache
+constexpr int64_t kInt8BlockGroups = 24;  // of 32 along k: a tile's columns stay in the first cache
 
 // kLanes columns of a panel, from a group on.
 struct Int8Columns {
@@ -154,15 +154,19 @@ void MatMulInt8Block(const QuantizedRows& x, const Int8Panels& w, float* y,
 
 void MatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y, const MatMulShape& shape) {
   if (shape.num_rows == 1) return MatMulInt8Streamed<1, kInt8OneRowVectors>(x, w, y, shape);
-  if (shape.num_rows <= kInt8Rows) return MatMulInt8Streamed<kInt8Rows, kInt8Vectors>(x, w, y, shape);
+  if (shape.num_rows <= kInt8Rows) {
+    return MatMulInt8Streamed<kInt8Rows, kInt8Vectors>(x, w, y, shape);
+  }
   const int64_t all = shape.k / kPanelGroup;
+  const int64_t blocks = (all + kInt8BlockGroups - 1) / kInt8BlockGroups;
+  const int64_t groups = (all + blocks - 1) / blocks;  // of about equal blocks
   MatMulShape block = shape;
   for (int64_t m = 0; m < shape.num_rows; m += kInt8BlockRows) {
     const int64_t rows = shape.num_rows - m;
     block.num_rows = rows < kInt8BlockRows ? rows : kInt8BlockRows;
-    for (int64_t g = 0; g < all; g += kInt8BlockGroups) {
+    for (int64_t g = 0; g < all; g += groups) {
       MatMulInt8Block(x.At(m, 0, shape.k), w, y + m * shape.y_stride, block, g,
-                      all - g < kInt8BlockGroups ? all - g : kInt8BlockGroups);
+                      all - g < groups ? all - g : groups);
     }
   }
 }
