@@ -23,6 +23,7 @@ std::vector<Case> Cases() {
   }
   cases.push_back({23, 19, 2100});
   cases.push_back({70, 37, 4220});
+  cases.push_back({5, 3, 53'248});  // the widest models: fewer rows than a tile fit a block
   return cases;
 }
 

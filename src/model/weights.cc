@@ -70,6 +70,8 @@ class Loader {
     return {};
   }
 
+  // Keeps the memory as long as the weights live.
+  std::byte* Own(AlignedBuffer memory);
   // Memory for all operands that are packed.
   Status AllocateOperands();
   Status Pack(const std::string& name, const TensorView& view, Matrix* matrix);
@@ -137,6 +139,13 @@ Status Loader::CheckNames() {
   return {};
 }
 
+std::byte* Loader::Own(AlignedBuffer memory) {
+  std::byte* const bytes = memory.release();
+  weights_.owners.push_back(std::shared_ptr<const void>(
+      bytes, [](const void* freed) { std::free(const_cast<void*>(freed)); }));
+  return bytes;
+}
+
 Status Loader::AllocateOperands() {
   uint64_t bytes = 0;
   const auto count = [&](const TensorSpec& spec, int32_t layer) -> Status {
@@ -160,9 +169,7 @@ Status Loader::AllocateOperands() {
         .Named("memory");
   }
   GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer memory, AllocateHuge(bytes, "weights"));
-  next_operand_ = memory.get();
-  weights_.owners.push_back(std::shared_ptr<const void>(
-      memory.release(), [](const void* freed) { std::free(const_cast<void*>(freed)); }));
+  next_operand_ = Own(std::move(memory));
   return {};
 }
 
@@ -194,10 +201,7 @@ Result<const float*> Loader::MakeVector(const std::string& name, const TensorVie
   const Conversion conversion = PlanConversion(view, DType::kF32, options_.threads);
   const ConversionFault fault = ConvertAll(conversion, buffer.get(), options_.threads);
   GYRATOR_RETURN_IF_ERROR(FaultStatus(fault, name, view.dtype));
-  auto* data = reinterpret_cast<float*>(buffer.get());
-  weights_.owners.push_back(std::shared_ptr<const void>(
-      buffer.release(), [](const void* memory) { std::free(const_cast<void*>(memory)); }));
-  return data;
+  return reinterpret_cast<const float*>(Own(std::move(buffer)));
 }
 
 Status Loader::LoadOne(const TensorSpec& spec, int32_t layer) {

@@ -81,7 +81,7 @@ struct WeightOptions {
 // conversions are defined by tensor/dtype.h and, to int8, by model/convert.h. kCorruption: missing
 // or unexpected tensor, wrong shape, a stored scale that is not finite, values that int8 cannot
 // hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8 cannot
-// group by 32; kExhausted: memory. All name the tensor.
+// group by 32. These name the tensor. kExhausted: memory, "memory" where there is not enough room.
 Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
                             const WeightOptions& options);
 

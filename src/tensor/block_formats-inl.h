@@ -250,35 +250,34 @@ inline ScalesQ4_K ScalesOf(const uint8_t (&packed)[12]) {
   return scales;
 }
 
-inline void Unpack(const BlockQ4_K& block, float* out) {
+// Groups of 32 with a scale and a minimum each: value_at(group, i) is the stored integer.
+template <class Block, class ValueAt>
+void UnpackGroups(const Block& block, ValueAt value_at, float* out) {
   const float scale = F16ToF32(block.scale);
   const float min = F16ToF32(block.min);
   const ScalesQ4_K scales = ScalesOf(block.scales);
   for (int group = 0; group < 8; ++group) {
     const float group_scale = scale * static_cast<float>(scales.scale[group]);
     const float group_min = min * static_cast<float>(scales.min[group]);
-    const uint8_t* q = block.q + group / 2 * 32;
-    const int shift = group % 2 * 4;
     for (int i = 0; i < 32; ++i) {
-      out[group * 32 + i] = group_scale * static_cast<float>(q[i] >> shift & 15) - group_min;
+      out[group * 32 + i] = group_scale * static_cast<float>(value_at(group, i)) - group_min;
     }
   }
 }
 
+inline void Unpack(const BlockQ4_K& block, float* out) {
+  const auto value_at = [&](int group, int i) {
+    return block.q[group / 2 * 32 + i] >> (group % 2 * 4) & 15;
+  };
+  UnpackGroups(block, value_at, out);
+}
+
 inline void Unpack(const BlockQ5_K& block, float* out) {
-  const float scale = F16ToF32(block.scale);
-  const float min = F16ToF32(block.min);
-  const ScalesQ4_K scales = ScalesOf(block.scales);
-  for (int group = 0; group < 8; ++group) {
-    const float group_scale = scale * static_cast<float>(scales.scale[group]);
-    const float group_min = min * static_cast<float>(scales.min[group]);
-    const uint8_t* q = block.q + group / 2 * 32;
-    const int shift = group % 2 * 4;
-    for (int i = 0; i < 32; ++i) {
-      const int value = (q[i] >> shift & 15) | (block.high[i] >> group & 1) << 4;
-      out[group * 32 + i] = group_scale * static_cast<float>(value) - group_min;
-    }
-  }
+  const auto value_at = [&](int group, int i) {
+    const int low = block.q[group / 2 * 32 + i] >> (group % 2 * 4) & 15;
+    return low | (block.high[i] >> group & 1) << 4;
+  };
+  UnpackGroups(block, value_at, out);
 }
 
 inline void Unpack(const BlockQ6_K& block, float* out) {

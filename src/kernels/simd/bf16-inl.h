@@ -159,9 +159,10 @@ void MatMulBf16Panel(const Bf16Rows& x, const uint16_t* w, float* y, const MatMu
 
 void MatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape) {
   const int64_t groups = NumPanelGroups(shape.k);
-  const int64_t fit = kBf16Packed / (groups * kPanelGroup) / kBf16Rows * kBf16Rows;
-  if (fit == 0) return RefOps().matmul_bf16(x, w, y, shape);  // wider than any model
-  const int64_t block = fit < kBf16RowsMax ? fit : kBf16RowsMax;
+  const int64_t fit = kBf16Packed / (groups * kPanelGroup);  // rows
+  if (fit == 0) return RefOps().matmul_bf16(x, w, y, shape);  // 196,608 wide: no model is
+  const int64_t whole = fit < kBf16Rows ? fit : fit / kBf16Rows * kBf16Rows;
+  const int64_t block = whole < kBf16RowsMax ? whole : kBf16RowsMax;
   MatMulShape part = shape;
   for (int64_t m = 0; m < shape.num_rows; m += block) {
     part.num_rows = shape.num_rows - m < block ? shape.num_rows - m : block;

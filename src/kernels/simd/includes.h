@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/bf16_operand.h"
 #include "kernels/exp.h"
 #include "kernels/ops.h"
 #include "kernels/ref/ops_ref.h"
