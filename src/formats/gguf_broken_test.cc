@@ -201,7 +201,7 @@ TEST(GgufBroken, BlockTypes) {
       {39, 32, 17, DType::kMXFP4}};
   for (const auto& [type, elements, bytes, dtype] : types) {
     SCOPED_TRACE(DTypeName(dtype));
-    const auto file = [&](uint64_t columns, uint64_t data_bytes) {
+    const auto file = [type = type](uint64_t columns, uint64_t data_bytes) {
       return Bytes()
           .Head(1, 0)
           .Tensor("the.tensor", {columns, 2}, type, 0)
