@@ -30,6 +30,30 @@ std::string TextOf(const MachineLimits& limits) {
       limits.bf16_gflop_s, limits.int8_gop_s);
 }
 
+// What `bench limits` says beside the limits.
+Json JsonOf(const std::vector<ReadPattern>& reads) {
+  Json rows = Json::array();
+  for (const ReadPattern& read : reads) {
+    rows.push_back({{"streams", read.streams},
+                    {"prefetch", read.prefetch},
+                    {"one_thread_gb_s", read.one_thread_gb_s},
+                    {"gb_s", read.gb_s}});
+  }
+  return rows;
+}
+
+std::string TextOf(const std::vector<ReadPattern>& reads) {
+  std::string text = fmt::format("\n{:24} {:>15} {:>17}\n", "reading memory", "1 thread, GB/s",
+                                 "all threads, GB/s");
+  for (const ReadPattern& read : reads) {
+    const std::string name =
+        fmt::format("{} stream{} a thread{}", read.streams, read.streams == 1 ? "" : "s",
+                    read.prefetch ? ", prefetched" : "");
+    text += fmt::format("{:31} {:>8.1f} {:>17.1f}\n", name, read.one_thread_gb_s, read.gb_s);
+  }
+  return text;
+}
+
 Json JsonOf(const BenchRow& row) {
   return {{"test", row.test},
           {"tokens", row.tokens},
@@ -126,8 +150,10 @@ Status RunBenchCommand(const BenchArgs& args, const Context& context) {
   ProgressView progress(context.terminals);
   if (args.what == BenchWhat::kLimits) {
     GYRATOR_ASSIGN_OR_RETURN(const MachineLimits limits, MeasureLimits(args.model.isa, threads));
-    if (!context.json) return PrintText(TextOf(limits));
-    return PrintJson(JsonOf(limits));
+    if (!context.json) return PrintText(TextOf(limits) + TextOf(limits.reads));
+    Json result = JsonOf(limits);
+    result["reads"] = JsonOf(limits.reads);
+    return PrintJson(result);
   }
   if (args.what == BenchWhat::kBatch) return BenchBatch(args, context, threads);
   GYRATOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,

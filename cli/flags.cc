@@ -73,6 +73,8 @@ void AddModel(CLI::App* app, ModelFlags* flags, Parse* parse) {
   app->add_option("--isa", flags->isa, "instruction set: auto, ref, avx2, avx512, amx");
   app->add_option("-t,--threads", flags->threads, "threads (default: one a core)")
       ->check(CLI::Range(0, 1024));
+  app->add_flag("--no-repack", flags->no_repack,
+                "leave the weights as they are stored: saves the memory of a copy, and is slow");
 }
 
 void AddEngine(CLI::App* app, EngineFlags* flags, Parse* parse) {

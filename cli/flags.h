@@ -22,6 +22,7 @@ struct ModelFlags {
   std::optional<ComputeType> compute;
   std::string isa = "auto";
   int threads = 0;  // -t; 0: one a core
+  bool no_repack = false;
 };
 
 struct EngineFlags {

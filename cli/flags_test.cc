@@ -144,6 +144,7 @@ TEST(Flags, RunSwitches) {
                                        "bf16",
                                        "--isa",
                                        "ref",
+                                       "--no-repack",
                                        "--dump-logits",
                                        "f.npy",
                                        "--logits-all",
@@ -153,6 +154,7 @@ TEST(Flags, RunSwitches) {
   EXPECT_EQ(run.model.model, "m.gguf");
   EXPECT_EQ(run.model.compute, ComputeType::kInt8);
   EXPECT_EQ(run.model.isa, "ref");
+  EXPECT_TRUE(run.model.no_repack);
   EXPECT_EQ(run.model.threads, 2);
   EXPECT_EQ(run.engine.context, 128);
   EXPECT_EQ(run.engine.batch_rows, 64);

@@ -17,6 +17,7 @@ Result<std::shared_ptr<const Model>> OpenModel(const ModelFlags& flags, Progress
   const ModelOptions options = {.compute = flags.compute,
                                 .isa = flags.isa,
                                 .threads = flags.threads,
+                                .repack = !flags.no_repack,
                                 .digest_cache = home.ok() ? home->digest_cache : std::string(),
                                 .text = {.tokenizer_pre = flags.tokenizer_pre},
                                 .progress = progress->Callback()};

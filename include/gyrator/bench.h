@@ -12,12 +12,21 @@ namespace gyrator {
 // As the system names it ("AMD EPYC ..."), else "unknown".
 std::string CpuName();
 
+// How memory was read, and how fast.
+struct ReadPattern {
+  int streams = 0;        // of a thread, interleaved
+  bool prefetch = false;  // by instructions, too
+  double one_thread_gb_s = 0;
+  double gb_s = 0;  // all threads
+};
+
 // The limits of this machine with `threads` threads.
 struct MachineLimits {
   std::string cpu;
   std::string isa;
   int threads = 0;
-  double read_gb_s = 0;     // sequential read, best number of streams
+  double read_gb_s = 0;  // the best of `reads`
+  std::vector<ReadPattern> reads = {};
   double f32_gflop_s = 0;   // fma
   double bf16_gflop_s = 0;  // by the instructions that the bf16 path uses
   double int8_gop_s = 0;    // by the instructions that the int8 path uses

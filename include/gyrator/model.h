@@ -73,8 +73,12 @@ class TextModel {
 struct ModelOptions {
   std::optional<ComputeType>
       compute;  // Default: by the file's dtype (F32, F16: f32; BF16: bf16; quantized: int8)
-  std::string isa = "auto";       // "auto", "ref", "avx2", "avx512", "amx"
-  int threads = 0;                // 0: one a core
+  std::string isa = "auto";  // "auto", "ref", "avx2", "avx512", "amx"
+  int threads = 0;           // 0: one a core
+  // Weights are copied at load into the layout that products read. Without, they stay in the mapped
+  // file and a few rows at a time are converted whenever they are multiplied: the same numbers, the
+  // memory of the copy saved, and no promise of speed.
+  bool repack = true;
   std::string digest_cache = {};  // file that remembers weight digests; empty: none
   TextOptions text = {};
   Progress progress = {};
@@ -92,7 +96,7 @@ struct ModelInfo {
   int64_t parameters = 0;
   int64_t file_bytes = 0;
   std::vector<StoredBytes> stored_bytes;  // of the tensors of each type, most first
-  int64_t operand_bytes = 0;  // of the matrices as they are multiplied, mapped or in memory
+  int64_t operand_bytes = 0;  // of the matrices as products read them, mapped or in memory
   int32_t num_layers = 0, hidden = 0, num_heads = 0, num_kv_heads = 0, head_dim = 0, ffn = 0,
           vocab = 0;
   int32_t context_max = 0;

@@ -1,10 +1,12 @@
 #include "base/thread_pool.h"
 
 #include <immintrin.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -13,10 +15,18 @@
 namespace gyrator {
 namespace {
 
-constexpr int kSpins = 4000;             // some 50 us: longer than the pause between two matrices
-constexpr int64_t kRangesPerThread = 4;  // uneven threads even out; ranges stay long
+constexpr std::chrono::microseconds kSpin(50);  // longer than the pause between two matrices
+constexpr int64_t kRangesPerThread = 4;         // uneven threads even out; ranges stay long
 
 thread_local int this_thread = 0;
+
+// Whether each of `num_threads` has a CPU of its own, as far as the process may use them.
+bool HasCpuForEach(int num_threads) {
+  cpu_set_t allowed;  // of 1,024 CPUs; on a machine with more the call fails
+  CPU_ZERO(&allowed);
+  return ::sched_getaffinity(0, sizeof(allowed), &allowed) != 0 ||
+         CPU_COUNT(&allowed) >= num_threads;
+}
 
 }  // namespace
 
@@ -34,6 +44,7 @@ struct ThreadPool::Shared {
   std::atomic<int> unfinished{0};
   std::atomic<int> generation{0};  // workers sleep on this
   std::atomic<bool> stop{false};
+  bool spins = false;
   std::vector<std::thread> workers;
 
   ~Shared() {
@@ -56,12 +67,24 @@ struct ThreadPool::Shared {
     return true;
   }
 
+  // Until done() or the end of the spin.
+  template <class Done>
+  void Spin(const Done& done) const {
+    constexpr int kPausesAtATime = 8;  // a pause takes 10 to 70 ns, reading the clock some 25
+    if (!spins) return;
+    const auto end = std::chrono::steady_clock::now() + kSpin;
+    do {
+      for (int i = 0; i < kPausesAtATime; ++i) {
+        if (done()) return;
+        _mm_pause();
+      }
+    } while (std::chrono::steady_clock::now() < end);
+  }
+
   void WorkerLoop() {
     int seen = 0;
     while (true) {
-      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen; ++i) {
-        _mm_pause();
-      }
+      Spin([&] { return generation.load(std::memory_order_acquire) != seen; });
       generation.wait(seen, std::memory_order_acquire);
       seen = generation.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
@@ -71,10 +94,7 @@ struct ThreadPool::Shared {
   }
 
   void WaitUntilFinished() {
-    for (int i = 0; i < kSpins; ++i) {
-      if (unfinished.load(std::memory_order_acquire) == 0) return;
-      _mm_pause();
-    }
+    Spin([&] { return unfinished.load(std::memory_order_acquire) == 0; });
     for (int left = unfinished.load(std::memory_order_acquire); left != 0;
          left = unfinished.load(std::memory_order_acquire)) {
       unfinished.wait(left, std::memory_order_acquire);
@@ -85,6 +105,7 @@ struct ThreadPool::Shared {
 ThreadPool::ThreadPool(int num_threads)
     : num_threads_(num_threads), shared_(std::make_unique<Shared>()) {
   GYRATOR_CHECK(num_threads >= 1);
+  shared_->spins = HasCpuForEach(num_threads);
   for (int i = 1; i < num_threads; ++i) {
     shared_->workers.emplace_back([shared = shared_.get(), i] {
       this_thread = i;

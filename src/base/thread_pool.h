@@ -2,7 +2,9 @@
 //
 // Splits index ranges, never reductions: the result of a loop must not depend on the number of
 // threads or on the split. Every worker runs under the float environment of the caller's choice
-// (set by the loop body). TSan-clean; workers sleep between loops after a short spin.
+// (set by the loop body). TSan-clean. A thread that waits spins for at most 50 us and then sleeps;
+// where the process may use fewer CPUs than the pool has threads, it sleeps at once, since it would
+// spin on a CPU that the thread it waits for needs.
 //
 // The child of a fork() has none of the workers: there the object can be destroyed, and nothing
 // else.

@@ -1,9 +1,11 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -65,6 +67,35 @@ TEST(ThreadPool, WorkersWakeAfterSleep) {
     pool.ParallelFor(100, 1, [&](int64_t begin, int64_t end) { total += end - begin; });
   }
   EXPECT_EQ(total.load(), 500);
+}
+
+// Processor time, not the clock's: a worker that waits takes none but for a short spin.
+TEST(ThreadPool, WorkersThatWaitTakeNoProcessor) {
+  ThreadPool pool(4);
+  pool.ParallelFor(100, 1, [](int64_t, int64_t) {});
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 20);
+}
+
+// Where threads share a CPU nobody spins on it.
+TEST(ThreadPool, WorksOnOneCpu) {
+  std::thread pinned([] {
+    cpu_set_t allowed, one;
+    CPU_ZERO(&one);
+    ASSERT_EQ(0, ::sched_getaffinity(0, sizeof(allowed), &allowed));
+    for (int cpu = 0; CPU_COUNT(&one) == 0; ++cpu) {
+      if (CPU_ISSET(cpu, &allowed)) CPU_SET(cpu, &one);
+    }
+    ASSERT_EQ(0, ::sched_setaffinity(0, sizeof(one), &one));
+    ThreadPool pool(3);  // its workers inherit the CPU
+    std::atomic<int64_t> total{0};
+    for (int round = 0; round < 300; ++round) {
+      pool.ParallelFor(100, 1, [&](int64_t begin, int64_t end) { total += end - begin; });
+    }
+    EXPECT_EQ(30000, total.load());
+  });
+  pinned.join();
 }
 
 TEST(ThreadPool, MoreThanOneThreadWorks) {

@@ -100,10 +100,15 @@ Result<MachineLimits> MeasureLimits(const std::string& isa, int threads) {
   GYRATOR_ASSIGN_OR_RETURN(const Ops* ops, ChooseOps(isa));
   if (threads < 1) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const Limits limits = MeasureLimits(*ops, threads);
+  std::vector<ReadPattern> reads;
+  for (const ReadLimit& read : limits.reads) {
+    reads.push_back({read.streams, read.prefetch, read.gb_s.one_thread, read.gb_s.all_threads});
+  }
   return MachineLimits{.cpu = CpuName(),
                        .isa = std::string(ops->name),
                        .threads = threads,
                        .read_gb_s = limits.BestReadGbS(),
+                       .reads = std::move(reads),
                        .f32_gflop_s = limits.f32_gflop_s.all_threads,
                        .bf16_gflop_s = limits.bf16_gflop_s.all_threads,
                        .int8_gop_s = limits.int8_gop_s.all_threads};

@@ -134,10 +134,11 @@ Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
   const std::string what = path + ": loading with " + std::to_string(num_threads) + " threads";
   return BehindWall(what, [&]() -> Result<std::shared_ptr<const Model>> {
     ThreadPool threads(num_threads);
-    GYRATOR_ASSIGN_OR_RETURN(
-        OpenedModel model,
-        OpenBoth(path, options.text,
-                 {.compute = options.compute, .threads = &threads, .progress = options.progress}));
+    GYRATOR_ASSIGN_OR_RETURN(OpenedModel model, OpenBoth(path, options.text,
+                                                         {.compute = options.compute,
+                                                          .threads = &threads,
+                                                          .progress = options.progress,
+                                                          .repack = options.repack}));
     CompareVocabularies(&model);
     return std::shared_ptr<const Model>(std::make_shared<const ModelImpl>(
         std::move(model.loaded), TextSide{std::move(model.text), model.missing}, ops, options));

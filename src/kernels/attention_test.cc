@@ -87,23 +87,37 @@ struct Rows {
   int32_t heads = 1;
 };
 
-std::vector<float> Attend(const Ops& ops, const Pool& pool, const Rows& rows,
-                          Position q_first = 0) {
+// `by_spans`: in two steps, span after span from the last one on.
+std::vector<float> Attend(const Ops& ops, const Pool& pool, const Rows& rows, Position q_first = 0,
+                          bool by_spans = false) {
   const int64_t stride = int64_t{rows.heads} * pool.kv().head_dim + 3;
-  const int64_t total = rows.first + rows.count - q_first;
-  const auto q = RandomFloats(static_cast<size_t>(total * stride), 99);
+  const Position end = rows.first + rows.count;
+  const auto q = RandomFloats(static_cast<size_t>((end - q_first) * stride), 99);
   std::vector<float> out(static_cast<size_t>(rows.count * stride), 0.25f);
-  ops.attention({.kv = &pool.kv(),
-                 .layer = 1,
-                 .kv_head = 1,
-                 .table = pool.table(),
-                 .first_position = rows.first,
-                 .num_rows = rows.count,
-                 .heads_per_kv = rows.heads,
-                 .q_row_stride = stride,
-                 .q = q.data() + (rows.first - q_first) * stride,
-                 .out = out.data(),
-                 .scale = 1.0f / std::sqrt(static_cast<float>(pool.kv().head_dim))});
+  const AttentionArgs args = {.kv = &pool.kv(),
+                              .layer = 1,
+                              .kv_head = 1,
+                              .table = pool.table(),
+                              .first_position = rows.first,
+                              .num_rows = rows.count,
+                              .heads_per_kv = rows.heads,
+                              .q_row_stride = stride,
+                              .q = q.data() + (rows.first - q_first) * stride,
+                              .out = out.data(),
+                              .scale = 1.0f / std::sqrt(static_cast<float>(pool.kv().head_dim))};
+  if (!by_spans) {
+    ops.attention(args);
+    return out;
+  }
+  const auto spans = static_cast<size_t>((end + kAttentionSpan - 1) / kAttentionSpan);
+  const auto of_span = static_cast<size_t>(int64_t{rows.count} * rows.heads *
+                                           AttentionPartialFloats(pool.kv().head_dim));
+  std::vector<float> partials(spans * of_span, std::numeric_limits<float>::quiet_NaN());
+  for (size_t i = spans; i-- > 0;) {
+    ops.attention_span(args, static_cast<Position>(i) * kAttentionSpan,
+                       partials.data() + i * of_span);
+  }
+  ops.merge_spans(args, partials.data());
   return out;
 }
 
@@ -150,6 +164,19 @@ TEST_P(Attention, EqualsTheReferenceOverSpans) {
       ASSERT_TRUE(SameBits(Attend(RefOps(), pool, rows), Attend(ops(), pool, rows))) << first;
     }
   }
+}
+
+TEST_P(Attention, SpansAloneMergeToTheSameBits) {
+  const auto expect_same = [&](const Pool& pool, Position first) {
+    const Rows rows{first, 5, 2};  // of which some may see a span less
+    EXPECT_TRUE(SameBits(Attend(ops(), pool, rows), Attend(ops(), pool, rows, 0, true)))
+        << DTypeName(pool.kv().dtype) << " " << pool.kv().head_dim << " " << first;
+  };
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
+    const Pool pool(dtype, dtype == DType::kI8 ? 32 : 24, 2100, 7);
+    for (const Position first : {0, 1019, 1024, 2046}) expect_same(pool, first);
+  }
+  expect_same(Pool(DType::kF32, 1056, 1030, 7), 1022);  // wider than the kernels take
 }
 
 // Queries enough for tiles of 16 and of 32 of them, whole and ragged.

@@ -45,6 +45,8 @@ CpuFeatures Detect() {
   constexpr uint32_t kF = Bit(16), kDq = Bit(17), kBw = Bit(30), kVl = Bit(31);
   cpu.avx512 = cpu.avx2 && Has(saved, 0xe6) && Has(seven.ebx, kF | kDq | kBw | kVl) &&
                Has(seven.ecx, Bit(11)) && Has(seven_one.eax, Bit(5));
+  const Leaf vendor(0, 0);
+  cpu.prefetch = vendor.ebx == 0x756e6547u;  // "Genu", of "GenuineIntel"
   constexpr uint32_t kAmxBf16 = Bit(22), kAmxTile = Bit(24), kAmxInt8 = Bit(25);
   cpu.amx = cpu.avx512 && Has(saved, 0x60000) && Has(seven.edx, kAmxBf16 | kAmxTile | kAmxInt8) &&
             RequestTiles();

@@ -7,6 +7,9 @@ struct CpuFeatures {
   bool avx2 = false;    // AVX2, FMA, F16C; registers saved by the system
   bool avx512 = false;  // AVX512 F, BW, DQ, VL, VNNI and BF16, besides avx2
   bool amx = false;  // AMX TILE, BF16 and INT8, besides avx512; permission granted to this process
+  // Kind of CPU: whether products that read their weights from memory are faster with prefetch
+  // instructions. Intel's are (`gyrator bench limits` and docs/performance.md); AMD's gain nothing.
+  bool prefetch = false;
 };
 
 // Asked once; asks the system for permission to use the tiles where the CPU has them.

@@ -13,20 +13,20 @@ namespace {
 
 void AttendByTilesOrLanes(const AttentionArgs& args) {
   if (AmxAttends(args)) return AmxAttention(args);
-  Avx512Ops().attention(args);
+  Avx512Ops(Cpu().prefetch).attention(args);
 }
 
 void MultiplyByTilesOrLanes(const QuantizedRows& x, const Int8Panels& w, float* y,
                             const MatMulShape& shape) {
   constexpr int64_t kTilesRowsMin = 3;  // by tiles, a row costs what sixteen do
   if (shape.num_rows >= kTilesRowsMin) return AmxMatMulInt8(x, w, y, shape);
-  Avx512Ops().matmul_int8(x, w, y, shape);
+  Avx512Ops(Cpu().prefetch).matmul_int8(x, w, y, shape);
 }
 
 // The best of the other functions, with products and attention by tiles, or the twins of products.
 const Ops& AmxOps() {
   static const Ops kOps = [] {
-    Ops ops = Cpu().avx512 ? Avx512Ops() : Cpu().avx2 ? Avx2Ops() : RefOps();
+    Ops ops = Cpu().avx512 ? Avx512Ops(Cpu().prefetch) : Cpu().avx2 ? Avx2Ops() : RefOps();
     ops.name = "amx";
     ops.bf16_numerics = "bf16.amx.v1";
     ops.bf16_layout = Cpu().avx2 ? Bf16Layout::kTiles : Bf16Layout::kRows;
@@ -42,7 +42,7 @@ std::vector<const Ops*> FindAvailable() {
   std::vector<const Ops*> ops = {&RefOps()};
   if (!Cpu().amx) ops.push_back(&AmxOps());
   if (Cpu().avx2) ops.push_back(&Avx2Ops());
-  if (Cpu().avx512) ops.push_back(&Avx512Ops());
+  if (Cpu().avx512) ops.push_back(&Avx512Ops(Cpu().prefetch));
   if (Cpu().amx) ops.push_back(&AmxOps());
   return ops;
 }

@@ -47,7 +47,9 @@ TEST(Dispatch, WhatThisCpuLacksIsTestedByTwinsAndTold) {
   if (!Cpu().avx2) twins += " avx2";
   if (!Cpu().avx512) twins += " avx512";
   if (!Cpu().amx) twins += " amx";
-  EXPECT_EQ(Cpu().avx2, tested.contains("avx512-emulated"));
+  const bool plain = Cpu().avx512 && !Cpu().prefetch, prefetching = Cpu().avx512 && Cpu().prefetch;
+  EXPECT_EQ(Cpu().avx2 && !plain, tested.contains("avx512-emulated"));
+  EXPECT_EQ(Cpu().avx2 && !prefetching, tested.contains("avx512-emulated-prefetch"));
   EXPECT_TRUE(tested.contains(Cpu().amx ? "amx-twin" : "amx"));
   RecordProperty("never_ran_here", twins);
 }

@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <thread>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "base/check.h"
 #include "base/thread_pool.h"
 #include "kernels/amx/ops_amx.h"
@@ -23,6 +22,7 @@ namespace {
 constexpr int kRuns = 5;
 constexpr size_t kBufferBytes = size_t{256} << 20;  // eight times the caches of today's machines
 constexpr size_t kReadStep = 256;                   // bytes of one stream before the next
+constexpr size_t kPrefetchAhead = 2048;             // bytes
 
 double Median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
@@ -53,27 +53,29 @@ double Rate(ThreadPool& pool, double amount, const std::function<void(int)>& bod
 
 // --- memory
 
-struct Free {
-  void operator()(std::byte* p) const { std::free(p); }
-};
-using Buffer = std::unique_ptr<std::byte, Free>;
-
+template <bool kPrefetch>
 void ReadStreams(const std::byte* begin, size_t bytes, int streams) {
   const size_t part = bytes / static_cast<size_t>(streams) / kReadStep * kReadStep;
   __m128i sum = _mm_setzero_si128();
   for (size_t at = 0; at < part; at += kReadStep) {
     for (int s = 0; s < streams; ++s) {
-      const auto* p = reinterpret_cast<const __m128i*>(begin + static_cast<size_t>(s) * part + at);
-      for (size_t i = 0; i < kReadStep / sizeof(__m128i); ++i) sum = _mm_add_epi64(sum, p[i]);
+      const std::byte* const step = begin + static_cast<size_t>(s) * part + at;
+      for (size_t i = 0; i < kReadStep; i += sizeof(__m128i)) {
+        if constexpr (kPrefetch) {
+          if (i % kCacheLine == 0) _mm_prefetch(step + kPrefetchAhead + i, _MM_HINT_T0);
+        }
+        sum = _mm_add_epi64(sum, _mm_load_si128(reinterpret_cast<const __m128i*>(step + i)));
+      }
     }
   }
   __asm__ volatile("" ::"x"(sum));
 }
 
-double ReadRate(ThreadPool& pool, const Buffer& buffer, int streams) {
+double ReadRate(ThreadPool& pool, const std::byte* memory, int streams, bool prefetch) {
   const size_t share = kBufferBytes / static_cast<size_t>(pool.num_threads()) / 4096 * 4096;
+  const auto read = prefetch ? ReadStreams<true> : ReadStreams<false>;
   return Rate(pool, static_cast<double>(share), [&](int thread) {
-    ReadStreams(buffer.get() + static_cast<size_t>(thread) * share, share, streams);
+    read(memory + static_cast<size_t>(thread) * share, share, streams);
   });
 }
 
@@ -148,7 +150,7 @@ double PeakRate(ThreadPool& pool, const Peak& peak) {
 
 double Limits::BestReadGbS() const {
   double best = 0;
-  for (const Limit& limit : read_gb_s) best = std::max(best, limit.all_threads);
+  for (const ReadLimit& read : reads) best = std::max(best, read.gb_s.all_threads);
   return best;
 }
 
@@ -158,12 +160,16 @@ Limits MeasureLimits(const Ops& ops, int num_threads) {
   limits.num_threads = num_threads;
   ThreadPool one(1);
   ThreadPool all(num_threads);
-  const Buffer buffer(static_cast<std::byte*>(std::aligned_alloc(4096, kBufferBytes)));
-  GYRATOR_CHECK(buffer != nullptr);
-  std::memset(buffer.get(), 1, kBufferBytes);
-  for (size_t i = 0; i < kLimitStreams.size(); ++i) {
-    limits.read_gb_s[i] = {ReadRate(one, buffer, kLimitStreams[i]),
-                           ReadRate(all, buffer, kLimitStreams[i])};
+  auto buffer = AllocateHuge(kBufferBytes, "limits");  // as weights lie
+  GYRATOR_CHECK(buffer.ok());
+  std::memset(buffer->get(), 1, kBufferBytes);
+  for (const int streams : {1, 2, 4, 8, 16}) {
+    for (const bool prefetch : {false, true}) {
+      limits.reads.push_back({streams,
+                              prefetch,
+                              {ReadRate(one, buffer->get(), streams, prefetch),
+                               ReadRate(all, buffer->get(), streams, prefetch)}});
+    }
   }
   const Peaks peaks = PeaksOf(ops);
   limits.f32_gflop_s = {PeakRate(one, peaks.f32), PeakRate(all, peaks.f32)};

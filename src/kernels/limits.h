@@ -5,8 +5,8 @@
 // shows less; measure beside the speed that is compared.
 #pragma once
 
-#include <array>
 #include <string_view>
+#include <vector>
 
 #include "kernels/ops.h"
 
@@ -17,22 +17,26 @@ struct Limit {
   double all_threads = 0;
 };
 
-inline constexpr std::array<int, 3> kLimitStreams = {1, 4, 8};
+// GB/s (10^9 bytes) read from memory in one pattern.
+struct ReadLimit {
+  int streams = 1;        // of a thread, interleaved: pieces of 256 bytes of each in turn
+  bool prefetch = false;  // each line is asked for by an instruction, too, some pieces ahead
+  Limit gb_s;
+};
 
 struct Limits {
   std::string_view isa;  // name of the Ops
   int num_threads = 0;
-  // GB/s (10^9 bytes) read from memory in so many interleaved streams a thread (kLimitStreams).
-  std::array<Limit, kLimitStreams.size()> read_gb_s;
+  std::vector<ReadLimit> reads;  // which pattern is fastest depends on the CPU
   // 10^9 operations a second, a multiplication and an addition being two.
   Limit f32_gflop_s;   // fma
   Limit bf16_gflop_s;  // TDPBF16PS, vdpbf16ps, or two fma a pair (then equal to f32)
   Limit int8_gop_s;    // vpdpbusd, or vpmaddubsw + vpmaddwd + vpaddd
 
-  double BestReadGbS() const;  // all threads, the best number of streams
+  double BestReadGbS() const;  // all threads, the best pattern
 };
 
-// Takes about a second and 256 MiB. REQUIRES num_threads >= 1, and an Ops that this CPU runs.
+// Takes some two seconds and 256 MiB. REQUIRES num_threads >= 1, and an Ops that this CPU runs.
 Limits MeasureLimits(const Ops& ops, int num_threads);
 
 }  // namespace gyrator

@@ -124,6 +124,10 @@ struct AttentionArgs {
   float scale = 0;           // 1 / sqrt(head_dim)
 };
 
+// How a span's partial result lies in memory, for one query: acc, rounded up to 16 floats, then max
+// and sum; the rest is unused.
+inline int64_t AttentionPartialFloats(int32_t head_dim) { return (head_dim + 15) / 16 * 16 + 16; }
+
 struct Ops {
   std::string_view name;           // "ref", "avx2", "avx512", "amx"
   std::string_view bf16_numerics;  // "bf16.dp.v1" or "bf16.amx.v1": recorded in snapshots
@@ -156,6 +160,13 @@ struct Ops {
   void (*add)(float* x, const float* y, int64_t count);
 
   void (*attention)(const AttentionArgs& args);
+  // The same in two steps, for spans of one call on several threads. First, for each span, the
+  // partial results of all queries, [num_rows][heads_per_kv][AttentionPartialFloats], but those of
+  // rows that do not see it. `span` is the span's first position.
+  void (*attention_span)(const AttentionArgs& args, Position span, float* partials);
+  // Then their merge into args.out: the partials of all spans behind each other, from position 0,
+  // which it overwrites.
+  void (*merge_spans)(const AttentionArgs& args, float* partials);
 };
 
 // cos[i], sin[i] of the angle f32(position) * inv_freq[i] (one f32 product), times `scale`

@@ -12,7 +12,11 @@ namespace gyrator {
 std::vector<const Ops*> TestedOps() {
   const std::span<const Ops* const> available = AvailableOps();
   std::vector<const Ops*> tested(available.begin(), available.end());
-  if (Cpu().avx2) tested.push_back(&EmulatedAvx512Ops());
+  // Of the two ways that the CPU's own does not take; both where it has none.
+  for (const bool prefetch : {false, true}) {
+    const bool is_own = Cpu().avx512 && Cpu().prefetch == prefetch;
+    if (Cpu().avx2 && !is_own) tested.push_back(&EmulatedAvx512Ops(prefetch));
+  }
   static const Ops kTwin = [] {  // "amx" is the tiles themselves where the CPU has them
     Ops twin = *FindOps("amx");
     twin.name = "amx-twin";

@@ -17,8 +17,8 @@
 namespace gyrator {
 
 // AvailableOps, and the AVX-512 source compiled over portable definitions of its instructions
-// ("avx512-emulated"), so that its logic is tested on every machine; on a CPU
-// with AMX also the twin.
+// ("avx512-emulated", "avx512-emulated-prefetch"), so that its logic is tested on every machine; on
+// a CPU with AMX also the twin.
 std::vector<const Ops*> TestedOps();
 std::string OpsTestName(const testing::TestParamInfo<const Ops*>& info);
 

@@ -89,14 +89,16 @@ MadeTensors Plain(const TensorIndex& tensors, ComputeType compute) {
   return plain;
 }
 
-Result<LoadedModel> Load(const ModelConfig& config, const TensorIndex& tensors,
-                         ComputeType compute) {
+Result<LoadedModel> Load(const ModelConfig& config, const TensorIndex& tensors, ComputeType compute,
+                         bool repack = true) {
   ThreadPool threads(2);
   LoadedModel model;
   model.config = config;
   model.compute = compute;
-  GYRATOR_ASSIGN_OR_RETURN(
-      model.weights, LoadWeights(config, {&tensors, SourceFormat::kGguf}, {compute, &threads, {}}));
+  const WeightOptions options = {
+      .compute = compute, .threads = &threads, .progress = {}, .repack = repack};
+  GYRATOR_ASSIGN_OR_RETURN(model.weights,
+                           LoadWeights(config, {&tensors, SourceFormat::kGguf}, options));
   return model;
 }
 
@@ -114,6 +116,14 @@ void ExpectRunsAsIfPlain(const ModelConfig& config, const TensorIndex& tensors,
   const std::vector<float> logits = RunForward({.model = &*model, .kv_dtype = kv}, tokens);
   EXPECT_TRUE(SameBits(logits, RunForward({.model = &*expected, .kv_dtype = kv}, tokens)));
   for (const float logit : logits) ASSERT_TRUE(std::isfinite(logit));
+  const auto stored = Load(config, tensors, compute, false);
+  ASSERT_TRUE(stored.ok()) << stored.status().ToString();
+  EXPECT_EQ(nullptr, stored->weights.layers[0].q.operand);
+  EXPECT_EQ(model->weights.requantized, stored->weights.requantized);
+  for (const int threads : {1, 3}) {
+    EXPECT_TRUE(SameBits(
+        logits, RunForward({.model = &*stored, .kv_dtype = kv, .threads = threads}, tokens)));
+  }
 }
 
 // The first blocks of a golden file, which have scales such as quantizers write, `count` of them.
@@ -215,13 +225,44 @@ TEST(BlockWeights, BadScalesAreRefusedByTensorAndType) {
       std::fill(bytes.end() - static_cast<std::ptrdiff_t>(format->bytes), bytes.end(),
                 std::byte{0xff});
       for (const ComputeType compute : kComputes) {
-        const Status status = Load(config, tensors.index(), compute).status();
-        EXPECT_EQ(Code::kCorruption, status.code()) << format->name << " " << name;
-        EXPECT_NE(std::string::npos,
-                  status.message().find("tensor " + name + ": " + std::string(format->name) +
-                                        ": expected finite scales"))
-            << status.message();
+        for (const bool repack : {true, false}) {
+          const Status status = Load(config, tensors.index(), compute, repack).status();
+          EXPECT_EQ(Code::kCorruption, status.code()) << format->name << " " << name;
+          EXPECT_NE(std::string::npos,
+                    status.message().find("tensor " + name + ": " + std::string(format->name) +
+                                          ": expected finite scales"))
+              << status.message();
+        }
       }
+    }
+  }
+}
+
+// Weights that are not packed are read at each pass: their file may have changed.
+TEST(BlockWeights, BadScalesThatCameAfterTheLoadEndThePass) {
+  const ModelConfig config = OneLayer();
+  const std::vector<TokenId> tokens = {3, 1, 4};
+  for (const std::string name : {"output.weight", "blk.0.attn_v.weight", "blk.0.ffn_down.weight"}) {
+    for (const ComputeType compute : kComputes) {
+      MadeTensors tensors = OneFormat(config, FormatOf(DType::kQ4_K));
+      auto model = Load(config, tensors.index(), compute, false);
+      ASSERT_TRUE(model.ok()) << model.status().ToString();
+      std::ranges::fill(std::span(tensors.bytes(name)).last(144), std::byte{0xff});
+      ThreadPool threads(2);
+      const TestKv kv(config, DefaultKv(compute), 1, 16);
+      const auto arena = CreateForwardArena(config, compute, 3, 2);
+      ASSERT_TRUE(arena.ok());
+      const SequenceRows rows = {
+          .tokens = tokens, .first_position = 0, .table = kv.table(0), .num_logits = 1};
+      std::vector<float> logits(static_cast<size_t>(config.vocab));
+      const Status status = Forward({.config = &config,
+                                     .weights = &model->weights,
+                                     .ops = FindOps("auto"),
+                                     .threads = &threads,
+                                     .arena = arena->get()},
+                                    kv.kv(), std::span(&rows, 1), logits.data());
+      EXPECT_EQ(Code::kMismatch, status.code()) << status.ToString();
+      EXPECT_EQ("model_changed", status.name());
     }
   }
 }

@@ -17,6 +17,7 @@ constexpr int64_t kRowGrain = 4;      // rows of cheap work that are not worth a
 constexpr int64_t kColumnGrain = 64;  // columns of a product; a multiple of every kernel's tile
 constexpr int64_t kProductGrain = 1 << 15;  // multiply-adds that are not worth a second thread
 constexpr int32_t kAttentionRows = 64;      // rows of one attention task
+constexpr int64_t kTasksPerThread = 4;      // of attention, so that threads end together
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -70,10 +71,15 @@ class Pass {
 
  private:
   void PlaceRows();
+  void SplitChunks();
   void Embed();
   void RunLayer(int32_t index);
   void Attend(const LayerWeights& layer, int32_t index);
   void PositionAndStore(const LayerWeights& layer, int32_t index);
+  void AttendToStored(int32_t index);
+  AttentionArgs ArgsOf(const RowChunk& chunk, int32_t layer, int32_t kv_head) const;
+  // Where the partial results of one span of a chunk of one row lie.
+  float* Partials(const RowChunk& chunk, int32_t kv_head, int32_t span) const;
   void FeedForward(const LayerWeights& layer);
   void Head(float* logits);
 
@@ -124,6 +130,7 @@ class Pass {
   std::atomic<bool> finite_{true};         // activations, where they are quantized
   std::atomic<bool> finite_kv_{true};      // keys and values as they are stored
   std::atomic<bool> finite_logits_{true};  // of the rows that were asked for
+  std::atomic<bool> unchanged_{true};      // weights that are read where they are stored
 };
 
 void Pass::PlaceRows() {
@@ -133,9 +140,10 @@ void Pass::PlaceRows() {
     const auto count = static_cast<int32_t>(rows.tokens.size());
     GYRATOR_CHECK(static_cast<int64_t>(arena_.places.size()) + count <= arena_.rows_max);
     for (int32_t i = 0; i < count; i += kAttentionRows) {
-      arena_.chunks.push_back({static_cast<int32_t>(arena_.places.size()) + i,
-                               std::min(kAttentionRows, count - i), rows.first_position + i,
-                               rows.table});
+      arena_.chunks.push_back({.row = static_cast<int32_t>(arena_.places.size()) + i,
+                               .num_rows = std::min(kAttentionRows, count - i),
+                               .first_position = rows.first_position + i,
+                               .table = rows.table});
     }
     for (int32_t i = 0; i < count; ++i) {
       const Position position = rows.first_position + i;
@@ -145,6 +153,31 @@ void Pass::PlaceRows() {
     }
   }
   rows_ = static_cast<int64_t>(arena_.places.size());
+  SplitChunks();
+}
+
+// A few rows that decode far behind their first positions: chunks times heads alone would leave
+// threads idle.
+void Pass::SplitChunks() {
+  arena_.spans.clear();
+  const auto num_chunks = static_cast<int64_t>(arena_.chunks.size());
+  if (rows_ != num_chunks || threads_.num_threads() == 1 ||
+      num_chunks * config_.num_kv_heads >= kTasksPerThread * threads_.num_threads()) {
+    return;
+  }
+  int64_t num_spans = 0;
+  for (const RowChunk& chunk : arena_.chunks) {
+    num_spans += chunk.first_position / kAttentionSpan + 1;
+  }
+  if (num_spans == num_chunks || num_spans > arena_.spans_max) return;
+  for (int32_t c = 0; c < num_chunks; ++c) {
+    RowChunk& chunk = arena_.chunks[static_cast<size_t>(c)];
+    chunk.first_span = static_cast<int32_t>(arena_.spans.size());
+    chunk.num_spans = chunk.first_position / kAttentionSpan + 1;
+    for (int32_t i = 0; i < chunk.num_spans; ++i) {
+      arena_.spans.push_back({c, i * kAttentionSpan});
+    }
+  }
 }
 
 void Pass::Embed() {
@@ -179,7 +212,10 @@ void Pass::SetOperand(const float* x, int64_t rows, int64_t cols, const float* n
 
 void Pass::Multiply(const Operand& x, const Product& product, Columns columns, float* y,
                     int64_t stride) {
-  x.Multiply(ops_, *product.w, columns, y, stride);
+  if (!x.Multiply(ops_, *product.w, columns, {y, stride},
+                  arena_.Scratch(ThreadPool::ThisThread()))) {
+    Refuse(&unchanged_);
+  }
   for (int64_t r = 0; r < x.rows() && product.bias != nullptr; ++r) {
     ops_.add(y + r * stride, product.bias + columns.begin, columns.count);
   }
@@ -237,28 +273,61 @@ void Pass::Attend(const LayerWeights& layer, int32_t index) {
   PositionAndStore(layer, index);
   if (observer_ != nullptr) observer_->OnQueries(index, arena_.q, rows_);
 
+  AttendToStored(index);
+}
+
+AttentionArgs Pass::ArgsOf(const RowChunk& chunk, int32_t layer, int32_t kv_head) const {
   const int64_t dim = config_.head_dim;
   const int32_t group = config_.num_heads / config_.num_kv_heads;
   const int64_t stride = config_.num_heads * dim;
+  const int64_t offset = chunk.row * stride + kv_head * group * dim;
+  return {.kv = &kv_,
+          .layer = layer,
+          .kv_head = kv_head,
+          .table = chunk.table,
+          .first_position = chunk.first_position,
+          .num_rows = chunk.num_rows,
+          .heads_per_kv = group,
+          .q_row_stride = stride,
+          .q = arena_.q + offset,
+          .out = arena_.attended + offset,
+          .scale = 1.0f / std::sqrt(static_cast<float>(dim))};
+}
+
+float* Pass::Partials(const RowChunk& chunk, int32_t kv_head, int32_t span) const {
+  const int64_t heads = config_.num_kv_heads;
+  const int64_t at = chunk.first_span * heads + int64_t{kv_head} * chunk.num_spans + span;
+  return arena_.partials +
+         at * (config_.num_heads / heads) * AttentionPartialFloats(config_.head_dim);
+}
+
+void Pass::AttendToStored(int32_t index) {
+  const int32_t heads = config_.num_kv_heads;
   const auto num_chunks = static_cast<int64_t>(arena_.chunks.size());
-  Parallel(num_chunks * config_.num_kv_heads, 1, [&](int64_t begin, int64_t end) {
+  if (arena_.spans.empty()) {
+    return Parallel(num_chunks * heads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const RowChunk& chunk = arena_.chunks[static_cast<size_t>(task / heads)];
+        ops_.attention(ArgsOf(chunk, index, static_cast<int32_t>(task % heads)));
+      }
+    });
+  }
+  const auto num_spans = static_cast<int64_t>(arena_.spans.size());
+  Parallel(num_spans * heads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const RowChunk& chunk = arena_.chunks[static_cast<size_t>(task / config_.num_kv_heads)];
-      const auto kv_head = static_cast<int32_t>(task % config_.num_kv_heads);
-      const int64_t offset = chunk.row * stride + kv_head * group * dim;
-      ops_.attention({.kv = &kv_,
-                      .layer = index,
-                      .kv_head = kv_head,
-                      .table = chunk.table,
-                      .first_position = chunk.first_position,
-                      .num_rows = chunk.num_rows,
-                      .heads_per_kv = group,
-                      .q_row_stride = stride,
-                      .q = arena_.q + offset,
-                      .out = arena_.attended + offset,
-                      .scale = 1.0f / std::sqrt(static_cast<float>(dim))});
+      const auto span = static_cast<int32_t>(task / heads);
+      const auto head = static_cast<int32_t>(task % heads);
+      const ChunkSpan& part = arena_.spans[static_cast<size_t>(span)];
+      const RowChunk& chunk = arena_.chunks[static_cast<size_t>(part.chunk)];
+      ops_.attention_span(ArgsOf(chunk, index, head), part.begin,
+                          Partials(chunk, head, span - chunk.first_span));
     }
   });
+  for (const RowChunk& chunk : arena_.chunks) {
+    for (int32_t head = 0; head < heads; ++head) {
+      ops_.merge_spans(ArgsOf(chunk, index, head), Partials(chunk, head, 0));
+    }
+  }
 }
 
 void Pass::ProjectAndAdd(const Operand& x, const Product& product) {
@@ -339,6 +408,10 @@ Status Pass::Run(float* logits) {
   Embed();
   for (int32_t layer = 0; layer < config_.num_layers; ++layer) RunLayer(layer);
   Head(logits);
+  if (!unchanged_) {
+    return Status::Mismatch("the weights are no longer those that were loaded: their file changed")
+        .Named("model_changed");
+  }
   if (!finite_kv_) return NotFinite("a key or value", "--kv-dtype f32 or --compute f32");
   if (!finite_) return NotFinite("an activation", "--compute f32 or bf16");
   if (!finite_logits_) return NotFinite("a logit", "--compute f32");

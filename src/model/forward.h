@@ -52,7 +52,8 @@ struct ForwardContext {
 // logits [sum of num_logits, vocab]. The bits of a row depend on its sequence's tokens alone: not
 // on the other sequences, the cut into rows, or the number of threads. kCorruption
 // "not_finite" when a key, a value or a wanted logit is not finite (as it is stored, in every
-// type), or an activation under int8; logits and the KV of these rows are then undefined.
+// type), or an activation under int8; kMismatch "model_changed" when weights that are not packed
+// can no longer be read; logits and the KV of these rows are then undefined.
 Status Forward(const ForwardContext& context, const PagedKv& kv,
                std::span<const SequenceRows> batch, float* logits);
 

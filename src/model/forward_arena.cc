@@ -45,6 +45,13 @@ Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeTyp
   }
   const uint64_t operand = take(Operand::Bytes(compute, rows_max, wide));
   const uint64_t ffn_operand = take(Operand::Bytes(compute, rows_max, config.ffn));
+  const int64_t positions = std::min<int64_t>(config.context_max, kSplitPositionsMax);
+  arena->spans_max = (positions + kAttentionSpan - 1) / kAttentionSpan;
+  const uint64_t partials = take(static_cast<uint64_t>(arena->spans_max * config.num_heads *
+                                                       AttentionPartialFloats(config.head_dim)) *
+                                 sizeof(float));
+  arena->scratch_bytes = Operand::ScratchBytes(compute, std::max(wide, int64_t{config.ffn}));
+  const uint64_t scratch = take(arena->scratch_bytes * static_cast<uint64_t>(num_threads));
 
   GYRATOR_ASSIGN_OR_RETURN(arena->memory, AllocateAligned(total, "forward arena"));
   std::byte* base = arena->memory.get();
@@ -53,9 +60,12 @@ Result<ForwardArenaPtr> CreateForwardArena(const ModelConfig& config, ComputeTyp
   }
   arena->operand = Operand(compute, base + operand, rows_max, wide);
   arena->ffn_operand = Operand(compute, base + ffn_operand, rows_max, config.ffn);
+  arena->partials = reinterpret_cast<float*>(base + partials);
+  arena->scratch = base + scratch;
   arena->rows_max = rows_max;
   arena->places.reserve(static_cast<size_t>(rows_max));
   arena->chunks.reserve(static_cast<size_t>(rows_max));
+  arena->spans.reserve(static_cast<size_t>(arena->spans_max));
   return arena;
 }
 

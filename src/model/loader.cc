@@ -107,7 +107,8 @@ Result<LoadedModel> Finish(LoadedModel model, SourceFormat format,
                              {.compute = model.compute,
                               .threads = options.threads,
                               .progress = options.progress,
-                              .memory_room = MemoryRoom()});
+                              .memory_room = MemoryRoom(),
+                              .repack = options.repack});
   if (!weights.ok()) return std::move(weights).status().Annotate(model.path);
   model.weights = *std::move(weights);
   return model;

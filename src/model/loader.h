@@ -21,6 +21,7 @@ struct ModelLoadOptions {
   std::optional<ComputeType> compute;  // Default: DefaultCompute of the stored dtype
   ThreadPool* threads = nullptr;       // REQUIRED; used during the call only
   Progress progress;
+  bool repack = true;  // WeightOptions::repack
 };
 
 // A model in memory. Movable; the weights point into `tensors` and into memory that they own.

@@ -74,16 +74,17 @@ testing::AssertionResult SameBits(std::span<const float> a, std::span<const floa
 
 std::vector<float> OperandValues(const Matrix& matrix, ComputeType compute) {
   const int64_t rows = matrix.rows, cols = matrix.cols;
+  const PackedRows packed = {matrix.operand, rows, cols};
   std::vector<float> values;
   for (int64_t n = 0; n < rows; ++n) {
     for (int64_t i = 0; i < cols; ++i) {
       if (compute == ComputeType::kF32) {
-        values.push_back(F32WeightsAt(matrix, 0)[n * cols + i]);
+        values.push_back(F32WeightsAt(packed, 0)[n * cols + i]);
       } else if (compute == ComputeType::kBF16) {  // [panel][k / 32][16][32]
         const int64_t tile = n / 16 * ((cols + 31) / 32) + i / 32;
-        values.push_back(BF16ToF32(Bf16WeightsAt(matrix, 0)[(tile * 16 + n % 16) * 32 + i % 32]));
+        values.push_back(BF16ToF32(Bf16WeightsAt(packed, 0)[(tile * 16 + n % 16) * 32 + i % 32]));
       } else {  // [panel][k / 32][8][16][4]
-        const Int8Panels panels = Int8WeightsAt(matrix, 0);
+        const Int8Panels panels = Int8WeightsAt(packed, 0);
         const int64_t group = n / 16 * (cols / 32) + i / 32;
         const int8_t q = panels.q[((group * 8 + i % 32 / 4) * 16 + n % 16) * 4 + i % 4];
         values.push_back(F16ToF32(panels.scale[group * 16 + n % 16]) * static_cast<float>(q));

@@ -1,16 +1,17 @@
 #include "model/operand.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/aligned_buffer.h"
 #include "kernels/bf16_operand.h"
-#include "model/pack.h"
 
 namespace gyrator {
 
 namespace {
 
-constexpr int64_t kGroup = 32;  // int8 activations of one scale
+constexpr int64_t kGroup = 32;          // int8 activations of one scale
+constexpr int64_t kStoredColumns = 64;  // packed at once: they stay in the second cache
 
 uint64_t RoundUp(uint64_t bytes) { return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine; }
 
@@ -75,18 +76,36 @@ bool Operand::Set(const Ops& ops, const float* x, int64_t row, Columns columns) 
   return false;
 }
 
-void Operand::Multiply(const Ops& ops, const Matrix& w, Columns columns, float* y,
-                       int64_t stride) const {
-  const MatMulShape shape = {rows_, cols_, columns.count, stride};
+uint64_t Operand::ScratchBytes(ComputeType compute, int64_t cols_max) {
+  return OperandBytes(compute, kStoredColumns, cols_max).value_or(kAllocationMax);
+}
+
+bool Operand::Multiply(const Ops& ops, const Matrix& w, Columns columns, const Results& results,
+                       std::byte* scratch) const {
+  if (w.operand != nullptr) {
+    MultiplyPacked(ops, {w.operand, w.rows, w.cols}, columns, results);
+    return true;
+  }
+  for (int64_t at = 0; at < columns.count; at += kStoredColumns) {
+    const int64_t count = std::min(kStoredColumns, columns.count - at);
+    if (PackRows(w, columns.begin + at, count, scratch) != ConversionFault::kNone) return false;
+    MultiplyPacked(ops, {scratch, count, w.cols}, {0, count}, {results.y + at, results.stride});
+  }
+  return true;
+}
+
+void Operand::MultiplyPacked(const Ops& ops, const PackedRows& w, Columns columns,
+                             const Results& results) const {
+  const MatMulShape shape = {rows_, cols_, columns.count, results.stride};
   switch (compute_) {
     case ComputeType::kF32:
-      ops.matmul_f32(f32_, F32WeightsAt(w, columns.begin), y, shape);
+      ops.matmul_f32(f32_, F32WeightsAt(w, columns.begin), results.y, shape);
       break;
     case ComputeType::kBF16:
-      ops.matmul_bf16(bf16_, Bf16WeightsAt(w, columns.begin), y, shape);
+      ops.matmul_bf16(bf16_, Bf16WeightsAt(w, columns.begin), results.y, shape);
       break;
     case ComputeType::kInt8:
-      ops.matmul_int8({int8_, scale_, start_}, Int8WeightsAt(w, columns.begin), y, shape);
+      ops.matmul_int8({int8_, scale_, start_}, Int8WeightsAt(w, columns.begin), results.y, shape);
       break;
   }
 }

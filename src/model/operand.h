@@ -6,6 +6,7 @@
 
 #include "gyrator/types.h"
 #include "kernels/ops.h"
+#include "model/pack.h"
 #include "model/weights.h"
 
 namespace gyrator {
@@ -13,6 +14,12 @@ namespace gyrator {
 struct Columns {
   int64_t begin = 0;
   int64_t count = 0;
+};
+
+// Where results go: y[row * stride + column].
+struct Results {
+  float* y = nullptr;
+  int64_t stride = 0;
 };
 
 // A view of memory that its owner keeps. Rows, and groups of 32 columns of a row, may be set by
@@ -34,10 +41,19 @@ class Operand {
   // compute type is int8. REQUIRES begin % 32 == 0; count % 32 == 0 or the last column among them.
   bool Set(const Ops& ops, const float* x, int64_t row, Columns columns);
 
-  // y[r * stride + i] = row r times row columns.begin + i of w. REQUIRES columns.begin % 16 == 0.
-  void Multiply(const Ops& ops, const Matrix& w, Columns columns, float* y, int64_t stride) const;
+  // Row r times row columns.begin + i of w goes to row r, column i. REQUIRES columns.begin % 16 ==
+  // 0. Rows of w that are only stored are packed into `scratch` [ScratchBytes] on the way; it may
+  // be null when w is packed. False when they cannot be packed, which their file has changed for:
+  // LoadWeights tried each; the results are then undefined.
+  [[nodiscard]] bool Multiply(const Ops& ops, const Matrix& w, Columns columns,
+                              const Results& results, std::byte* scratch) const;
+  // For matrices of up to `cols_max` columns: a multiple of the cache line.
+  static uint64_t ScratchBytes(ComputeType compute, int64_t cols_max);
 
  private:
+  void MultiplyPacked(const Ops& ops, const PackedRows& w, Columns columns,
+                      const Results& results) const;
+
   ComputeType compute_ = ComputeType::kF32;
   int64_t rows_ = 0;
   int64_t cols_ = 0;

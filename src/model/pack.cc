@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <vector>
 
 #include "base/aligned_buffer.h"
 #include "kernels/ops.h"
@@ -17,14 +18,15 @@ uint64_t Int8Bytes(int64_t rows, int64_t cols) {  // of q
   return static_cast<uint64_t>(NumPanels(rows) * kPanelColumns * cols);
 }
 
-// The operand of one matrix; each panel is made by one thread, a part of k at a time.
+// The operand of some rows of a matrix; each panel is made by one thread, a part of k at a time.
 class Packer {
  public:
-  Packer(const Matrix& matrix, std::byte* operand) : matrix_(matrix), operand_(operand) {}
+  Packer(const Matrix& matrix, int64_t first, int64_t rows, std::byte* operand)
+      : matrix_(matrix), first_(first), rows_(rows), operand_(operand) {}
 
   ConversionFault PackPanel(int64_t panel) const {
     const int64_t first = panel * kPanelColumns;
-    const int64_t count = std::min(kPanelColumns, matrix_.rows - first);
+    const int64_t count = std::min(kPanelColumns, rows_ - first);
     if (count < kPanelColumns) ClearPanel(panel);
     for (int64_t at = 0; at < matrix_.cols; at += kPart) {
       const int64_t some = std::min(kPart, matrix_.cols - at);
@@ -55,7 +57,7 @@ class Packer {
   ConversionFault PackPart(int64_t row, int64_t at, int64_t count) const {
     alignas(float) std::byte converted[kPart * sizeof(float)];
     const ConversionFault fault =
-        ConvertRange(matrix_.source, row * matrix_.cols + at, count, converted);
+        ConvertRange(matrix_.source, (first_ + row) * matrix_.cols + at, count, converted);
     if (fault != ConversionFault::kNone) return fault;
     if (matrix_.source.to == DType::kF32) {
       std::memcpy(operand_ + (row * matrix_.cols + at) * int64_t{sizeof(float)}, converted,
@@ -85,12 +87,28 @@ class Packer {
   };
   Int8Memory Int8() const {
     return {reinterpret_cast<int8_t*>(operand_),
-            reinterpret_cast<uint16_t*>(operand_ + Int8Bytes(matrix_.rows, matrix_.cols))};
+            reinterpret_cast<uint16_t*>(operand_ + Int8Bytes(rows_, matrix_.cols))};
   }
 
   const Matrix& matrix_;
+  const int64_t first_;  // row of the matrix
+  const int64_t rows_;
   std::byte* const operand_;
 };
+
+// fault = body(panel) for every panel of `matrix`, on all threads: the last fault, if any.
+template <class Body>
+ConversionFault ForEachPanel(const Matrix& matrix, ThreadPool* threads, const Body& body) {
+  std::atomic<ConversionFault> fault{ConversionFault::kNone};
+  threads->ParallelFor(NumPanels(matrix.rows), 1, [&](int64_t begin, int64_t end) {
+    const FloatEnvironment environment;
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const ConversionFault found = body(panel);
+      if (found != ConversionFault::kNone) fault.store(found, std::memory_order_relaxed);
+    }
+  });
+  return fault.load(std::memory_order_relaxed);
+}
 
 }  // namespace
 
@@ -120,32 +138,45 @@ bool IsOperand(const TensorView& stored, ComputeType compute) {
 }
 
 ConversionFault PackMatrix(const Matrix& matrix, std::byte* operand, ThreadPool* threads) {
-  const Packer packer(matrix, operand);
-  std::atomic<ConversionFault> fault{ConversionFault::kNone};
-  threads->ParallelFor(NumPanels(matrix.rows), 1, [&](int64_t begin, int64_t end) {
-    const FloatEnvironment environment;
-    for (int64_t panel = begin; panel < end; ++panel) {
-      const ConversionFault found = packer.PackPanel(panel);
-      if (found != ConversionFault::kNone) fault.store(found, std::memory_order_relaxed);
-    }
+  const Packer packer(matrix, 0, matrix.rows, operand);
+  return ForEachPanel(matrix, threads, [&](int64_t panel) { return packer.PackPanel(panel); });
+}
+
+ConversionFault PackRows(const Matrix& matrix, int64_t first, int64_t count, std::byte* operand) {
+  const Packer packer(matrix, first, count, operand);
+  for (int64_t panel = 0; panel < NumPanels(count); ++panel) {
+    const ConversionFault fault = packer.PackPanel(panel);
+    if (fault != ConversionFault::kNone) return fault;
+  }
+  return ConversionFault::kNone;
+}
+
+ConversionFault TryPackMatrix(const Matrix& matrix, ThreadPool* threads) {
+  const auto panel_bytes =
+      static_cast<size_t>(kPanelColumns * (matrix.cols + kPanelGroup)) * sizeof(float);
+  std::vector<std::vector<std::byte>> panels(static_cast<size_t>(threads->num_threads()),
+                                             std::vector<std::byte>(panel_bytes));
+  return ForEachPanel(matrix, threads, [&](int64_t panel) {
+    const int64_t first = panel * kPanelColumns;
+    return PackRows(matrix, first, std::min(kPanelColumns, matrix.rows - first),
+                    panels[static_cast<size_t>(ThreadPool::ThisThread())].data());
   });
-  return fault.load(std::memory_order_relaxed);
 }
 
-const float* F32WeightsAt(const Matrix& matrix, int64_t column) {
-  return reinterpret_cast<const float*>(matrix.operand) + column * matrix.cols;
+const float* F32WeightsAt(const PackedRows& packed, int64_t column) {
+  return reinterpret_cast<const float*>(packed.operand) + column * packed.cols;
 }
 
-const uint16_t* Bf16WeightsAt(const Matrix& matrix, int64_t column) {
-  return reinterpret_cast<const uint16_t*>(matrix.operand) +
-         column / kPanelColumns * NumPanelGroups(matrix.cols) * kPanelTile;
+const uint16_t* Bf16WeightsAt(const PackedRows& packed, int64_t column) {
+  return reinterpret_cast<const uint16_t*>(packed.operand) +
+         column / kPanelColumns * NumPanelGroups(packed.cols) * kPanelTile;
 }
 
-Int8Panels Int8WeightsAt(const Matrix& matrix, int64_t column) {
-  const std::byte* const scale = matrix.operand + Int8Bytes(matrix.rows, matrix.cols);
-  const Int8Panels all = {reinterpret_cast<const int8_t*>(matrix.operand),
+Int8Panels Int8WeightsAt(const PackedRows& packed, int64_t column) {
+  const std::byte* const scale = packed.operand + Int8Bytes(packed.rows, packed.cols);
+  const Int8Panels all = {reinterpret_cast<const int8_t*>(packed.operand),
                           reinterpret_cast<const uint16_t*>(scale)};
-  return all.At(column / kPanelColumns, 0, matrix.cols);
+  return all.At(column / kPanelColumns, 0, packed.cols);
 }
 
 }  // namespace gyrator

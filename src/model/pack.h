@@ -25,9 +25,23 @@ bool IsOperand(const TensorView& stored, ComputeType compute);
 // after a fault.
 ConversionFault PackMatrix(const Matrix& matrix, std::byte* operand, ThreadPool* threads);
 
+// Packs the rows first .. first + count - 1 as if the matrix had no others, on this thread, under
+// FloatEnvironment.
+ConversionFault PackRows(const Matrix& matrix, int64_t first, int64_t count, std::byte* operand);
+
+// What PackMatrix would return: packs every row into memory that is then let go.
+ConversionFault TryPackMatrix(const Matrix& matrix, ThreadPool* threads);
+
+// An operand: that of a matrix, or of some of its rows.
+struct PackedRows {
+  const std::byte* operand = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+};
+
 // The operand from column `column` on. REQUIRES column % 16 == 0.
-const float* F32WeightsAt(const Matrix& matrix, int64_t column);
-const uint16_t* Bf16WeightsAt(const Matrix& matrix, int64_t column);
-Int8Panels Int8WeightsAt(const Matrix& matrix, int64_t column);
+const float* F32WeightsAt(const PackedRows& packed, int64_t column);
+const uint16_t* Bf16WeightsAt(const PackedRows& packed, int64_t column);
+Int8Panels Int8WeightsAt(const PackedRows& packed, int64_t column);
 
 }  // namespace gyrator

@@ -33,6 +33,7 @@ class Packed {
   }
 
   ConversionFault Pack() { return PackMatrix(matrix_, operand_.get(), &threads_); }
+  ConversionFault TryPack() { return TryPackMatrix(matrix_, &threads_); }
   bool EndIsUntouched() const {
     for (uint64_t i = bytes_; i < bytes_ + kCacheLine; ++i) {
       if (operand_[i] != std::byte{0x5a}) return false;
@@ -100,16 +101,35 @@ TEST(Pack, ColumnsThatThePanelLacksAreZeros) {
   }
   Packed int8(17, 64, ComputeType::kInt8);
   ASSERT_EQ(ConversionFault::kNone, int8.Pack());
-  const Int8Panels panels = Int8WeightsAt(int8.matrix(), 16);
+  const Int8Panels panels = Int8WeightsAt({int8.operand(), 17, 64}, 16);
   for (int64_t i = 0; i < 1024; ++i) EXPECT_TRUE(panels.q[i] == 0 || i / 4 % 16 == 0) << i;
   for (int64_t i = 0; i < 32; ++i) EXPECT_EQ(panels.scale[i] == 0, i % 16 != 0) << i;
+}
+
+TEST(Pack, RowsPackedAloneHoldTheirValues) {
+  for (const ComputeType compute : kComputes) {
+    Packed all(50, 544, compute);
+    const std::vector<float> values = all.Expected();
+    for (const auto& [first, count] : {std::pair(0, 16), {16, 33}, {32, 18}}) {
+      std::vector<std::byte> operand(*OperandBytes(compute, count, 544));
+      const FloatEnvironment environment;
+      ASSERT_EQ(ConversionFault::kNone, PackRows(all.matrix(), first, count, operand.data()));
+      const Matrix alone = {.source = {}, .rows = count, .cols = 544, .operand = operand.data()};
+      const auto expected = std::span(values).subspan(static_cast<size_t>(first) * 544,
+                                                      static_cast<size_t>(count) * 544);
+      EXPECT_TRUE(SameBits(OperandValues(alone, compute), expected))
+          << ComputeTypeName(compute) << " " << first << " " << count;
+    }
+  }
 }
 
 TEST(Pack, OneBadValueIsAFaultWhereverItLies) {
   for (const size_t at : {size_t{0}, size_t{511}, size_t{17 * 544 - 1}}) {
     Packed packed(17, 544, ComputeType::kInt8);
+    EXPECT_EQ(ConversionFault::kNone, packed.TryPack());
     packed.values()[at] = INFINITY;
     EXPECT_EQ(ConversionFault::kValue, packed.Pack()) << at;
+    EXPECT_EQ(ConversionFault::kValue, packed.TryPack()) << at;
   }
 }
 

@@ -109,7 +109,8 @@ class Reference {
     operand.Reshape(1, w.cols);
     finite_ = operand.Set(ops_, x.data(), 0, {0, w.cols}) && finite_;
     Vec y(static_cast<size_t>(w.rows));
-    operand.Multiply(ops_, w, {0, w.rows}, y.data(), w.rows);
+    std::vector<std::byte> scratch(Operand::ScratchBytes(args_.compute, w.cols));
+    finite_ = operand.Multiply(ops_, w, {0, w.rows}, {y.data(), w.rows}, scratch.data()) && finite_;
     if (bias != nullptr) ops_.add(y.data(), bias, w.rows);
     return y;
   }

@@ -153,7 +153,7 @@ Status Loader::AllocateOperands() {
     if (spec.is_vector() || (embedding && !config_.tied_head)) return {};
     const std::string name = TensorName(spec, source_.format, layer);
     GYRATOR_ASSIGN_OR_RETURN(const TensorView view, source_.tensors->Get(name));
-    if (IsOperand(view, options_.compute)) return {};
+    if (!options_.repack || IsOperand(view, options_.compute)) return {};
     const auto one = OperandBytes(options_.compute, view.shape[0], view.shape[1]);
     if (!one) return Status::Corruption("tensor " + name + ": too large");
     bytes += *one;
@@ -164,8 +164,8 @@ Status Loader::AllocateOperands() {
   if (bytes > options_.memory_room) {
     return Status::Exhausted("weights: " + MebibytesText(bytes) + " are needed in memory, " +
                              MebibytesText(options_.memory_room) +
-                             " are left; use --compute int8 or a smaller model, or end what "
-                             "else runs")
+                             " are left; use --compute int8, --no-repack (slow) or a smaller "
+                             "model, or end what else runs")
         .Named("memory");
   }
   GYRATOR_ASSIGN_OR_RETURN(AlignedBuffer memory, AllocateHuge(bytes, "weights"));
@@ -182,8 +182,11 @@ Status Loader::Pack(const std::string& name, const TensorView& view, Matrix* mat
     return {};
   }
   weights_.requantized = weights_.requantized || matrix->source.requantizes();
-  const ConversionFault fault = PackMatrix(*matrix, next_operand_, options_.threads);
+  const ConversionFault fault = options_.repack
+                                    ? PackMatrix(*matrix, next_operand_, options_.threads)
+                                    : TryPackMatrix(*matrix, options_.threads);
   GYRATOR_RETURN_IF_ERROR(FaultStatus(fault, name, view.dtype));
+  if (!options_.repack) return {};
   matrix->operand = next_operand_;
   next_operand_ += *OperandBytes(options_.compute, matrix->rows, matrix->cols);
   source_.tensors->Release(view.bytes);
@@ -237,7 +240,8 @@ Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& sourc
 }
 
 uint64_t OperandBytes(const Weights& weights) {
-  const auto bytes = [&](const Matrix& matrix) {
+  const auto bytes = [&](const Matrix& matrix) -> uint64_t {
+    if (matrix.operand == nullptr) return matrix.source.from.bytes.size();
     return OperandBytes(weights.compute, matrix.rows, matrix.cols).value_or(0);
   };
   uint64_t total = bytes(weights.head);

@@ -1,6 +1,7 @@
 // The weights of a model in the operand format of one compute type.
 //
-// Matrices are packed once, at load, into memory owned here (kernels/panels.h); those in f32 are
+// Matrices are packed once, at load, into memory owned here (kernels/panels.h), or, if the caller
+// wants that, a few rows at a time whenever they are multiplied; those in f32 are
 // used where they lie in the mapping when the file holds f32. Norm weights and biases are f32
 // always; the embedding keeps its stored format and is widened row by row. Immutable after Load:
 // safe for concurrent reads.
@@ -32,7 +33,7 @@ struct Matrix {
   Conversion source;  // where it is stored, and what becomes of it
   int64_t rows = 0;
   int64_t cols = 0;
-  const std::byte* operand = nullptr;  // as products read it (model/pack.h); null: only stored
+  const std::byte* operand = nullptr;  // as products read it (model/pack.h); null: not packed
 };
 
 struct LayerWeights {
@@ -74,10 +75,12 @@ struct WeightOptions {
   ThreadPool* threads = nullptr;          // REQUIRED; used during the call only
   Progress progress;                      // "loading weights", in bytes of stored tensors
   uint64_t memory_room = kNoMemoryBound;  // bytes that packed weights may take (base/memory_room.h)
+  bool repack = true;                     // false: matrices stay as they are stored
 };
 
 // Checks that each tensor of the family's table is there with its shape and that no other is, then
-// makes the operands, and lets go of the mapped pages that it has read. Needs no instruction set:
+// makes the operands (without `repack`: only tries to), and lets go of the mapped pages that it has
+// read. Needs no instruction set:
 // conversions are defined by tensor/dtype.h and, to int8, by model/convert.h. kCorruption: missing
 // or unexpected tensor, wrong shape, a stored scale that is not finite, values that int8 cannot
 // hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8 cannot
@@ -89,8 +92,8 @@ Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& sourc
 // half away from zero, stored scale = f16(d). False when a value is not finite or d exceeds f16.
 bool QuantizeQ8_0(const float* x, BlockQ8_0* out);
 
-// Bytes of the matrices that are multiplied, wherever they lie. A tied head counts, the embedding
-// does not.
+// Bytes of the matrices that are multiplied, as products read them and wherever they lie. A tied
+// head counts, the embedding does not.
 uint64_t OperandBytes(const Weights& weights);
 
 // Row `row` as it is stored, as f32 without rounding, into out [cols].

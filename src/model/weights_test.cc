@@ -114,6 +114,16 @@ TEST(Weights, WhatDoesNotFitIntoMemoryIsRefusedBeforeItIsTaken) {
     EXPECT_NE(std::string::npos, weights.status().message().find("MiB are needed in memory"))
         << weights.status().ToString();
   }
+  options.memory_room = 0;
+  options.repack = false;
+  const auto stored = LoadWeights(model.config, {&model.tensors, SourceFormat::kGguf}, options);
+  ASSERT_TRUE(stored.ok()) << stored.status().ToString();
+  uint64_t bytes = 0;  // as they are stored; a tied embedding is the head
+  for (const auto& entry : model.tensors.entries()) {
+    const bool is_head = entry.name != "token_embd.weight" || model.config.tied_head;
+    if (entry.view.shape.size() == 2 && is_head) bytes += entry.view.bytes.size();
+  }
+  EXPECT_EQ(bytes, OperandBytes(*stored));
 }
 
 TEST(QuantizeQ8_0, FollowsTheReferenceOfGgml) {

@@ -22,7 +22,7 @@ same_file "the last rows are those of the steps" "$work/base_rows" "$work/last_r
 for compute in f32 bf16 int8; do
   base=$work/$compute.npy
   "${run[@]}" -n 6 --compute $compute --dump-logits "$base" --logits-all >/dev/null
-  for flags in --no-cache "-b 1" "-b 5" "-b 64" "-t 1" "-t 2" "-c 64"; do
+  for flags in --no-cache --no-repack "-b 1" "-b 5" "-b 64" "-t 1" "-t 2" "-c 64"; do
     # shellcheck disable=SC2086
     "${run[@]}" -n 6 --compute $compute --dump-logits "$work/other.npy" --logits-all $flags >/dev/null
     same_file "$compute with $flags: equal bits" "$base" "$work/other.npy"

@@ -148,8 +148,8 @@ bool AmxAttends(const AttentionArgs& args) {
 
 void AmxAttention(const AttentionArgs& args) {
   const HardwareTiles tiles;
-  if (args.kv->dtype == DType::kI8) return AttentionOf<TiledKv, Int8Tiles>(args);
-  AttentionOf<TiledKv>(args);
+  if (args.kv->dtype == DType::kI8) return AttentionOf<TiledKv, Int8Tiles>(args, {});
+  AttentionOf<TiledKv>(args, {});
 }
 
 }  // namespace gyrator

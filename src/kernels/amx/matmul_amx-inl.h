@@ -40,7 +40,7 @@ struct AmxSums {
 
 using AmxPanel = uint32_t[2][kTile][kTile];  // two B tiles of one chunk
 
-// Up to 2 x 2 tiles of sums: kA tiles, loaded by load(integral constant, chunk), by kB tiles.
+// Up to four tiles of sums: kA tiles, loaded by load(integral constant, chunk), by kB tiles.
 template <int kA, int kB, class Tiles, class LoadA>
 inline __attribute__((always_inline)) void MultiplyTiles(Tiles& tiles, int64_t chunks,
                                                          const AmxPanel* b, const AmxSums& sums,
@@ -50,18 +50,21 @@ inline __attribute__((always_inline)) void MultiplyTiles(Tiles& tiles, int64_t c
   } else {
     tiles.template LoadSums<kA, kB>(sums.from);
   }
+  const auto multiply = [&](auto a, int64_t chunk) __attribute__((always_inline)) {
+    load(a, chunk);
+    tiles.template Multiply<a.value, 0, kB>();
+    if constexpr (kB == 2) {
+      if constexpr (a.value == 0) tiles.template LoadPairs<1>(&b[chunk][1][0][0]);
+      tiles.template Multiply<a.value, 1, kB>();
+    }
+  };
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     tiles.template LoadPairs<0>(&b[chunk][0][0][0]);
-    load(std::integral_constant<int, 0>(), chunk);
-    tiles.template Multiply<0, 0>();
-    if constexpr (kB == 2) {
-      tiles.template LoadPairs<1>(&b[chunk][1][0][0]);
-      tiles.template Multiply<0, 1>();
-    }
-    if constexpr (kA == 2) {
-      load(std::integral_constant<int, 1>(), chunk);
-      tiles.template Multiply<1, 0>();
-      if constexpr (kB == 2) tiles.template Multiply<1, 1>();
+    multiply(std::integral_constant<int, 0>(), chunk);
+    if constexpr (kA > 1) multiply(std::integral_constant<int, 1>(), chunk);
+    if constexpr (kA > 2) {
+      multiply(std::integral_constant<int, 2>(), chunk);
+      multiply(std::integral_constant<int, 3>(), chunk);
     }
   }
   tiles.template StoreSums<kA, kB>(sums.to);
@@ -175,32 +178,65 @@ void MatMulManyRows(Tiles& tiles, const AmxProduct& all, float* y, int64_t y_str
 // --- few rows: y transposed += weights (A) * activations (B)
 
 constexpr int64_t kChunksOfFew = 64;  // of k that a panel holds
+constexpr int64_t kTilesOfOne = 4;    // of columns at once where there is one tile of rows
+constexpr int64_t kSoonChunks = 2;    // how far ahead of its use a tile of weights is prefetched
+
+// Some chunks of the product, and B of all rows over those.
+struct AmxFewRows {
+  const AmxProduct& p;
+  int64_t first;
+  int64_t chunks;
+  const AmxPanel* panel;
+  float* y;
+  int64_t y_stride;
+};
+
+// kA tiles of columns from tile `at` on. Each is a stream from memory, which the hardware
+// prefetches to the end of a page and no further: the lines of the next tiles are asked for here.
+template <int kA, int kB, class Tiles>
+void MultiplyFewRows(Tiles& tiles, const AmxFewRows& few, int64_t at) {
+  alignas(64) float sums[kA * kTile][kPair];  // not initialised: only `rows` of a line are read
+  const AmxTiles weights = few.p.w.From(at);
+  const int64_t left = few.p.columns - at * kTile;
+  const int64_t columns = left < kA * kTile ? left : kA * kTile;
+  const int64_t soon_chunks = few.chunks < kSoonChunks ? few.chunks : kSoonChunks;
+  float* const y = few.y + at * kTile;
+  for (int64_t m = 0; few.first > 0 && m < few.p.rows; ++m) {
+    for (int64_t i = 0; i < columns; ++i) sums[i][m] = y[m * few.y_stride + i];
+  }
+  const auto load = [&](auto i, int64_t chunk) __attribute__((always_inline)) {
+    tiles.template LoadRows<i.value>(weights.TileAt(i.value, few.first + chunk), kChunk);
+    const int64_t soon = chunk + soon_chunks;
+    const uint16_t* ahead = weights.TileAt(i.value, few.first + soon);
+    if (soon >= few.chunks) {
+      if (left <= (kA + i.value) * kTile) return;
+      ahead = weights.TileAt(kA + i.value, few.first + soon - few.chunks);
+    }
+    for (int64_t row = 0; row < kTile; ++row) __builtin_prefetch(ahead + row * kChunk);
+  };
+  MultiplyTiles<kA, kB>(tiles, few.chunks, few.panel,
+                        {few.first == 0 ? nullptr : &sums[0][0], &sums[0][0]}, load);
+  for (int64_t m = 0; m < few.p.rows; ++m) {
+    for (int64_t i = 0; i < columns; ++i) y[m * few.y_stride + i] = sums[i][m];
+  }
+}
 
 template <class Tiles>
 void MatMulFewRows(Tiles& tiles, const AmxProduct& p, float* y, int64_t y_stride) {
   alignas(64) AmxPanel panel[kChunksOfFew];  // not initialised
-  alignas(64) float sums[kPair][kPair] = {};
   const int64_t row_tiles = NumTiles(p.rows);
+  const int64_t column_tiles = NumTiles(p.columns);
   for (int64_t first = 0; first < p.x.chunks; first += kChunksOfFew) {
     const int64_t chunks = p.x.chunks - first < kChunksOfFew ? p.x.chunks - first : kChunksOfFew;
     PackPairs<Tiles>(p.x, row_tiles, first, chunks, panel);
-    for (int64_t n = 0; n < p.columns; n += kPair) {
-      const AmxTiles weights = p.w.From(n / kTile);
-      const int64_t columns = p.columns - n < kPair ? p.columns - n : kPair;
-      float* at = y + n;
-      for (int64_t m = 0; first > 0 && m < p.rows; ++m) {
-        for (int64_t i = 0; i < columns; ++i) sums[i][m] = at[m * y_stride + i];
-      }
-      const AmxSums rest = {first == 0 ? nullptr : &sums[0][0], &sums[0][0]};
-      const auto load = [&](auto i, int64_t chunk) {
-        tiles.template LoadRows<i.value>(weights.TileAt(i.value, first + chunk), kChunk);
-      };
-      WithTiles(NumTiles(columns), row_tiles, [&](auto a, auto b) {
-        MultiplyTiles<a.value, b.value>(tiles, chunks, panel, rest, load);
-      });
-      for (int64_t m = 0; m < p.rows; ++m) {
-        for (int64_t i = 0; i < columns; ++i) at[m * y_stride + i] = sums[i][m];
-      }
+    const AmxFewRows few = {p, first, chunks, panel, y, y_stride};
+    int64_t at = 0;
+    for (; row_tiles == 1 && at + kTilesOfOne <= column_tiles; at += kTilesOfOne) {
+      MultiplyFewRows<kTilesOfOne, 1>(tiles, few, at);
+    }
+    for (; at < column_tiles; at += 2) {
+      WithTiles(column_tiles - at > 1 ? 2 : 1, row_tiles,
+                [&](auto a, auto b) { MultiplyFewRows<a.value, b.value>(tiles, few, at); });
     }
   }
 }

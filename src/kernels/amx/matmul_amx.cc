@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/amx/ops_amx.h"
 #include "kernels/bf16_operand.h"

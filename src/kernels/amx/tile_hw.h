@@ -1,5 +1,5 @@
-// The tiles of the CPU: 0..3 sums, 4 and 5 A, 6 and 7 B. One object per thread at a time configures
-// them, and releases them; they are the thread's while it lives.
+// The tiles of the CPU: 0..3 sums, 4 and 5 A in turn, 6 and 7 B. One object per thread at a time
+// configures them, and releases them; they are the thread's while it lives.
 //
 // Configuration and loads are assembly: GCC 12's intrinsics do not say which memory they read, so
 // the stores before them may be dropped.
@@ -19,6 +19,11 @@ template <int kTile>
 inline __attribute__((always_inline)) void StreamTile(const void* from, int64_t stride) {
   __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTile)
                    : "memory");
+}
+
+template <int kTile>
+inline __attribute__((always_inline)) void StoreTile(void* to, int64_t stride) {
+  __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride), "i"(kTile) : "memory");
 }
 
 // The tiles' shapes while it lives. Sums are 16 x 64 bytes; A 16 x `a_row_bytes`, B `b_rows` x 64.
@@ -79,23 +84,22 @@ class HardwareTiles : TileShapes {
 
   template <int kA>
   static void LoadRows(const uint16_t* from, int64_t stride) {
-    LoadTile<4 + kA>(from, stride * 2);
+    LoadTile<4 + kA % 2>(from, stride * 2);
   }
   // Of a contiguous tile.
   template <int kA>
   static void StreamRows(const uint16_t* from) {
-    StreamTile<4 + kA>(from, 64);
+    StreamTile<4 + kA % 2>(from, 64);
   }
   template <int kB>
   static void LoadPairs(const void* from) {
     LoadTile<6 + kB>(from, 64);
   }
-  template <int kA, int kB>
+  // A tile kA, loaded last of those of its register, by B tile kB of `kBs`.
+  template <int kA, int kB, int kBs = 2>
   static void Multiply() {
-    if constexpr (kA == 0 && kB == 0) _tile_dpbf16ps(0, 4, 6);
-    if constexpr (kA == 0 && kB == 1) _tile_dpbf16ps(1, 4, 7);
-    if constexpr (kA == 1 && kB == 0) _tile_dpbf16ps(2, 5, 6);
-    if constexpr (kA == 1 && kB == 1) _tile_dpbf16ps(3, 5, 7);
+    __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kA * kBs + kB), "i"(4 + kA % 2),
+                     "i"(6 + kB));
   }
   static void ClearSums() {
     _tile_zero(0);
@@ -103,20 +107,26 @@ class HardwareTiles : TileShapes {
     _tile_zero(2);
     _tile_zero(3);
   }
-  // kA x kB tiles of c [32][32].
+  // kA x kB tiles of c [16 kA][32], at most four.
   template <int kA, int kB>
   static void LoadSums(const float* c) {
-    StreamTile<0>(c, 128);
-    if constexpr (kB == 2) StreamTile<1>(c + 16, 128);
-    if constexpr (kA == 2) StreamTile<2>(c + 16 * 32, 128);
-    if constexpr (kA == 2 && kB == 2) StreamTile<3>(c + 16 * 32 + 16, 128);
+    const auto load = [c](auto i) {
+      StreamTile<i.value>(c + i.value / kB * 16 * 32 + i.value % kB * 16, 128);
+    };
+    ForEachTile(load, std::make_integer_sequence<int, kA * kB>());
   }
   template <int kA, int kB>
   static void StoreSums(float* c) {
-    _tile_stored(0, c, 128);
-    if constexpr (kB == 2) _tile_stored(1, c + 16, 128);
-    if constexpr (kA == 2) _tile_stored(2, c + 16 * 32, 128);
-    if constexpr (kA == 2 && kB == 2) _tile_stored(3, c + 16 * 32 + 16, 128);
+    const auto store = [c](auto i) {
+      StoreTile<i.value>(c + i.value / kB * 16 * 32 + i.value % kB * 16, 128);
+    };
+    ForEachTile(store, std::make_integer_sequence<int, kA * kB>());
+  }
+
+ private:
+  template <class Body, int... kI>
+  static void ForEachTile(const Body& body, std::integer_sequence<int, kI...>) {
+    (body(std::integral_constant<int, kI>()), ...);
   }
 };
 
@@ -143,7 +153,7 @@ class HardwareInt8Tiles : TileShapes {
   static void DotEach(const int8_t* x, int64_t stride, const int8_t* w, int32_t (*dots)[16][16],
                       std::integer_sequence<int, kI...>) {
     (DotOne<kI>(x + kI * kPanelGroup, stride, w + kI * kPanelTile), ...);
-    (StoreTile<kI>(dots[kI]), ...);
+    (StoreTile<kI>(dots[kI], 64), ...);
   }
   template <int kI>
   static void DotOne(const int8_t* a, int64_t stride, const int8_t* b) {
@@ -151,11 +161,6 @@ class HardwareInt8Tiles : TileShapes {
     LoadTile<4 + kI % 2>(a, stride);
     LoadTile<6 + kI % 2>(b, 64);
     Multiply<kI>();
-  }
-  template <int kI>
-  static void StoreTile(int32_t (&to)[16][16]) {
-    __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(int64_t{64}), "i"(kI)
-                     : "memory");
   }
 };
 

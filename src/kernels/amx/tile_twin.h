@@ -34,7 +34,7 @@ class TwinTiles {
   }
 
   // TDPBF16PS (Intel SDM): two chains of fma from zero over the pairs, their sum added to the sums.
-  template <int kA, int kB>
+  template <int kA, int kB, int = 2>
   void Multiply() {
     for (int r = 0; r < 16; ++r) {
       Vec even[kParts] = {}, odd[kParts] = {};
@@ -78,8 +78,8 @@ class TwinTiles {
     }
   }
 
-  float sums_[2][2][16][16];
-  uint16_t rows_[2][16][32];
+  float sums_[4][2][16][16];
+  uint16_t rows_[4][16][32];
   float even_[2][256], odd_[2][256];  // of B, [pair][column]
 };
 

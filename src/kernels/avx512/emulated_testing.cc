@@ -221,10 +221,11 @@ namespace gyrator {
 namespace {
 
 constexpr Ops kOps = MakeOps("avx512-emulated");
+constexpr Ops kPrefetching = MakeOps("avx512-emulated-prefetch", MatMulInt8<true>);
 
 }  // namespace
 
-const Ops& EmulatedAvx512Ops() { return kOps; }
+const Ops& EmulatedAvx512Ops(bool prefetch) { return prefetch ? kPrefetching : kOps; }
 
 }  // namespace gyrator
 

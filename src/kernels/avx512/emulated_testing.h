@@ -6,6 +6,7 @@
 
 namespace gyrator {
 
-const Ops& EmulatedAvx512Ops();  // REQUIRES AVX2, FMA and F16C; name "avx512-emulated"
+// Named "avx512-emulated" and "avx512-emulated-prefetch". REQUIRES AVX2, FMA and F16C.
+const Ops& EmulatedAvx512Ops(bool prefetch);
 
 }  // namespace gyrator

@@ -24,10 +24,11 @@ namespace gyrator {
 namespace {
 
 constexpr Ops kOps = MakeOps("avx512");
+constexpr Ops kPrefetching = MakeOps("avx512", MatMulInt8<true>);
 
 }  // namespace
 
-const Ops& Avx512Ops() { return kOps; }
+const Ops& Avx512Ops(bool prefetch) { return prefetch ? kPrefetching : kOps; }
 
 }  // namespace gyrator
 

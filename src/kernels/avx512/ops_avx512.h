@@ -5,6 +5,8 @@
 
 namespace gyrator {
 
-const Ops& Avx512Ops();  // REQUIRES AVX-512 F, BW, DQ, VL, VNNI and BF16
+// `prefetch`: products of few rows ask for their weights by instructions (CpuFeatures::prefetch).
+// REQUIRES AVX-512 F, BW, DQ, VL, VNNI and BF16.
+const Ops& Avx512Ops(bool prefetch);
 
 }  // namespace gyrator

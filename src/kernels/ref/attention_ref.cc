@@ -108,23 +108,65 @@ void Merge(const Partial& next, Partial& total) {
   }
 }
 
+// body(row, offset of its query head in q and out, index of the query).
+template <class Body>
+void ForEachQuery(const AttentionArgs& args, const Body& body) {
+  for (int32_t row = 0; row < args.num_rows; ++row) {
+    for (int32_t h = 0; h < args.heads_per_kv; ++h) {
+      body(row, row * args.q_row_stride + int64_t{h} * args.kv->head_dim,
+           int64_t{row} * args.heads_per_kv + h);
+    }
+  }
+}
+
 }  // namespace
 
 void RefAttention(const AttentionArgs& args) {
-  for (int32_t row = 0; row < args.num_rows; ++row) {
+  const int64_t floats = AttentionPartialFloats(args.kv->head_dim);
+  const Position end = args.first_position + args.num_rows;
+  const Position spans = (end + kAttentionSpan - 1) / kAttentionSpan;
+  const int64_t span_floats = int64_t{args.num_rows} * args.heads_per_kv * floats;
+  std::vector<float> partials(static_cast<size_t>(spans * span_floats));
+  for (Position i = 0; i < spans; ++i) {
+    RefAttentionSpan(args, i * kAttentionSpan, partials.data() + i * span_floats);
+  }
+  RefMergeSpans(args, partials.data());
+}
+
+void RefAttentionSpan(const AttentionArgs& args, Position span, float* partials) {
+  const int64_t floats = AttentionPartialFloats(args.kv->head_dim);
+  ForEachQuery(args, [&](int32_t row, int64_t offset, int64_t query) {
     const Position end = args.first_position + row + 1;
-    for (int32_t h = 0; h < args.heads_per_kv; ++h) {
-      const int64_t offset = row * args.q_row_stride + int64_t{h} * args.kv->head_dim;
-      Head head(args, args.q + offset);
-      Partial total = head.Span(0, std::min(end, kAttentionSpan));
-      for (Position begin = kAttentionSpan; begin < end; begin += kAttentionSpan) {
-        Merge(head.Span(begin, std::min(end, begin + kAttentionSpan)), total);
-      }
-      for (int32_t d = 0; d < args.kv->head_dim; ++d) {
-        args.out[offset + d] = total.acc[static_cast<size_t>(d)] / total.sum;
+    if (end <= span) return;
+    const Partial partial =
+        Head(args, args.q + offset).Span(span, std::min(end, span + kAttentionSpan));
+    float* const to = partials + query * floats;
+    std::copy(partial.acc.begin(), partial.acc.end(), to);
+    to[floats - 16] = partial.max;
+    to[floats - 15] = partial.sum;
+  });
+}
+
+void RefMergeSpans(const AttentionArgs& args, float* partials) {
+  const int32_t dim = args.kv->head_dim;
+  const int64_t floats = AttentionPartialFloats(dim);
+  const int64_t queries = int64_t{args.num_rows} * args.heads_per_kv;
+  ForEachQuery(args, [&](int32_t row, int64_t offset, int64_t query) {
+    const Position end = args.first_position + row + 1;
+    Partial total;
+    for (Position span = 0; span < end; span += kAttentionSpan) {
+      const float* const from = partials + (span / kAttentionSpan * queries + query) * floats;
+      const Partial next = {from[floats - 16], from[floats - 15], {from, from + dim}};
+      if (span == 0) {
+        total = next;
+      } else {
+        Merge(next, total);
       }
     }
-  }
+    for (int32_t d = 0; d < dim; ++d) {
+      args.out[offset + d] = total.acc[static_cast<size_t>(d)] / total.sum;
+    }
+  });
 }
 
 }  // namespace gyrator

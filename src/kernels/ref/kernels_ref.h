@@ -18,5 +18,7 @@ void RefMatMulF32(const float* x, const float* w, float* y, const MatMulShape& s
 void RefMatMulBf16(const uint16_t* x, const uint16_t* w, float* y, const MatMulShape& shape);
 void RefMatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y, const MatMulShape& shape);
 void RefAttention(const AttentionArgs& args);
+void RefAttentionSpan(const AttentionArgs& args, Position span, float* partials);
+void RefMergeSpans(const AttentionArgs& args, float* partials);
 
 }  // namespace gyrator

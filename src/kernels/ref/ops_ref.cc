@@ -84,6 +84,8 @@ const Ops& RefOps() {
       .silu_mul = SiluMul,
       .add = Add,
       .attention = RefAttention,
+      .attention_span = RefAttentionSpan,
+      .merge_spans = RefMergeSpans,
   };
   return kOps;
 }

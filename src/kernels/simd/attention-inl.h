@@ -270,23 +270,41 @@ void BeginSpan(Queries& s) {
   std::memset(s.acc, 0, static_cast<size_t>(s.count * s.stride) * sizeof(float));
 }
 
-void EndSpan(Queries& s, int32_t q, bool first_span) {
-  float* total = s.total + q * s.stride;
-  const float* acc = s.acc + q * s.stride;
-  if (first_span) {
-    s.total_max[q] = s.max[q];
-    s.total_sum[q] = s.sum[q];
-    std::memcpy(total, acc, static_cast<size_t>(s.stride) * sizeof(float));
-    return;
+// A query's result over some positions; acc [stride].
+struct Partial {
+  float* max;
+  float* sum;
+  float* acc;
+};
+
+Partial CurrentOf(Queries& s, int32_t q) { return {s.max + q, s.sum + q, s.acc + q * s.stride}; }
+Partial TotalOf(Queries& s, int32_t q) {
+  return {s.total_max + q, s.total_sum + q, s.total + q * s.stride};
+}
+// In memory, as AttentionPartialFloats says.
+Partial StoredPartial(float* at, int32_t stride) { return {at + stride, at + stride + 1, at}; }
+
+void CopyPartial(const Partial& from, const Partial& to, int32_t stride) {
+  *to.max = *from.max;
+  *to.sum = *from.sum;
+  std::memcpy(to.acc, from.acc, static_cast<size_t>(stride) * sizeof(float));
+}
+
+void MergePartial(const Partial& next, const Partial& total, int32_t stride) {
+  const float max = *next.max > *total.max ? *next.max : *total.max;
+  const Vec a = Set(ScalarExp(*total.max - max));
+  const Vec b = Set(ScalarExp(*next.max - max));
+  *total.max = max;
+  *total.sum = First(Fma(Set(*next.sum), b, Mul(Set(*total.sum), a)));
+  for (int32_t d = 0; d < stride; d += kLanes) {
+    Store(total.acc + d, Fma(Load(next.acc + d), b, Mul(Load(total.acc + d), a)));
   }
-  const float max = s.max[q] > s.total_max[q] ? s.max[q] : s.total_max[q];
-  const Vec a = Set(ScalarExp(s.total_max[q] - max));
-  const Vec b = Set(ScalarExp(s.max[q] - max));
-  s.total_max[q] = max;
-  s.total_sum[q] = First(Fma(Set(s.sum[q]), b, Mul(Set(s.total_sum[q]), a)));
-  for (int32_t d = 0; d < s.stride; d += kLanes) {
-    Store(total + d, Fma(Load(acc + d), b, Mul(Load(total + d), a)));
-  }
+}
+
+void StoreResult(const Partial& total, float* out, int32_t dim) {
+  ForEachVector(dim, [&](int64_t d, int64_t n) {
+    StoreFirst(out + d, Div(Load(total.acc + d), Set(*total.sum)), n);
+  });
 }
 
 // Tiles: StoredTiles or Int8Tiles, where the keys and values come from.
@@ -316,18 +334,29 @@ class AttentionBlock {
   void Run() {
     const Position end = RowPosition(s_.count - 1) + 1;
     for (Position span = 0; span < end; span += kAttentionSpan) {
-      const Position span_end = end - span < kAttentionSpan ? end : span + kAttentionSpan;
-      BeginSpan(s_);
-      for (Position begin = span; begin < span_end; begin += kAttentionTile) Tile(begin);
+      RunSpan(span);
       for (int32_t q = 0; q < s_.count; ++q) {
-        if (RowPosition(q) >= span) EndSpan(s_, q, span == 0);
+        if (RowPosition(q) < span) continue;
+        if (span == 0) {
+          CopyPartial(CurrentOf(s_, q), TotalOf(s_, q), s_.stride);
+        } else {
+          MergePartial(CurrentOf(s_, q), TotalOf(s_, q), s_.stride);
+        }
       }
     }
     for (int32_t q = 0; q < s_.count; ++q) {
-      ForEachVector(s_.dim, [&](int64_t d, int64_t n) {
-        const Vec total = Load(s_.total + q * s_.stride + d);
-        StoreFirst(args_.out + Offset(q) + d, Div(total, Set(s_.total_sum[q])), n);
-      });
+      StoreResult(TotalOf(s_, q), args_.out + Offset(q), s_.dim);
+    }
+  }
+
+  // The partials of one span, those of the call's first query first.
+  void RunOneSpan(Position span, float* partials) {
+    if (RowPosition(s_.count - 1) < span) return;
+    RunSpan(span);
+    for (int32_t q = 0; q < s_.count; ++q) {
+      if (RowPosition(q) < span) continue;
+      float* const to = partials + (first_ + q) * AttentionPartialFloats(s_.dim);
+      CopyPartial(CurrentOf(s_, q), StoredPartial(to, s_.stride), s_.stride);
     }
   }
 
@@ -342,6 +371,13 @@ class AttentionBlock {
   int32_t Visible(int32_t q, Position begin) const {
     const Position seen = RowPosition(q) + 1 - begin;
     return seen < 0 ? 0 : seen > kAttentionTile ? kAttentionTile : seen;
+  }
+
+  void RunSpan(Position span) {
+    const Position end = RowPosition(s_.count - 1) + 1;
+    const Position span_end = end - span < kAttentionSpan ? end : span + kAttentionSpan;
+    BeginSpan(s_);
+    for (Position begin = span; begin < span_end; begin += kAttentionTile) Tile(begin);
   }
 
   void Tile(Position begin) {
@@ -362,29 +398,69 @@ class AttentionBlock {
   Queries s_;
 };
 
+// What of a call is computed: all of it, or one span.
+struct Part {
+  Position span = 0;
+  float* partials = nullptr;  // null: all
+};
+
 template <class Kv, class Tiles = StoredTiles<typename Kv::Element>>
-void AttentionOf(const AttentionArgs& args) {
+void AttentionOf(const AttentionArgs& args, const Part& part) {
   const int32_t stride = (args.kv->head_dim + 15) / 16 * 16;
   const int32_t fit = kQueryFloats / stride;
   const int32_t block = fit < kQueriesMax ? fit : kQueriesMax;
   const int32_t queries = args.num_rows * args.heads_per_kv;
   for (int32_t first = 0; first < queries; first += block) {
     const int32_t count = queries - first < block ? queries - first : block;
-    AttentionBlock<Kv, Tiles>(args, first, count).Run();
+    AttentionBlock<Kv, Tiles> attention(args, first, count);
+    if (part.partials == nullptr) {
+      attention.Run();
+    } else {
+      attention.RunOneSpan(part.span, part.partials);
+    }
+  }
+}
+
+void AttentionPart(const AttentionArgs& args, const Part& part) {
+  switch (args.kv->dtype) {
+    case DType::kBF16:
+      return AttentionOf<Bf16Kv>(args, part);
+    case DType::kF16:
+      return AttentionOf<F16Kv>(args, part);
+    case DType::kI8:
+      return AttentionOf<Bf16Kv, Int8Tiles>(args, part);
+    default:
+      return AttentionOf<F32Kv>(args, part);
   }
 }
 
 void Attention(const AttentionArgs& args) {
   if (args.kv->head_dim > kHeadDimMax) return RefOps().attention(args);
-  switch (args.kv->dtype) {
-    case DType::kBF16:
-      return AttentionOf<Bf16Kv>(args);
-    case DType::kF16:
-      return AttentionOf<F16Kv>(args);
-    case DType::kI8:
-      return AttentionOf<Bf16Kv, Int8Tiles>(args);
-    default:
-      return AttentionOf<F32Kv>(args);
+  AttentionPart(args, {});
+}
+
+void AttentionSpan(const AttentionArgs& args, Position span, float* partials) {
+  if (args.kv->head_dim > kHeadDimMax) return RefOps().attention_span(args, span, partials);
+  AttentionPart(args, {span, partials});
+}
+
+void MergeSpans(const AttentionArgs& args, float* partials) {
+  const int32_t dim = args.kv->head_dim;
+  if (dim > kHeadDimMax) return RefOps().merge_spans(args, partials);
+  const int32_t stride = (dim + 15) / 16 * 16;
+  const int64_t floats = AttentionPartialFloats(dim);
+  const int32_t queries = args.num_rows * args.heads_per_kv;
+  for (int32_t q = 0; q < queries; ++q) {
+    const int32_t row = q / args.heads_per_kv;
+    const Partial total = StoredPartial(partials + q * floats, stride);
+    float* next = total.acc;
+    for (Position span = kAttentionSpan; span <= args.first_position + row;
+         span += kAttentionSpan) {
+      next += queries * floats;
+      MergePartial(StoredPartial(next, stride), total, stride);
+    }
+    float* const out = args.out + row * args.q_row_stride + int64_t{q % args.heads_per_kv} * dim;
+    StoreResult(total, out, dim);
   }
 }
 

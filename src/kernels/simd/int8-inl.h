@@ -8,6 +8,8 @@ namespace {
 constexpr int64_t kInt8StepBytes = 4;               // of k that a lane multiplies at once
 constexpr int64_t kInt8BlockRows = 24 * kInt8Rows;  // whose part of k stays in the second cache
 constexpr int64_t kInt8BlockGroups = 24;  // of 32 along k: a tile's columns stay in the first cache
+constexpr int64_t kInt8SoonGroups = 2;    // how far ahead of its use a group is prefetched
+constexpr int kInt8PrefetchedVectors = 4;  // of one row, where weights are prefetched
 
 // kLanes columns of a panel, from a group on.
 struct Int8Columns {
@@ -28,7 +30,21 @@ struct Int8Tile {
   Int8Columns w[kVectors];
   int64_t k;
   int64_t groups;
+  int64_t next = 0;  // bytes of q from these columns to those of the next tile, if prefetched
 };
+
+// Asks for the lines of a group that comes soon: of this tile, or of the next one.
+template <int kVectors>
+GYRATOR_SIMD void PrefetchSoon(const Int8Tile<kVectors>& tile, int64_t g, int64_t step) {
+  constexpr int64_t kCacheLine = 64;
+  const int64_t soon = g + kInt8SoonGroups;
+  const int64_t at =
+      soon < tile.groups ? soon * kPanelTile : tile.next + (soon - tile.groups) * kPanelTile;
+  for (int v = 0; v < kVectors; ++v) {
+    Prefetch(tile.w[v].q + at + step * kCacheLine);
+    if (step == 0) Prefetch(tile.w[v].scale + at / kPanelGroup);
+  }
+}
 
 GYRATOR_SIMD IVec BroadcastFour(const int8_t* q) {
   int32_t four;
@@ -37,7 +53,7 @@ GYRATOR_SIMD IVec BroadcastFour(const int8_t* q) {
 }
 
 // sums += x times w.
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, bool kPrefetch>
 GYRATOR_SIMD void MultiplyInt8Tile(const Int8Tile<kVectors>& tile, Vec (&sums)[kRows][kVectors]) {
   const int64_t stride = tile.k / kPanelGroup;  // groups of a row of x
   for (int64_t g = 0; g < tile.groups; ++g) {
@@ -48,6 +64,7 @@ GYRATOR_SIMD void MultiplyInt8Tile(const Int8Tile<kVectors>& tile, Vec (&sums)[k
     }
 #pragma GCC unroll 8
     for (int64_t s = 0; s < kPanelGroup / kInt8StepBytes; ++s) {
+      if constexpr (kPrefetch) PrefetchSoon(tile, g, s);
       Int8Format::Weights weights[kVectors];
       for (int v = 0; v < kVectors; ++v) {
         const int8_t* line = tile.w[v].q + g * kPanelTile + s * kPanelColumns * kInt8StepBytes;
@@ -79,7 +96,7 @@ struct Int8Out {
   bool first;  // y is written, not added to
 };
 
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, bool kPrefetch>
 void MultiplyInt8(const Int8Tile<kVectors>& tile, const Int8Out& out) {
   const bool whole = out.count >= kVectors * kLanes;  // of columns
   Vec sums[kRows][kVectors] = {};
@@ -89,7 +106,7 @@ void MultiplyInt8(const Int8Tile<kVectors>& tile, const Int8Out& out) {
       sums[r][v] = whole ? Load(from) : LoadFirst(from, out.count - v * kLanes);
     }
   }
-  MultiplyInt8Tile<kRows, kVectors>(tile, sums);
+  MultiplyInt8Tile<kRows, kVectors, kPrefetch>(tile, sums);
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
       float* to = out.y + r * out.stride + v * kLanes;
@@ -103,12 +120,12 @@ void MultiplyInt8(const Int8Tile<kVectors>& tile, const Int8Out& out) {
 }
 
 // `rows` <= kRows of them.
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, bool kPrefetch>
 void MultiplyInt8Rows(int64_t rows, const Int8Tile<kVectors>& tile, const Int8Out& out) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return MultiplyInt8Rows<kRows - 1, kVectors>(rows, tile, out);
+    if (rows < kRows) return MultiplyInt8Rows<kRows - 1, kVectors, kPrefetch>(rows, tile, out);
   }
-  MultiplyInt8<kRows, kVectors>(tile, out);
+  MultiplyInt8<kRows, kVectors, kPrefetch>(tile, out);
 }
 
 // Vectors of columns from `vector` on; behind the last column the last vector again, whose results
@@ -125,14 +142,17 @@ GYRATOR_SIMD Int8Tile<kVectors> TileAt(const QuantizedRows& x, const Int8Panels&
 }
 
 // All of k at once, up to kRows rows: weights are read once, in order.
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, bool kPrefetch>
 void MatMulInt8Streamed(const QuantizedRows& x, const Int8Panels& w, float* y,
                         const MatMulShape& shape) {
+  static_assert(!kPrefetch || kLanes == kPanelColumns);
   for (int64_t n = 0; n < shape.num_columns; n += kVectors * kLanes) {
     auto tile = TileAt<kVectors>(x, w, shape, n / kLanes, 0);
     tile.groups = shape.k / kPanelGroup;
-    MultiplyInt8Rows<kRows, kVectors>(shape.num_rows, tile,
-                                      {y + n, shape.y_stride, shape.num_columns - n, true});
+    const bool last = shape.num_columns - n <= kVectors * kLanes;
+    tile.next = last ? 0 : kVectors * tile.groups * kPanelTile;
+    MultiplyInt8Rows<kRows, kVectors, kPrefetch>(
+        shape.num_rows, tile, {y + n, shape.y_stride, shape.num_columns - n, true});
   }
 }
 
@@ -145,17 +165,22 @@ void MatMulInt8Block(const QuantizedRows& x, const Int8Panels& w, float* y,
     for (int64_t r = 0; r < shape.num_rows; r += kInt8Rows) {
       const int64_t left = shape.num_rows - r;
       tile.x = x.At(r, group, shape.k);
-      MultiplyInt8Rows<kInt8Rows, kInt8Vectors>(
+      MultiplyInt8Rows<kInt8Rows, kInt8Vectors, false>(
           left < kInt8Rows ? left : kInt8Rows, tile,
           {y + r * shape.y_stride + n, shape.y_stride, shape.num_columns - n, group == 0});
     }
   }
 }
 
+// With kPrefetch weights that come from memory are prefetched by instructions.
+template <bool kPrefetch>
 void MatMulInt8(const QuantizedRows& x, const Int8Panels& w, float* y, const MatMulShape& shape) {
-  if (shape.num_rows == 1) return MatMulInt8Streamed<1, kInt8OneRowVectors>(x, w, y, shape);
+  if (shape.num_rows == 1) {
+    constexpr int kVectors = kPrefetch ? kInt8PrefetchedVectors : kInt8OneRowVectors;
+    return MatMulInt8Streamed<1, kVectors, kPrefetch>(x, w, y, shape);
+  }
   if (shape.num_rows <= kInt8Rows) {
-    return MatMulInt8Streamed<kInt8Rows, kInt8Vectors>(x, w, y, shape);
+    return MatMulInt8Streamed<kInt8Rows, kInt8Vectors, kPrefetch>(x, w, y, shape);
   }
   const int64_t all = shape.k / kPanelGroup;
   const int64_t blocks = (all + kInt8BlockGroups - 1) / kInt8BlockGroups;

@@ -13,14 +13,15 @@
 namespace gyrator {
 namespace {
 
-constexpr Ops MakeOps(std::string_view name) {
+// `int8`: MatMulInt8<whether weights are prefetched>.
+constexpr Ops MakeOps(std::string_view name, decltype(Ops::matmul_int8) int8 = MatMulInt8<false>) {
   return {
       .name = name,
       .bf16_numerics = "bf16.dp.v1",
       .bf16_layout = Bf16Layout::kRows,
       .matmul_f32 = MatMulF32,
       .matmul_bf16 = MatMulBf16,
-      .matmul_int8 = MatMulInt8,
+      .matmul_int8 = int8,
       .round_bf16 = RoundBf16,
       .quantize = Quantize,
       .rms_norm = RmsNorm,
@@ -28,6 +29,8 @@ constexpr Ops MakeOps(std::string_view name) {
       .silu_mul = SiluMul,
       .add = AddInPlace,
       .attention = Attention,
+      .attention_span = AttentionSpan,
+      .merge_spans = MergeSpans,
   };
 }
 
