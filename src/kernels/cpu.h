@@ -7,8 +7,9 @@ struct CpuFeatures {
   bool avx2 = false;    // AVX2, FMA, F16C; registers saved by the system
   bool avx512 = false;  // AVX512 F, BW, DQ, VL, VNNI and BF16, besides avx2
   bool amx = false;  // AMX TILE, BF16 and INT8, besides avx512; permission granted to this process
-  // Kind of CPU: whether products that read their weights from memory are faster with prefetch
-  // instructions. Intel's are (`gyrator bench limits` and docs/performance.md); AMD's gain nothing.
+  // Kind of CPU: whether int8 products of few rows ask for their weights by prefetch instructions.
+  // Intel's do: loops of such reads were faster with them on a server CPU with AMX. AMD's do not;
+  // it was not measured there.
   bool prefetch = false;
 };
 

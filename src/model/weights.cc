@@ -186,10 +186,10 @@ Status Loader::Pack(const std::string& name, const TensorView& view, Matrix* mat
                                     ? PackMatrix(*matrix, next_operand_, options_.threads)
                                     : TryPackMatrix(*matrix, options_.threads);
   GYRATOR_RETURN_IF_ERROR(FaultStatus(fault, name, view.dtype));
+  source_.tensors->Release(view.bytes);
   if (!options_.repack) return {};
   matrix->operand = next_operand_;
   next_operand_ += *OperandBytes(options_.compute, matrix->rows, matrix->cols);
-  source_.tensors->Release(view.bytes);
   return {};
 }
 

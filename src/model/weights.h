@@ -80,9 +80,8 @@ struct WeightOptions {
 
 // Checks that each tensor of the family's table is there with its shape and that no other is, then
 // makes the operands (without `repack`: only tries to), and lets go of the mapped pages that it has
-// read. Needs no instruction set:
-// conversions are defined by tensor/dtype.h and, to int8, by model/convert.h. kCorruption: missing
-// or unexpected tensor, wrong shape, a stored scale that is not finite, values that int8 cannot
+// read. Needs no instruction set: conversions are defined by tensor/dtype.h and, to int8, by
+// model/convert.h. kCorruption: missing or unexpected tensor, wrong shape, a stored scale that is not finite, values that int8 cannot
 // hold (not finite, or a scale beyond f16); kUnsupported: element type, a width that int8 cannot
 // group by 32. These name the tensor. kExhausted: memory, "memory" where there is not enough room.
 Result<Weights> LoadWeights(const ModelConfig& config, const WeightSource& source,
